@@ -1,0 +1,28 @@
+# Flags of our own code (target bertlens_flags, core adds bertlens_core_flags) and of the whole build (sanitizers).
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(bertlens_flags INTERFACE)
+target_compile_options(bertlens_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow -Wnon-virtual-dtor -Wundef
+  $<$<BOOL:${BERTLENS_WERROR}>:-Werror> -ffunction-sections -fdata-sections)
+if(NOT APPLE AND NOT EMSCRIPTEN)
+  target_link_options(bertlens_flags INTERFACE LINKER:--gc-sections)
+endif()
+
+add_library(bertlens_core_flags INTERFACE)
+target_compile_options(bertlens_core_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)
+
+if(BERTLENS_SANITIZE)
+  add_compile_options(-fsanitize=${BERTLENS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${BERTLENS_SANITIZE})
+endif()
+if(BERTLENS_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "BERTLENS_FUZZ needs clang (libFuzzer); the compiler is ${CMAKE_CXX_COMPILER}")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
