@@ -1,0 +1,297 @@
+// The engine's public types: how a model is loaded, what each call takes and gives, and how the runtime was chosen.
+import type { EncodeOptions, Encoding, TextInput, Tokenizer } from './tokenizer-types.ts';
+
+/** How weights are kept: as floats, as half floats, or as int8 per output channel. */
+export type Precision = 'f32' | 'f16' | 'int8';
+
+/** The builds of the engine. `relaxed` uses relaxed SIMD; `threads` needs a cross-origin isolated page. */
+export type Build = 'simd' | 'simd-threads' | 'relaxed' | 'relaxed-threads';
+
+/** Files by name, e.g. `{ 'config.json': bytes, 'model.safetensors': bytes, 'vocab.txt': bytes }`. */
+export type ModelFiles = Readonly<Record<string, ArrayBuffer | Uint8Array | Blob>>;
+
+/**
+ * Where a model is: the address of a folder (a string that ends in '/', or a URL), a Hugging Face name
+ * ('google-bert/bert-base-uncased'), files that a person chose, a directory handle, or bytes. In Node a string may also
+ * be a folder's path that begins with '/' or '.'.
+ */
+export type ModelSource =
+  string | URL | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle | ModelFiles;
+
+/** One step of progress. `total` is undefined where the server does not tell. */
+export interface ProgressEvent {
+  readonly phase: 'download' | 'load';
+  readonly file: string;
+  /** Bytes so far, after any content encoding was undone. */
+  readonly loaded: number;
+  readonly total: number | undefined;
+  readonly source: 'network' | 'cache' | 'file';
+}
+
+/** Options that every asynchronous call takes. */
+export interface CallOptions {
+  /** Rejects the call with the code `aborted`: at once while it is queued, between layers while it runs. */
+  readonly signal?: AbortSignal;
+}
+
+export interface LoadOptions extends CallOptions {
+  /** Default: as the checkpoint stores them. `'int8'` quantises float weights while they load. */
+  readonly precision?: Precision;
+  /** Default 'auto': the cores available, at most 8, where the page is cross-origin isolated; else 1. */
+  readonly threads?: number | 'auto';
+  /** Default 'auto': the fastest build that passes the probe. */
+  readonly build?: Build | 'auto';
+  /** Keep downloaded files in the browser's storage and look there first. Default true. */
+  readonly cache?: boolean;
+  /** SHA-256 (64 hex digits) by file name; a file that differs is an error. */
+  readonly integrity?: Readonly<Record<string, string>>;
+  /** Branch, tag or commit of a Hugging Face name. Default 'main'. */
+  readonly revision?: string;
+  readonly onProgress?: (event: ProgressEvent) => void;
+}
+
+/** Which build runs, and why. */
+export interface Runtime {
+  readonly build: Build;
+  readonly threads: number;
+  readonly precision: Precision;
+  readonly inWorker: boolean;
+  /** One sentence for each faster choice that was not taken. */
+  readonly reasons: readonly string[];
+}
+
+/** A float tensor, row-major. `data` is the caller's own copy. */
+export interface Tensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface FillMaskOptions extends CallOptions {
+  /** Predictions a mask. Default 5. */
+  readonly topK?: number;
+  /** Score these words instead of the best ones; the softmax stays over the whole vocabulary. */
+  readonly targets?: readonly string[];
+  /** The text without masks: gives the loss. Must have as many tokens as the masked text. */
+  readonly labelText?: string;
+  /** How several masks are filled. Default 'independent': each alone, as transformers does. */
+  readonly order?: 'independent' | 'left_to_right' | 'most_confident_first';
+}
+
+export interface Prediction {
+  readonly token: string;
+  readonly id: number;
+  readonly probability: number;
+  readonly logit: number;
+  /** The cross-entropy if this were the right word: -ln(probability). */
+  readonly loss: number;
+}
+
+export interface MaskPredictions {
+  /** Index of the mask among the tokens. */
+  readonly position: number;
+  readonly predictions: readonly Prediction[];
+  /** The label's own prediction, with `labelText`. */
+  readonly label?: Prediction;
+}
+
+export interface FillMaskResult {
+  readonly masks: readonly MaskPredictions[];
+  /** The text with the best word in each mask. */
+  readonly sequence: string;
+  /** Mean cross-entropy over the masks, with `labelText`. */
+  readonly loss?: number;
+}
+
+export interface NextSentenceResult {
+  /** P(the second sentence follows the first). */
+  readonly isNext: number;
+  readonly notNext: number;
+  /** [is next, not next] */
+  readonly logits: readonly [number, number];
+}
+
+export interface SentencePair {
+  readonly text: string;
+  readonly pair: string;
+  readonly isNext: boolean;
+}
+
+export interface EvaluateOptions extends CallOptions {
+  /** A pair counts as "is next" from this probability on. Default 0.5. */
+  readonly threshold?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface EvaluatedPair extends SentencePair {
+  /** P(is next), P(not next) and the logits. */
+  readonly result: NextSentenceResult;
+  readonly predicted: boolean;
+  readonly correct: boolean;
+  /** The larger of the two probabilities. */
+  readonly confidence: number;
+}
+
+export interface EvaluationResult {
+  readonly accuracy: number;
+  readonly precision: number;
+  readonly recall: number;
+  readonly f1: number;
+  readonly confusion: { readonly tp: number; readonly fp: number; readonly tn: number; readonly fn: number };
+  /** Index of the pair with the highest confidence; ties are broken by the margin of the logits. */
+  readonly highestConfidence: number;
+  readonly pairs: readonly EvaluatedPair[];
+}
+
+/** Ready token ids instead of a text. */
+export interface TokenInput {
+  readonly inputIds: ArrayLike<number>;
+  readonly tokenTypeIds?: ArrayLike<number>;
+  readonly attentionMask?: ArrayLike<number>;
+}
+
+/** The inner values of a layer that can be asked for, by the same names everywhere. */
+export type Probe =
+  'embedding_sum' | 'query' | 'key' | 'value' | 'scores' | 'context' | 'attention_output' | 'feed_forward';
+
+export interface EncodeModelOptions extends CallOptions {
+  /** Tokenizer options, for text inputs. */
+  readonly tokenizer?: EncodeOptions;
+  /** These hidden states (0 the embeddings, i the output of layer i), or all with `true`. Default none. */
+  readonly hiddenStates?: boolean | readonly number[];
+  /** Attentions of these layers (from 0), or of all with `true`. Default none. */
+  readonly attentions?: boolean | readonly number[];
+  /** Inner values: probe names with the layers (from 0) wanted. */
+  readonly probes?: Readonly<Partial<Record<Probe, readonly number[]>>>;
+  /** `false` ignores the attention mask, to show why it matters. Default true. */
+  readonly useAttentionMask?: boolean;
+}
+
+export interface EncodeResult {
+  /** Absent where ids were given. */
+  readonly encoding?: Encoding;
+  /** [tokens, hidden], padding tokens included as Hugging Face computes them. */
+  readonly lastHiddenState: Tensor;
+  /** [hidden]; absent where the checkpoint has no pooler. */
+  readonly poolerOutput?: Tensor;
+  /** By number, [tokens, hidden] each: 0 the embeddings, i the output of layer i. */
+  readonly hiddenStates?: Readonly<Record<number, Tensor>>;
+  /** By layer: [heads, tokens, tokens], query before key. */
+  readonly attentions?: Readonly<Record<number, Tensor>>;
+  /** By name and layer: [tokens, width]; scores as attentions. */
+  readonly probes?: Readonly<Partial<Record<Probe, Readonly<Record<number, Tensor>>>>>;
+}
+
+export interface EmbedOptions extends CallOptions {
+  /** Default 'mean' over the real tokens. */
+  readonly pooling?: 'cls' | 'mean' | 'max';
+  /** Scale to length 1. Default false. */
+  readonly normalize?: boolean;
+}
+
+export interface ScoreResult {
+  /** The sum of the log probabilities, each token masked in turn (natural logarithm). */
+  readonly pseudoLogLikelihood: number;
+  readonly tokens: readonly {
+    readonly token: string;
+    readonly id: number;
+    readonly logProbability: number;
+  }[];
+}
+
+export interface MaskEffectResult {
+  /** L2 distance of the [CLS] vectors with and without the mask, by sequence. */
+  readonly clsL2: readonly number[];
+  /** The same for each hidden state, embeddings first: [sequence][layers + 1]. */
+  readonly perLayer: readonly (readonly number[])[];
+}
+
+/** A parameter tensor as the file has it. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  readonly parameters: number;
+}
+
+export interface ModelInfo {
+  readonly config: {
+    readonly vocabSize: number;
+    readonly hiddenSize: number;
+    readonly numHiddenLayers: number;
+    readonly numAttentionHeads: number;
+    readonly intermediateSize: number;
+    readonly hiddenAct: string;
+    readonly maxPositionEmbeddings: number;
+    readonly typeVocabSize: number;
+    readonly layerNormEps: number;
+  };
+  /** Of the base model, as the notebook counts. */
+  readonly totalParameters: number;
+  readonly trainableParameters: number;
+  readonly withMlmHead: number;
+  readonly withNspHead: number;
+  readonly withBothHeads: number;
+  readonly embeddings: {
+    readonly total: number;
+    readonly word: number;
+    readonly position: number;
+    readonly tokenType: number;
+    readonly layerNorm: number;
+  };
+  readonly encoderLayer: {
+    readonly total: number;
+    readonly attention: number;
+    readonly intermediate: number;
+    readonly output: number;
+  };
+  readonly encoder: number;
+  readonly pooler: number;
+  readonly heads: { readonly mlm: boolean; readonly nsp: boolean };
+  readonly tensors: readonly TensorInfo[];
+}
+
+/** Bytes held by a loaded model. */
+export interface MemoryUse {
+  /** The WebAssembly heap. */
+  readonly heapBytes: number;
+  /** Packed weights within it. */
+  readonly weightBytes: number;
+}
+
+/**
+ * A loaded model. Calls may overlap: they are answered in the order they were made. After `dispose()` every call rejects
+ * with `disposed`; after a crash with `crashed`.
+ */
+export interface Bert extends AsyncDisposable {
+  readonly tokenizer: Tokenizer;
+  readonly runtime: Runtime;
+  readonly info: ModelInfo;
+  /** Predict the [MASK]s of a text. */
+  fillMask(text: TextInput, options?: FillMaskOptions): Promise<FillMaskResult>;
+  /** Does the second sentence follow the first? */
+  nextSentence(text: string, textPair: string, options?: CallOptions): Promise<NextSentenceResult>;
+  /** Judge labelled pairs (Exercise 5 of the notebook). */
+  evaluateNextSentence(pairs: readonly SentencePair[], options?: EvaluateOptions): Promise<EvaluationResult>;
+  /** Hidden states, attentions and inner values of one text. */
+  encode(input: TextInput | TokenInput, options?: EncodeModelOptions): Promise<EncodeResult>;
+  /** One vector per text. */
+  embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
+  embed(texts: readonly string[], options?: EmbedOptions): Promise<Tensor>;
+  /** How likely a sentence is, each token masked in turn. */
+  score(text: string, options?: CallOptions): Promise<ScoreResult>;
+  /** What the attention mask changes in a padded batch. */
+  maskEffect(texts: readonly string[], options?: CallOptions): Promise<MaskEffectResult>;
+  /** Sizes, shapes and parameters. */
+  inspect(options?: CallOptions): Promise<ModelInfo>;
+  memory(options?: CallOptions): Promise<MemoryUse>;
+  /** Ends the worker and returns all memory. Pending calls reject with `disposed`. Safe to call twice. */
+  dispose(): Promise<void>;
+}
+
+/** A file kept in the browser's storage. */
+export interface StoredFile {
+  readonly url: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly storedAt: Date;
+}

@@ -1,0 +1,55 @@
+// The one error this package throws: the core's code for programs and one sentence for people.
+
+/**
+ * What went wrong, for programs. The first eleven are the core's (`core/include/bert/result.h`) and the same on the
+ * command line; `disposed` and `crashed` belong to this package.
+ *
+ * - `invalid_argument`: an option or argument that cannot be used, alone or with the others
+ * - `invalid_text`: the text lacks what the call needs (no [MASK], a ragged batch asked for as one tensor)
+ * - `too_long`: more tokens than the model has positions
+ * - `invalid_model`: model or vocabulary bytes that are not what they claim to be
+ * - `missing_tensor`: the checkpoint lacks a tensor (a head too) that this call needs
+ * - `unsupported`: valid, but not something this program or this browser can do
+ * - `not_found`: a file, folder or address that is not there
+ * - `io`: reading, writing or downloading failed
+ * - `aborted`: the caller asked to stop
+ * - `out_of_memory`: an allocation failed
+ * - `internal`: a fault of ours
+ * - `disposed`: the object was used after `dispose()`
+ * - `crashed`: the worker or the WebAssembly module died; load again
+ */
+export type BertlensErrorCode =
+  | 'invalid_argument'
+  | 'invalid_text'
+  | 'too_long'
+  | 'invalid_model'
+  | 'missing_tensor'
+  | 'unsupported'
+  | 'not_found'
+  | 'io'
+  | 'aborted'
+  | 'out_of_memory'
+  | 'internal'
+  | 'disposed'
+  | 'crashed';
+
+/** Every failure of this package: `code` for programs, `message` for people. */
+export class BertlensError extends Error {
+  override readonly name = 'BertlensError';
+  readonly code: BertlensErrorCode;
+
+  constructor(code: BertlensErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Throws `aborted` if `signal` has been aborted. The signal's own reason becomes the error's cause. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal);
+}
+
+/** The error that an aborted signal stands for. */
+export function abortError(signal: AbortSignal): BertlensError {
+  return new BertlensError('aborted', 'the call was aborted', { cause: signal.reason });
+}
