@@ -20,6 +20,10 @@
 
 namespace bert {
 
+namespace tasks {
+struct Data;  // internal
+}
+
 /// How a caller watches or ends a call. Both are called on the caller's thread, between batches and layers.
 struct CallControl {
   std::function<bool()> aborted;                                      ///< true ends the call with kAborted
@@ -254,9 +258,8 @@ class Tasks {
                                                   const CallControl& control = {});
 
  private:
-  struct Data;
-  explicit Tasks(std::unique_ptr<Data> data);
-  std::unique_ptr<Data> data_;
+  explicit Tasks(std::unique_ptr<tasks::Data> data);
+  std::unique_ptr<tasks::Data> data_;
 };
 
 }  // namespace bert

@@ -1,0 +1,87 @@
+// The parts that all tasks use.
+#include "tasks/data.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace bert::tasks {
+
+Status Data::check_length(std::size_t tokens) const {
+  if (tokens <= max_tokens) return {};
+  return fail(ErrorCode::kTooLong, "the text has " + std::to_string(tokens) + " tokens, the model takes " +
+                                       std::to_string(max_tokens) + ": shorten it or ask for truncation");
+}
+
+Expected<Encoding> Data::encode(const TextInput& input) const {
+  Expected<Encoding> row = tokenizer->encode(input, encoding);
+  if (!row) return row;
+  if (row->ids.empty()) return fail(ErrorCode::kInvalidText, "the text has no tokens");
+  if (Status fits = check_length(row->size()); !fits) return tl::unexpected(fits.error());
+  return row;
+}
+
+Sequence as_sequence(const Encoding& encoding) {
+  return {.input_ids = encoding.ids, .token_type_ids = encoding.type_ids};
+}
+
+std::vector<Slice> cut(std::span<const std::size_t> costs, std::size_t limit) {
+  std::vector<Slice> slices;
+  for (std::size_t begin = 0; begin < costs.size();) {
+    std::size_t end = begin + 1;
+    std::size_t cost = costs[begin];
+    while (end < costs.size() && cost + costs[end] <= limit) cost += costs[end++];
+    slices.push_back({begin, end});
+    begin = end;
+  }
+  return slices;
+}
+
+Status check_abort(const CallControl& control) {
+  if (control.aborted && control.aborted()) return fail(ErrorCode::kAborted, "stopped by the caller");
+  return {};
+}
+
+std::string quoted(std::string_view text) {
+  constexpr std::size_t kMost = 60;
+  if (text.size() <= kMost) return "'" + std::string(text) + "'";
+  std::size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return "'" + std::string(text.substr(0, end)) + "...'";
+}
+
+Status vocabulary_logits(Data& data, std::span<const MaskedQuery> queries, const CallControl& control,
+                         const UseLogits& use) {
+  // a row of logits is as much memory as some 32 tokens take in the encoder
+  constexpr std::size_t kCostOfPosition = 32;
+  std::vector<std::size_t> costs;
+  costs.reserve(queries.size());
+  for (const MaskedQuery& query : queries) {
+    costs.push_back(query.ids.size() + kCostOfPosition * query.positions.size());
+  }
+  for (const Slice slice : cut(costs, kTokensPerRun)) {
+    if (Status going = check_abort(control); !going) return going;
+    std::vector<Sequence> batch;
+    Request request;
+    request.aborted = control.aborted;
+    for (std::size_t i = slice.begin; i < slice.end; ++i) {
+      for (const std::size_t position : queries[i].positions) {
+        request.mlm.push_back({.sequence = batch.size(), .token = position});
+      }
+      batch.push_back({.input_ids = queries[i].ids, .token_type_ids = queries[i].type_ids});
+    }
+    const Expected<Output> output = data.session->run(batch, request);
+    if (!output) return tl::unexpected(output.error());
+    const std::size_t width = output->mlm.shape.back();
+    std::span<const float> rest(output->mlm.data);
+    for (std::size_t i = slice.begin; i < slice.end; ++i) {
+      for (std::size_t which = 0; which < queries[i].positions.size(); ++which) {
+        if (Status used = use(i, which, rest.first(width)); !used) return used;
+        rest = rest.subspan(width);
+      }
+    }
+    if (control.progress) control.progress(slice.end, queries.size());
+  }
+  return {};
+}
+
+}  // namespace bert::tasks

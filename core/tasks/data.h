@@ -1,0 +1,69 @@
+// What the tasks share: the parts behind Tasks, batches cut into runs of a bounded size, and vocabulary
+// logits for a list of masked sequences.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bert/model.h"
+#include "bert/tasks.h"
+
+namespace bert::tasks {
+
+struct Data {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Encoder> encoder;
+  std::unique_ptr<Session> session;
+  EncodeOptions encoding;
+  std::int32_t mask_id = 0;
+  std::int32_t pad_id = 0;
+  std::int32_t unknown_id = 0;
+  std::size_t max_tokens = 0;
+  std::size_t layers = 0;
+
+  /// The tokens of one input, without padding; kTooLong where the model lacks positions for them.
+  Expected<Encoding> encode(const TextInput& input) const;
+  /// kTooLong when the model has fewer positions.
+  Status check_length(std::size_t tokens) const;
+};
+
+/// Token ids that the caller keeps alive, as the encoder takes them.
+Sequence as_sequence(const Encoding& encoding);
+
+/// Where to cut a batch so that one run stays within some megabytes. `costs` holds what each sequence adds
+/// (tokens, say); a slice has at least one sequence and otherwise at most `limit` of it.
+struct Slice {
+  std::size_t begin = 0, end = 0;
+};
+std::vector<Slice> cut(std::span<const std::size_t> costs, std::size_t limit);
+
+/// Tokens that one run of the encoder is given at most, beyond the first sequence: enough rows for the matrix
+/// products to run at full speed, few enough for modest memory.
+inline constexpr std::size_t kTokensPerRun = 2048;
+
+/// A sequence of ids and the positions whose vocabulary logits are wanted.
+struct MaskedQuery {
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> type_ids;
+  std::vector<std::size_t> positions;
+};
+
+/// Runs the queries and hands out the logits [vocabulary] of position `which` of query `query`, queries in
+/// order. The span lasts for the call only; an error of `use` ends everything.
+using UseLogits = std::function<Status(std::size_t query, std::size_t which, std::span<const float> logits)>;
+Status vocabulary_logits(Data& data, std::span<const MaskedQuery> queries, const CallControl& control,
+                         const UseLogits& use);
+
+/// kAborted once the caller asks to stop.
+Status check_abort(const CallControl& control);
+
+/// `text` in single quotes, cut to some 60 bytes, for a message.
+std::string quoted(std::string_view text);
+
+}  // namespace bert::tasks
