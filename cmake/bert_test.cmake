@@ -30,8 +30,11 @@ function(bert_test name)
   target_link_libraries(${name} PRIVATE bertlens::bertlens bertlens_flags bertlens_json GTest::gmock_main ${test_LINKS})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   if(EMSCRIPTEN)
+    # .cjs: the checkout's package.json makes every .js an ES module, which this glue is not
+    set_target_properties(${name} PROPERTIES SUFFIX .cjs)
     target_link_options(${name} PRIVATE -sNODERAWFS=1 -sEXIT_RUNTIME=1 -sALLOW_MEMORY_GROWTH=1 -sSTACK_SIZE=1MB
-      -sENVIRONMENT=node,worker --pre-js=${PROJECT_SOURCE_DIR}/tests/support/node_environment.js)
+      -sENVIRONMENT=node,worker
+      -Wno-pthreads-mem-growth --pre-js=${PROJECT_SOURCE_DIR}/tests/support/node_environment.js)
   endif()
   add_test(NAME ${name} COMMAND ${name} --gtest_output=json:${PROJECT_BINARY_DIR}/reports/${name}.json)
   set_tests_properties(${name} PROPERTIES LABELS "${test_LABEL}" ENVIRONMENT "${BERTLENS_TEST_ENVIRONMENT}")

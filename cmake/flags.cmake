@@ -26,3 +26,11 @@ if(BERTLENS_FUZZ)
   endif()
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
+
+# WebAssembly: every build has SIMD; relaxed SIMD and threads by option. Whole build, so that gtest and XNNPACK agree.
+if(EMSCRIPTEN)
+  option(BERTLENS_WASM_RELAXED "relaxed SIMD" OFF)
+  option(BERTLENS_WASM_THREADS "threads (needs a cross-origin isolated page)" OFF)
+  add_compile_options(-msimd128 $<$<BOOL:${BERTLENS_WASM_RELAXED}>:-mrelaxed-simd> $<$<BOOL:${BERTLENS_WASM_THREADS}>:-pthread>)
+  add_link_options($<$<BOOL:${BERTLENS_WASM_THREADS}>:-pthread>)
+endif()
