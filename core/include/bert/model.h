@@ -146,6 +146,7 @@ class SafetensorsHeader {
   static constexpr std::uint64_t kMaxHeaderBytes = std::uint64_t{16} << 20;
 
  private:
+  friend class Checkpoint;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> metadata_;
   std::uint64_t data_offset_ = 0;
@@ -371,7 +372,7 @@ enum class BytesUse : std::uint8_t {
 /// Called for each module; an error stops the visit and is returned.
 using ModuleVisitor = std::function<Expected<BytesUse>(ModuleId id, const ModuleView& module)>;
 /// Told of bytes inside the caller's files that nobody will read again. A memory map gives the whole pages in
-/// them back (madvise); they lie in ascending order within each file. May be empty.
+/// them back (madvise). May be empty.
 using ReleaseHook = std::function<void(std::span<const std::byte> bytes)>;
 
 /// Visits all modules in file order, and releases each tensor's bytes after a visit that copied them. The
@@ -395,7 +396,7 @@ using ReleaseHook = std::function<void(std::span<const std::byte> bytes)>;
 ///
 /// or `push(bytes)` copies them in. Bytes start right after the header (SafetensorsHeader::data_offset).
 /// Files come one after the other in the Checkpoint's order. Views given to the visitor are valid during the
-/// visit only, aligned to 16 bytes, and `BytesUse` is not looked at: the bytes are always gone afterwards.
+/// visit only, aligned to 64 bytes, and `BytesUse` is not looked at: the bytes are always gone afterwards.
 class ModuleStream {
  public:
   ModuleStream(Checkpoint checkpoint, ModuleVisitor visitor);
