@@ -32,8 +32,9 @@ std::uint64_t splitmix(std::uint64_t key, std::uint64_t index) {
   return z ^ (z >> 31);
 }
 
-/// Values near a normal distribution: the sum of four 16-bit numbers less its mean has deviation 37837. The sum and the
-/// shift are whole numbers below 2^24, so the one multiplication is all that rounds, alike in every language.
+/// Values near a normal distribution: the sum of four 16-bit numbers less its mean has deviation 37837. The
+/// sum and the shift are whole numbers below 2^24, so the one multiplication is all that rounds, alike in
+/// every language.
 class Generator {
  public:
   Generator(const MadeTensor& tensor, std::uint64_t seed)
@@ -43,7 +44,8 @@ class Generator {
 
   [[nodiscard]] float value(std::uint64_t index) const {
     const std::uint64_t z = splitmix(key_, index);
-    const auto sum = static_cast<std::int64_t>((z & 0xFFFFU) + ((z >> 16) & 0xFFFFU) + ((z >> 32) & 0xFFFFU) + (z >> 48));
+    const auto sum =
+        static_cast<std::int64_t>((z & 0xFFFFU) + ((z >> 16) & 0xFFFFU) + ((z >> 32) & 0xFFFFU) + (z >> 48));
     return static_cast<float>(sum - 131070 + shift_) * step_;
   }
 
@@ -53,8 +55,8 @@ class Generator {
   std::int64_t shift_;
 };
 
-/// The distribution of one module's tensors: sizes that keep every layer's output near deviation 1, attention neither
-/// flat nor one-hot, and vocabulary logits as spread as a trained model's.
+/// The distribution of one module's tensors: sizes that keep every layer's output near deviation 1, attention
+/// neither flat nor one-hot, and vocabulary logits as spread as a trained model's.
 struct Spread {
   double weight = 0;  ///< deviation times sqrt(inputs); of a norm: plain
   double bias = 0;
@@ -90,8 +92,8 @@ Spread spread_of(ModuleKind kind) {
 constexpr double kNormMean = 0.9;
 
 bool is_norm(ModuleKind kind) {
-  return kind == ModuleKind::kEmbeddingsNorm || kind == ModuleKind::kAttentionNorm || kind == ModuleKind::kOutputNorm ||
-         kind == ModuleKind::kMlmNorm;
+  return kind == ModuleKind::kEmbeddingsNorm || kind == ModuleKind::kAttentionNorm ||
+         kind == ModuleKind::kOutputNorm || kind == ModuleKind::kMlmNorm;
 }
 
 std::vector<std::uint64_t> weight_shape(ModuleKind kind, const ModelConfig& c) {
@@ -130,8 +132,8 @@ std::string spelled(std::string key, const CheckpointSpec& spec) {
   return key;
 }
 
-MadeTensor made(std::string key, const CheckpointSpec& spec, std::vector<std::uint64_t> shape, double deviation,
-                double mean) {
+MadeTensor made(std::string key, const CheckpointSpec& spec, std::vector<std::uint64_t> shape,
+                double deviation, double mean) {
   MadeTensor tensor;
   tensor.name = spelled(key, spec);
   tensor.key = std::move(key);
@@ -167,9 +169,9 @@ std::vector<ModuleId> modules_of(const CheckpointSpec& spec) {
                                {ModuleKind::kTokenTypeEmbeddings, 0},
                                {ModuleKind::kEmbeddingsNorm, 0}};
   for (std::size_t layer = 0; layer < spec.config.num_hidden_layers; ++layer) {
-    for (const ModuleKind kind :
-         {ModuleKind::kQuery, ModuleKind::kKey, ModuleKind::kValue, ModuleKind::kAttentionOutput,
-          ModuleKind::kAttentionNorm, ModuleKind::kIntermediate, ModuleKind::kOutput, ModuleKind::kOutputNorm})
+    for (const ModuleKind kind : {ModuleKind::kQuery, ModuleKind::kKey, ModuleKind::kValue,
+                                  ModuleKind::kAttentionOutput, ModuleKind::kAttentionNorm,
+                                  ModuleKind::kIntermediate, ModuleKind::kOutput, ModuleKind::kOutputNorm})
       ids.push_back({kind, layer});
   }
   if (spec.pooler) ids.push_back({ModuleKind::kPooler, 0});
@@ -207,7 +209,8 @@ std::string shard_name(std::size_t shard, std::size_t shards) {
 
 std::uint16_t to_bfloat16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
-  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);  // to nearest, ties to even
+  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >>
+                                    16);  // to nearest, ties to even
 }
 
 }  // namespace
@@ -216,14 +219,15 @@ MadeCheckpoint plan_checkpoint(const CheckpointSpec& spec) {
   std::vector<MadeTensor> tensors;
   for (const ModuleId id : modules_of(spec)) add_module(id, spec, tensors);
   if (spec.position_ids) {
-    MadeTensor ids = made("bert.embeddings.position_ids", spec, {1, spec.config.max_position_embeddings}, 0, 0);
+    MadeTensor ids =
+        made("bert.embeddings.position_ids", spec, {1, spec.config.max_position_embeddings}, 0, 0);
     ids.dtype = DType::kI64;
     ids.bytes = 8 * spec.config.max_position_embeddings;
     tensors.push_back(ids);
   }
-  std::ranges::sort(tensors, {}, &MadeTensor::name);
-  // I64 first, as safetensors' own writer does to keep tensors aligned.
-  std::ranges::stable_partition(tensors, [](const MadeTensor& t) { return t.dtype == DType::kI64; });
+  // I64 first, then by name, as safetensors' own writer does to keep tensors aligned.
+  std::ranges::sort(tensors, {},
+                    [](const MadeTensor& t) { return std::pair(t.dtype != DType::kI64, t.name); });
   if (spec.reverse_order) std::ranges::reverse(tensors);
 
   MadeCheckpoint checkpoint;
@@ -302,12 +306,13 @@ std::uint64_t weights_checksum(const bert::BertWeights& weights) {
     add(view.weight);
     add(view.bias);
   };
-  for (const auto& table : {weights.word_embeddings, weights.position_embeddings, weights.token_type_embeddings})
+  for (const auto& table :
+       {weights.word_embeddings, weights.position_embeddings, weights.token_type_embeddings})
     add(table);
   module(weights.embeddings_norm);
   for (const auto& l : weights.layers) {
-    for (const auto& view : {l.query, l.key, l.value, l.attention_output, l.attention_norm, l.intermediate, l.output,
-                             l.output_norm})
+    for (const auto& view : {l.query, l.key, l.value, l.attention_output, l.attention_norm, l.intermediate,
+                             l.output, l.output_norm})
       module(view);
   }
   if (weights.pooler) module(*weights.pooler);
@@ -380,16 +385,16 @@ std::optional<CheckpointSpec> parse_spec(std::string_view text) {
   spec.config = *config;
   spec.seed = json.value("seed", spec.seed);
   spec.shards = json.value("shards", spec.shards);
-  for (const auto& [name, field] : std::initializer_list<std::pair<const char*, bool*>>{
-           {"bert_prefix", &spec.bert_prefix},
-           {"gamma_beta", &spec.gamma_beta},
-           {"pooler", &spec.pooler},
-           {"mlm_head", &spec.mlm_head},
-           {"nsp_head", &spec.nsp_head},
-           {"position_ids", &spec.position_ids},
-           {"decoder_copy", &spec.decoder_copy},
-           {"decoder_bias_name", &spec.decoder_bias_name},
-           {"reverse_order", &spec.reverse_order}})
+  for (const auto& [name, field] :
+       std::initializer_list<std::pair<const char*, bool*>>{{"bert_prefix", &spec.bert_prefix},
+                                                            {"gamma_beta", &spec.gamma_beta},
+                                                            {"pooler", &spec.pooler},
+                                                            {"mlm_head", &spec.mlm_head},
+                                                            {"nsp_head", &spec.nsp_head},
+                                                            {"position_ids", &spec.position_ids},
+                                                            {"decoder_copy", &spec.decoder_copy},
+                                                            {"decoder_bias_name", &spec.decoder_bias_name},
+                                                            {"reverse_order", &spec.reverse_order}})
     *field = json.value(name, *field);
   const std::string dtype = json.value("dtype", "F32");
   for (const DType known : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -420,7 +425,8 @@ bert::Expected<OpenedCheckpoint> make_and_open(const CheckpointSpec& spec) {
     if (!parsed) return tl::unexpected(parsed.error());
     index = std::move(*parsed);
   }
-  auto checkpoint = bert::Checkpoint::create(std::move(*config), std::move(headers), index ? &*index : nullptr);
+  auto checkpoint =
+      bert::Checkpoint::create(std::move(*config), std::move(headers), index ? &*index : nullptr);
   if (!checkpoint) return tl::unexpected(checkpoint.error());
   auto weights = bert::BertWeights::bind(*checkpoint, opened.files);
   if (!weights) return tl::unexpected(weights.error());
