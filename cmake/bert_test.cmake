@@ -34,6 +34,7 @@ function(bert_test name)
     set_target_properties(${name} PROPERTIES SUFFIX .cjs)
     target_link_options(${name} PRIVATE -sNODERAWFS=1 -sEXIT_RUNTIME=1 -sALLOW_MEMORY_GROWTH=1 -sSTACK_SIZE=1MB
       -sENVIRONMENT=node,worker
+      $<$<BOOL:${BERTLENS_WASM_THREADS}>:-sPTHREAD_POOL_SIZE=4>
       -Wno-pthreads-mem-growth --pre-js=${PROJECT_SOURCE_DIR}/tests/support/node_environment.js)
   endif()
   add_test(NAME ${name} COMMAND ${name} --gtest_output=json:${PROJECT_BINARY_DIR}/reports/${name}.json)
