@@ -140,7 +140,7 @@ Expected<QuantizePlan> QuantizePlan::create(const Checkpoint& checkpoint, Storag
     place_of(data->modules[model::module_number(id, layers)], role) = data->tensors.size();
     data->tensors.push_back(std::move(tensor));
   };
-  // All F32 first, then the large tensors: each group keeps the order of the source.
+  // Vectors first, then scales, then the large tensors: each group keeps the order of the source.
   std::vector<const Checkpoint::Entry*> large;
   for (const Checkpoint::Entry& entry : checkpoint.entries()) {
     if (!entry.module || entry.role == Role::kScales) continue;
@@ -151,9 +151,12 @@ Expected<QuantizePlan> QuantizePlan::create(const Checkpoint& checkpoint, Storag
       continue;
     }
     large.push_back(&entry);
-    if (storage == Storage::kInt8)
-      plan(*entry.module, Role::kScales,
-           {info.name + "_scale", DType::kF32, {info.shape[0]}, 0, info.shape[0] * 4});
+  }
+  for (const Checkpoint::Entry* entry : large) {
+    if (storage != Storage::kInt8) break;
+    const TensorInfo& info = *entry->info;
+    plan(*entry->module, Role::kScales,
+         {info.name + "_scale", DType::kF32, {info.shape[0]}, 0, info.shape[0] * 4});
   }
   for (const Checkpoint::Entry* entry : large) {
     const TensorInfo& info = *entry->info;
