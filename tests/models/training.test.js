@@ -1,0 +1,172 @@
+// Trains a tiny model on made-up text: what prepare.py writes, train.py and the AMX trainer learn, resume and write, and
+// what evaluate.py reads. Each test is skipped, by name, where Python with PyTorch or a CPU with AMX is missing.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+
+const models = resolve(import.meta.dirname, '../../models');
+const environment = { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' };
+
+const answers = (program, args) => spawnSync(program, args, { env: environment }).status === 0;
+const python = ['/usr/bin/python3', 'python3'].find((p) => answers(p, ['-c', 'import numpy, torch']));
+const needsTorch = { skip: python ? false : 'Python with PyTorch is not installed' };
+const hasAmx = existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('amx_bf16');
+const compiler = ['g++', 'clang++'].find((p) => answers(p, ['--version']));
+const needsAmx = {
+  skip: needsTorch.skip || (!hasAmx && 'the CPU has no AMX') || (!compiler && 'no C++ compiler'),
+};
+
+let folder;
+let report; // of prepare.py
+const path = (...parts) => join(folder, ...parts);
+const run = (script, ...args) =>
+  execFileSync(python, [join(models, script), ...args], { env: environment, encoding: 'utf8' });
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'bertlens-training-'));
+  const words = ['the', 'red', 'blue', 'cat', 'dog', 'see', '##s', 'like', 'a', 'on', 'mat', '.'];
+  const vocabulary = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...words];
+  writeFileSync(path('vocab.txt'), vocabulary.join('\n') + '\n');
+  // Each document keeps its colours and animals, so that there is something to learn.
+  const documents = Array.from({ length: 400 }, (_, i) => {
+    const colour = i % 2 ? 'red' : 'blue';
+    const [one, other] = i % 3 ? ['cat', 'dog'] : ['dog', 'cat'];
+    return Array.from({ length: 6 }, (_, j) =>
+      j % 2
+        ? `A ${one} likes the ${other} on ${'the '.repeat(1 + (i % 5))}mat.`
+        : `The ${colour} ${one} sees ${i} mats.`,
+    ).join('\n');
+  });
+  writeFileSync(path('text.txt'), documents.join('\n\n') + '\n');
+  if (!python) return;
+  report = run(
+    'train/prepare.py',
+    '--vocab',
+    path('vocab.txt'),
+    '--out',
+    path('shards'),
+    '--jobs',
+    '1',
+    path('text.txt'),
+  );
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const lossesOf = (log) => [...log.matchAll(/mlm loss ([\d.]+)/g)].map((match) => Number(match[1]));
+
+test('prepare.py tokenizes, and holds out one document in a hundred', needsTorch, () => {
+  assert.match(report, /^text: [\d,]+ tokens to train on, [\d,]+ held out/);
+  const words = (name, Type) => new Type(new Uint8Array(readFileSync(path('shards', `text.${name}`))).buffer);
+  const tokens = words('train.tokens', Uint16Array);
+  const sentences = words('train.sentences', Uint32Array);
+  const documents = words('train.documents', Uint32Array);
+  // "The blue dog sees 0 mats." and "A dog likes the cat on the mat."
+  assert.deepEqual([...tokens.slice(0, sentences[1])], [5, 7, 9, 10, 11, 1, 15, 11, 16]);
+  assert.deepEqual([...tokens.slice(sentences[1], sentences[2])], [13, 9, 12, 11, 5, 8, 14, 5, 15, 16]);
+  assert.equal(sentences.at(-1), tokens.length);
+  assert.equal(documents.at(-1), sentences.length - 1);
+  const held = words('held.documents', Uint32Array).length - 1;
+  assert.equal(documents.length - 1 + held, 400);
+  assert.ok(held >= 1 && held <= 20, `${held} documents held out`);
+});
+
+test('train.py learns, resumes, and writes a folder that evaluate.py reads', needsTorch, () => {
+  const args = ['--vocab', path('vocab.txt'), '--data', path('shards'), '--out', path('model')];
+  const size = [
+    '--layers',
+    '1',
+    '--hidden',
+    '32',
+    '--heads',
+    '2',
+    '--positions',
+    '128',
+    '--lengths',
+    '128',
+    '128',
+  ];
+  const pace = [
+    '--seconds',
+    '3600',
+    '--batch-tokens',
+    '2048',
+    '--warmup',
+    '5',
+    '--rate',
+    '0.01',
+    '--log-steps',
+    '10',
+  ];
+  const first = run('train/train.py', ...args, ...size, ...pace, '--steps', '60', '--jobs', '1');
+  const losses = lossesOf(first);
+  assert.ok(losses.at(-1) < losses[0] - 0.3, `the loss did not fall: ${losses}`);
+  const second = run('train/train.py', ...args, ...size, ...pace, '--steps', '10', '--jobs', '1');
+  assert.match(second, /^resumed at step 60/);
+  assert.match(second, /stopped at step 70/);
+  const config = JSON.parse(readFileSync(path('model', 'config.json'), 'utf8'));
+  assert.deepEqual(
+    [config.model_type, config.vocab_size, config.hidden_size, config.num_hidden_layers],
+    ['bert', 17, 32, 1],
+  );
+  const file = path('figures.json');
+  run(
+    'evaluate/evaluate.py',
+    '--model',
+    path('model'),
+    '--data',
+    path('shards'),
+    '--passages',
+    '10',
+    '--pairs',
+    '10',
+    '--json',
+    file,
+  );
+  const figures = JSON.parse(readFileSync(file, 'utf8'));
+  assert.ok(figures.mlm.masks >= 10, `${figures.mlm.masks} masks`);
+  assert.ok(figures.mlm.loss > 0 && figures.mlm.loss < Math.log(17), `mlm loss ${figures.mlm.loss}`);
+  assert.ok(figures.mlm.top1 <= figures.mlm.top5 && figures.nsp.pairs === 10);
+});
+
+test('the AMX trainer has the losses and gradients of PyTorch, learns and resumes', needsAmx, () => {
+  const program = path('train');
+  const source = join(models, 'train/cpu/train.cpp');
+  const flags = ['-std=c++20', '-O3', '-march=sapphirerapids', '-ffast-math', '-fno-finite-math-only'];
+  execFileSync(compiler, [...flags, source, '-o', program, '-pthread'], { stdio: 'pipe' });
+  mkdirSync(path('dump'));
+  mkdirSync(path('amx'));
+  const shard = (kind) => path('shards', `text.${kind}`);
+  const args = [
+    '--vocab',
+    path('vocab.txt'),
+    '--out',
+    path('amx'),
+    '--train',
+    shard('train'),
+    '--held',
+    shard('held'),
+  ];
+  const size = [
+    '--layers',
+    '2',
+    '--hidden',
+    '64',
+    '--heads',
+    '2',
+    '--intermediate',
+    '128',
+    '--positions',
+    '128',
+  ];
+  const pace = ['--seconds', '3600', '--rows', '512', '--batches', '2', '--warmup', '20', '--rate', '0.003'];
+  const train = (...more) =>
+    execFileSync(program, [...args, ...size, ...pace, ...more], { encoding: 'utf8' });
+  train('--dump', path('dump'));
+  run('train/cpu/check_gradients.py', path('dump')); // fails if they differ
+  const losses = lossesOf(train('--steps', '200'));
+  assert.ok(losses.at(-1) < losses[0] - 0.3, `the loss did not fall: ${losses}`);
+  assert.match(train('--steps', '201'), /^resumed at step 200/);
+});
