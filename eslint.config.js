@@ -4,7 +4,8 @@ import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['build/', '**/dist/', '**/node_modules/'] },
+  // types.ts is code of a user, type-checked against the packed package
+  { ignores: ['build/', '**/dist/', '**/node_modules/', 'tests/package/fixtures/types.ts'] },
   eslint.configs.recommended,
   {
     files: ['**/*.ts', '**/*.tsx'],
@@ -31,6 +32,10 @@ export default tseslint.config(
   {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: { globals: { ...globals.node } },
+  },
+  {
+    files: ['tests/package/fixtures/*.js'],
+    languageOptions: { globals: { ...globals.browser } },
   },
   {
     // glue that Emscripten includes into its own output

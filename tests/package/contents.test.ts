@@ -1,0 +1,98 @@
+// The tarball itself: sizes, types, and what publint and are-the-types-wrong say of it.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { brotliCompressSync, constants } from 'node:zlib';
+
+import { dist, fixtures, installed, root } from './support.ts';
+
+const bin = path.join(root, 'node_modules/.bin');
+let project: ReturnType<typeof installed>;
+before(() => {
+  project = installed();
+});
+after(() => {
+  project.finish();
+});
+
+/** An entry's file and all that it imports, statically and dynamically. */
+function graph(entry: string): Set<string> {
+  const found = new Set<string>();
+  const visit = (file: string): void => {
+    if (found.has(file)) return;
+    found.add(file);
+    const text = readFileSync(path.join(dist, file), 'utf8');
+    for (const [, name] of text.matchAll(/(?:from|import\(?)\s*["']\.\/([\w-]+\.js)["']/g)) visit(name!);
+  };
+  visit(entry);
+  return found;
+}
+
+function brotliKilobytes(files: Iterable<string>): number {
+  let bytes = 0;
+  for (const file of files) {
+    const options = { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } };
+    bytes += brotliCompressSync(readFileSync(path.join(dist, file)), options).length;
+  }
+  return bytes / 1000;
+}
+
+test('bertlens/tokenizer takes at most 120 KB with brotli, WebAssembly and JavaScript together', (t) => {
+  const size = brotliKilobytes([...graph('tokenizer.js'), 'tokenizer.wasm']);
+  t.diagnostic(`${size.toFixed(1)} KB`);
+  assert.ok(size <= 120, `${size.toFixed(1)} KB`);
+});
+
+test('the tarball takes at most 3 MB', (t) => {
+  const size = statSync(project.tarball).size / 1e6;
+  t.diagnostic(`${size.toFixed(2)} MB`);
+  assert.ok(size <= 3, `${size.toFixed(2)} MB`);
+});
+
+test('nothing in the package evaluates text or makes blob addresses', () => {
+  for (const file of graph('tokenizer.js')) {
+    const text = readFileSync(path.join(dist, file), 'utf8');
+    assert.doesNotMatch(text, /\beval\(|new Function|createObjectURL|\bblob:(?!")/, file);
+  }
+});
+
+for (const moduleResolution of ['nodenext', 'bundler']) {
+  test(`a user's code type-checks with module resolution ${moduleResolution}`, () => {
+    cpSync(path.join(fixtures, 'types.ts'), path.join(project.folder, 'types.ts'));
+    writeFileSync(
+      path.join(project.folder, 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: {
+          target: 'es2022',
+          module: moduleResolution === 'nodenext' ? 'nodenext' : 'esnext',
+          moduleResolution,
+          lib: ['es2022', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'],
+          types: [],
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          noEmit: true,
+        },
+        include: ['types.ts'],
+      }),
+    );
+    const done = spawnSync(path.join(bin, 'tsc'), ['-p', project.folder], { encoding: 'utf8' });
+    assert.equal(done.stdout, '');
+    assert.equal(done.status, 0);
+  });
+}
+
+test('publint finds nothing', () => {
+  const done = spawnSync(path.join(bin, 'publint'), ['run', project.tarball, '--strict'], {
+    encoding: 'utf8',
+  });
+  assert.equal(done.status, 0, done.stdout + done.stderr);
+});
+
+test('are-the-types-wrong finds nothing', () => {
+  // the package is ES modules only: CommonJS resolution is not offered
+  execFileSync(path.join(bin, 'attw'), [project.tarball, '--profile', 'esm-only', '--format', 'ascii'], {
+    encoding: 'utf8',
+  });
+});

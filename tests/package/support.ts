@@ -1,0 +1,82 @@
+// The packed npm package, installed in an empty folder as a user has it; and what runs it there.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const dist = path.join(root, 'wasm/dist');
+export const fixtures = path.join(root, 'tests/package/fixtures');
+const home = process.env['HOME'] ?? os.homedir();
+const cache =
+  process.env['BERTLENS_CACHE'] ??
+  path.join(process.env['XDG_CACHE_HOME'] ?? path.join(home, '.cache'), 'bertlens');
+export const vocabulary = path.join(cache, 'vocab/bert-base-uncased.txt');
+
+/** A new folder outside the checkout; `finish` removes it. */
+export function scratch(): { folder: string; finish: () => void } {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'bertlens-package-'));
+  return {
+    folder,
+    finish: () => {
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** `npm pack` into `folder`; the tarball's path. */
+export function pack(folder: string): string {
+  if (!existsSync(path.join(dist, 'tokenizer.js'))) throw new Error('wasm/dist is missing: run ./run build');
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: path.join(root, 'wasm') });
+  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
+  if (tarball === undefined) throw new Error('npm pack made no tarball');
+  return path.join(folder, tarball);
+}
+
+/** An empty project with the packed package installed from its tarball, without a network. */
+export function installed(): { folder: string; tarball: string; finish: () => void } {
+  const { folder, finish } = scratch();
+  const tarball = pack(folder);
+  writeFileSync(
+    path.join(folder, 'package.json'),
+    JSON.stringify({ name: 'consumer', private: true, type: 'module' }),
+  );
+  execFileSync('npm', ['install', '--silent', '--offline', '--no-audit', '--no-fund', tarball], {
+    cwd: folder,
+  });
+  return { folder, tarball, finish };
+}
+
+/** The Node.js releases at hand, by major version: this one, and the system's where it is another. */
+export function nodes(): Map<number, string> {
+  const found = new Map<number, string>();
+  for (const candidate of [
+    process.execPath,
+    '/usr/bin/node',
+    '/usr/local/bin/node',
+    path.join(cache, 'node/bin/node'),
+  ]) {
+    if (!existsSync(candidate)) continue;
+    const major = Number(
+      execFileSync(candidate, ['-p', 'process.versions.node.split(".")[0]'], { encoding: 'utf8' }),
+    );
+    if (!found.has(major)) found.set(major, candidate);
+  }
+  return found;
+}
+
+/** Runs a script with one of them; what it printed. Anything on standard error is a failure. */
+export function runNode(node: string, script: string, args: readonly string[], cwd: string): string {
+  const done = spawnSync(node, [script, ...args], { cwd, encoding: 'utf8' });
+  if (done.status !== 0 || done.stderr !== '') {
+    throw new Error(
+      `${path.basename(script)} ended with status ${done.status ?? 'none'}:\n${done.stdout}${done.stderr}`,
+    );
+  }
+  return done.stdout;
+}
+
+export function readText(file: string): string {
+  return readFileSync(file, 'utf8');
+}

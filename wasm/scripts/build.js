@@ -1,0 +1,80 @@
+// Makes dist/ from src/ and the linked WebAssembly modules: bundles with esbuild, declares types with tsc.
+// usage: node wasm/scripts/build.js    (after the CMake builds named below)
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { build } from 'esbuild';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const source = path.join(root, 'wasm/src');
+const dist = path.join(root, 'wasm/dist');
+
+/** Module name in src/ -> CMake preset and target that make it. The .wasm keeps the name in dist/. */
+const modules = {
+  tokenizer: { preset: 'wasm-tokenizer', target: 'tokenizer' },
+};
+const entries = ['tokenizer'];
+
+const linked = Object.entries(modules).map(([name, { preset, target }]) => {
+  const output = path.join(root, 'build', preset, 'wasm', target);
+  for (const file of [`${output}.js`, `${output}.wasm`]) {
+    if (!existsSync(file)) throw new Error(`${path.relative(root, file)} is missing: run ./run build`);
+  }
+  return { name, output };
+});
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist);
+for (const { name, output } of linked) copyFileSync(`${output}.wasm`, path.join(dist, `${name}.wasm`));
+
+await build({
+  entryPoints: entries.map((entry) => path.join(source, `${entry}.ts`)),
+  outdir: dist,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  sourcemap: true,
+  sourcesContent: false,
+  legalComments: 'inline',
+  chunkNames: 'shared-[hash]',
+  alias: Object.fromEntries(linked.map(({ name, output }) => [`bertlens-wasm/${name}`, `${output}.js`])),
+  // Emscripten also writes exports for CommonJS and AMD; here they are dead code
+  define: { exports: 'undefined', module: 'undefined', define: 'undefined' },
+  logLevel: 'warning',
+});
+
+execFileSync(
+  path.join(root, 'node_modules/.bin/tsc'),
+  ['--project', path.join(root, 'wasm'), '--emitDeclarationOnly', '--sourceMap', 'false'],
+  { stdio: 'inherit' },
+);
+finishDeclarations();
+
+/** Names the files in declarations as they are imported, and removes those that no entry reaches: internals. */
+function finishDeclarations() {
+  const reached = new Set();
+  const visit = (file) => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    const at = path.join(dist, file);
+    const text = readFileSync(at, 'utf8').replace(/(from |import\()'\.\/([a-z-]+)\.ts'/g, "$1'./$2.js'");
+    writeFileSync(at, text);
+    for (const [, name] of text.matchAll(/'\.\/([a-z-]+)\.js'/g)) visit(`${name}.d.ts`);
+  };
+  for (const entry of entries) visit(`${entry}.d.ts`);
+  for (const file of readdirSync(dist)) {
+    if (file.endsWith('.d.ts') && !reached.has(file)) rmSync(path.join(dist, file));
+  }
+}

@@ -1,0 +1,79 @@
+// Strict reading of options: an unknown name, a wrong type or a value out of range is an error that says so.
+import { BertlensError } from './errors.ts';
+
+function invalid(message: string): BertlensError {
+  return new BertlensError('invalid_argument', message);
+}
+
+/** A value as an error message shows it, short and on one line. */
+export function shown(value: unknown): string {
+  let text: string | undefined;
+  if (typeof value === 'string') {
+    text = JSON.stringify(value);
+  } else if (typeof value === 'function') {
+    text = 'a function';
+  } else if (typeof value === 'object' && value !== null) {
+    text = Array.isArray(value) ? 'an array' : 'an object';
+  } else {
+    text = String(value);
+  }
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** Throws for an option that no one reads, naming those that there are. */
+export function checkNames(call: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw invalid(`${call}: unknown option ${shown(name)}; known options: ${known.join(', ')}`);
+    }
+  }
+}
+
+/** `options` itself, or an empty object where it is undefined; anything else is an error. */
+export function optionObject(call: string, options: unknown): Record<string, unknown> {
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid(`${call}: options must be an object, not ${shown(options)}`);
+  }
+  return options as Record<string, unknown>;
+}
+
+export function flagOption(name: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'boolean') throw invalid(`${name} must be true or false, not ${shown(value)}`);
+  return value;
+}
+
+/** A whole number from `least` to `most`, or undefined where it is not given. */
+export function countOption(
+  name: string,
+  value: unknown,
+  least: number,
+  most = 0x7fffffff,
+): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    throw invalid(`${name} must be a whole number from ${least} to ${most}, not ${shown(value)}`);
+  }
+  return value;
+}
+
+/** One of `choices`, or undefined where it is not given. */
+export function choiceOption<Choice extends string | boolean>(
+  name: string,
+  value: unknown,
+  choices: readonly Choice[],
+): Choice | undefined {
+  if (value === undefined) return undefined;
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) {
+    throw invalid(`${name} must be one of ${choices.map(shown).join(', ')}, not ${shown(value)}`);
+  }
+  return found;
+}
+
+/** A string, or an error that names the argument. */
+export function textArgument(name: string, value: unknown): string {
+  if (typeof value !== 'string') throw invalid(`${name} must be a string, not ${shown(value)}`);
+  return value;
+}

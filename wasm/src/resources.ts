@@ -1,0 +1,126 @@
+// Bytes by address: fetched in a browser, read from disk in Node, Deno and Bun.
+import { BertlensError, abortError, throwIfAborted } from './errors.ts';
+
+interface NodeFileSystem {
+  readFile(path: string | URL, options?: { signal?: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Built-in modules without an import, so that bundlers for the browser have nothing to resolve. */
+interface NodeProcess {
+  getBuiltinModule?(name: 'node:fs/promises'): NodeFileSystem;
+  getBuiltinModule?(name: 'node:url'): { pathToFileURL(path: string): URL };
+  getBuiltinModule?(name: 'node:worker_threads'): unknown;
+  getBuiltinModule?(name: 'node:os'): { availableParallelism(): number };
+}
+
+/** `process` where there is a file system behind it, else undefined. */
+export function nodeProcess(): Required<NodeProcess> | undefined {
+  const found = (globalThis as { process?: NodeProcess }).process;
+  return typeof found?.getBuiltinModule === 'function' ? (found as Required<NodeProcess>) : undefined;
+}
+
+/**
+ * The address that a person's string means: an absolute address as it is, a relative one against the page; in Node a
+ * path on disk.
+ */
+export function toAddress(source: string | URL): URL {
+  if (source instanceof URL) return source;
+  if (/^[a-z][a-z0-9+.-]+:/i.test(source)) return parseAddress(source);
+  const node = nodeProcess();
+  if (node) return node.getBuiltinModule('node:url').pathToFileURL(source);
+  return parseAddress(
+    source,
+    (globalThis as { document?: Document }).document?.baseURI ?? globalThis.location.href,
+  );
+}
+
+function parseAddress(source: string, base?: string): URL {
+  try {
+    return new URL(source, base);
+  } catch (cause) {
+    throw new BertlensError('invalid_argument', `${JSON.stringify(source)} is not an address`, { cause });
+  }
+}
+
+/** A folder's address, with the slash at its end that relative addresses need. */
+export function folderAddress(folder: URL): URL {
+  if (folder.pathname.endsWith('/')) return folder;
+  const address = new URL(folder);
+  address.pathname += '/';
+  return address;
+}
+
+/** What an address is called in messages. */
+export function addressName(url: URL): string {
+  return url.protocol === 'file:' ? decodeURIComponent(url.pathname) : url.href;
+}
+
+/** Turns what `fetch` or a file system throws into our error. */
+export function readError(url: URL, cause: unknown, signal: AbortSignal | undefined): BertlensError {
+  if (cause instanceof BertlensError) return cause;
+  if (signal?.aborted) return abortError(signal);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new BertlensError('io', `cannot read ${addressName(url)}: ${reason}`, { cause });
+}
+
+/** All bytes at an address; undefined where nothing is there. */
+export async function readBytes(
+  url: URL,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  throwIfAborted(signal);
+  try {
+    if (url.protocol === 'file:') return await readLocal(url, signal);
+    const response = await fetch(url, signal ? { signal } : {});
+    if (isMissing(response)) return undefined;
+    if (!response.ok)
+      throw new BertlensError('io', `cannot read ${url.href}: HTTP status ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  } catch (cause) {
+    throw readError(url, cause, signal);
+  }
+}
+
+/** 404 and 410; also a page in place of a file, which hosts of single-page applications send with status 200. */
+export function isMissing(response: Response): boolean {
+  return (
+    response.status === 404 ||
+    response.status === 410 ||
+    (response.ok && (response.headers.get('content-type') ?? '').startsWith('text/html'))
+  );
+}
+
+async function readLocal(
+  url: URL,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const node = nodeProcess();
+  if (!node)
+    throw new BertlensError('unsupported', `${url.href} cannot be read from here: it is a local file`);
+  try {
+    return await node.getBuiltinModule('node:fs/promises').readFile(url, signal ? { signal } : {});
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Compiles a WebAssembly file of this package, while it streams in where the host allows it. */
+export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
+  try {
+    if (url.protocol !== 'file:') {
+      const response = await fetch(url);
+      if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+      // a host that does not know the type application/wasm is served by the slower way
+      if (response.headers.get('content-type')?.startsWith('application/wasm')) {
+        return await WebAssembly.compileStreaming(response);
+      }
+      return await WebAssembly.compile(await response.arrayBuffer());
+    }
+    const bytes = await readLocal(url, undefined);
+    if (!bytes) throw new Error('the file is not there');
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw readError(url, cause, undefined);
+  }
+}
