@@ -1,0 +1,165 @@
+// Declares the shared options.
+#include "app/options.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <limits>
+
+#include "app/command.h"
+#include "io/error_line.h"
+#include "io/parallel.h"
+
+namespace bert::cli {
+namespace {
+
+template <class Number>
+bool parse_number(const std::string& text, Number& value) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+void add_switch(CLI::App& app, const std::string& name, std::optional<bool>& target,
+                const std::string& help) {
+  add_choice<bool>(app, name, target, {{"true", true}, {"false", false}}, help)->group("Normaliser");
+}
+
+}  // namespace
+
+CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
+  const auto check = [least, most](std::string& text) -> std::string {
+    std::int64_t value = 0;
+    if (!parse_number(text, value)) return in_quotes(text) + " is not a whole number";
+    if (value >= least && value <= most) return {};
+    const std::string range =
+        most == std::numeric_limits<std::int64_t>::max() || most >= (std::int64_t{1} << 31) - 1
+            ? "at least " + std::to_string(least)
+            : "from " + std::to_string(least) + " to " + std::to_string(most);
+    return "must be " + range + ", got " + text;
+  };
+  return CLI::Validator(check, "", "whole_number");
+}
+
+CLI::Validator number_between(double least, double most) {
+  const auto check = [least, most](std::string& text) -> std::string {
+    double value = 0;
+    if (!parse_number(text, value)) return in_quotes(text) + " is not a number";
+    if (value >= least && value <= most) return {};
+    char message[96];
+    std::snprintf(message, sizeof message, "must be from %g to %g, got ", least, most);
+    return message + in_quotes(text);
+  };
+  return CLI::Validator(check, "", "number");
+}
+
+void add_engine_options(CLI::App& app, EngineOptions& options) {
+  const std::string group = "Model";
+  app.add_option("--model", options.model,
+                 "folder of the model (config.json, safetensors, vocabulary); default: "
+                 "$BERTLENS_MODEL, else the model that comes with bertlens")
+      ->type_name("DIR")
+      ->group(group);
+  app.add_option("--vocab", options.vocab,
+                 "vocab.txt, tokenizer.json or a folder with one, instead of the model's")
+      ->type_name("PATH")
+      ->group(group);
+  app.add_option("--backend", options.backend, "xnnpack, reference or cuda; default: xnnpack")
+      ->type_name("NAME")
+      ->check([](const std::string& name) -> std::string {
+        if (name == "xnnpack" || name == "reference" || name == "cuda") return {};
+        return in_quotes(name) + " is not one of xnnpack|reference|cuda";
+      })
+      ->group(group);
+  options.threads = available_cores();
+  app.add_option("--threads", options.threads,
+                 "threads; default: the cores available (here " + std::to_string(options.threads) + ")")
+      ->type_name("N")
+      ->check(whole_number(1, 1024))
+      ->group(group);
+  add_choice<Precision>(app, "--precision", options.precision,
+                        {{"f32", Precision::kF32}, {"f16", Precision::kF16}, {"int8", Precision::kInt8}},
+                        "how to keep the weights and compute; default: as the model is stored")
+      ->group(group);
+  add_switch(app, "--do-lower-case", options.tokenizer.lowercase, "lower case; default: as the model says");
+  add_switch(app, "--strip-accents", options.tokenizer.strip_accents, "drop accents; default: as lower case");
+  add_switch(app, "--tokenize-chinese-chars", options.tokenizer.tokenize_chinese_chars,
+             "every CJK ideograph is a word; default: true");
+  add_switch(app, "--clean-text", options.tokenizer.clean_text, "drop control characters; default: true");
+}
+
+void add_format_options(CLI::App& app, FormatOptions& options, bool lines, std::vector<std::string> reports) {
+  const std::string group = "Output";
+  app.add_flag("--json", options.json, "one JSON value")->group(group);
+  app.add_flag("--csv", options.csv, "comma-separated values with a header")->group(group);
+  app.add_flag("--md", options.markdown, "a Markdown table alone")->group(group);
+  if (lines) {
+    app.add_flag("--jsonl", options.json_lines, "a stream: one JSON object a line in, one out, in order")
+        ->group(group);
+  }
+  std::vector<std::string> names = {"--json", "--csv", "--md"};
+  if (lines) names.emplace_back("--jsonl");
+  names.insert(names.end(), reports.begin(), reports.end());
+  app.parse_complete_callback([&app, names] {
+    std::string first;
+    for (const std::string& name : names) {
+      if (app.count(name) == 0) continue;
+      if (!first.empty()) usage_error(first + " and " + name + " exclude each other");
+      first = name;
+    }
+  });
+}
+
+void add_input_options(CLI::App& app, InputOptions& options, const std::string& what,
+                       const std::string& help) {
+  app.add_option("texts", options.texts, help)->type_name(what)->option_text(what + " ...");
+  app.add_option("--file", options.file,
+                 "read from this file, a text (with --jsonl: an object) a line; - is "
+                 "standard input, which is also read when no text is given")
+      ->type_name("PATH")
+      ->group("Input");
+  app.add_option("--batch", options.batch,
+                 "with --jsonl: lines that are read, computed and answered together "
+                 "(1 answers each line at once); default: 256, at a terminal 1")
+      ->type_name("N")
+      ->check(whole_number(1, 1 << 20))
+      ->group("Input");
+}
+
+void add_truncation_options(CLI::App& app, TruncationOptions& options) {
+  const std::string group = "Tokens";
+  add_choice<Truncation>(app, "--truncation", options.truncation,
+                         {{"none", Truncation::kNone},
+                          {"longest_first", Truncation::kLongestFirst},
+                          {"only_first", Truncation::kOnlyFirst},
+                          {"only_second", Truncation::kOnlySecond}},
+                         "which text is cut when there are more than --max-length tokens")
+      ->group(group);
+  app.add_option("--max-length", options.max_length,
+                 "tokens per row, special ones included; default: the model's "
+                 "maximum")
+      ->type_name("N")
+      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()))
+      ->group(group);
+  app.add_flag("--untrusted", options.untrusted, "read [MASK], [SEP] ... in texts as plain characters")
+      ->group(group);
+}
+
+EncodeOptions encode_options(const TruncationOptions& options) {
+  EncodeOptions encoding;
+  encoding.truncation = options.truncation;
+  encoding.max_length = options.max_length;
+  encoding.recognize_special_tokens = !options.untrusted;
+  return encoding;
+}
+
+std::string cache_folder() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  if (std::string own = variable("BERTLENS_CACHE"); !own.empty()) return own;
+  if (const std::string shared = variable("XDG_CACHE_HOME"); !shared.empty()) return shared + "/bertlens";
+  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.cache/bertlens";
+  return {};
+}
+
+}  // namespace bert::cli

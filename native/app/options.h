@@ -1,0 +1,91 @@
+// Options that many commands share, and the output formats.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "bert/backend.h"
+#include "bert/tokenizer.h"
+
+namespace bert::cli {
+
+/// Where the model is and how to run it. Every command takes these; what has no use for one ignores it.
+struct EngineOptions {
+  std::string model;  ///< empty: BERTLENS_MODEL, else the default model
+  std::string vocab;  ///< a vocab.txt, tokenizer.json or folder; empty: the model's own
+  TokenizerOptions tokenizer;
+  std::string backend = "xnnpack";
+  std::size_t threads = 0;             ///< never 0 once parsed
+  std::optional<Precision> precision;  ///< unset: as the model is stored
+};
+void add_engine_options(CLI::App& app, EngineOptions& options);
+
+enum class Format { kText, kJson, kCsv, kMarkdown, kJsonLines };
+
+struct FormatOptions {
+  bool json = false, csv = false, markdown = false, json_lines = false;
+  Format format() const {
+    return json_lines ? Format::kJsonLines
+           : json     ? Format::kJson
+           : csv      ? Format::kCsv
+           : markdown ? Format::kMarkdown
+                      : Format::kText;
+  }
+};
+/// --json, --csv, --md, and --jsonl where `lines` says so; at most one of them and of `reports` (other
+/// options that choose what is printed) may be given.
+void add_format_options(CLI::App& app, FormatOptions& options, bool lines = true,
+                        std::vector<std::string> reports = {});
+
+/// Texts as arguments, from a file or from standard input.
+struct InputOptions {
+  std::vector<std::string> texts;
+  std::string file;       ///< "-" or empty: standard input
+  std::size_t batch = 0;  ///< 0: not given
+};
+/// `what` names the positional arguments, e.g. "TEXT"; `help` says what they are.
+void add_input_options(CLI::App& app, InputOptions& options, const std::string& what,
+                       const std::string& help);
+
+/// How texts become tokens, beside padding.
+struct TruncationOptions {
+  std::optional<Truncation> truncation;
+  std::optional<std::uint32_t> max_length;
+  bool untrusted = false;
+};
+void add_truncation_options(CLI::App& app, TruncationOptions& options);
+EncodeOptions encode_options(const TruncationOptions& options);
+
+/// A whole number from `least` to `most`, as a check of an option, with a message that says so.
+CLI::Validator whole_number(std::int64_t least, std::int64_t most);
+/// A number from `least` to `most`, likewise.
+CLI::Validator number_between(double least, double most);
+
+/// An option that takes one of a few names and stores what the name stands for.
+template <class T, class Target>
+CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& target,
+                        std::vector<std::pair<std::string, T>> choices, const std::string& help) {
+  std::string names;
+  for (const auto& choice : choices) names += (names.empty() ? "" : "|") + choice.first;
+  const auto set = [&target, choices, names, name](const std::string& value) {
+    for (const auto& choice : choices) {
+      if (choice.first == value) {
+        target = choice.second;
+        return;
+      }
+    }
+    throw CLI::ValidationError(name, "'" + value + "' is not one of " + names);
+  };
+  return app.add_option_function<std::string>(name, set, help)->type_name(names);
+}
+
+/// Where the project's cache is: $BERTLENS_CACHE, else bertlens in the user's cache folder; empty if unknown.
+std::string cache_folder();
+
+}  // namespace bert::cli

@@ -1,0 +1,126 @@
+// `bertlens decode`: token ids to text.
+#include <charconv>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/command.h"
+#include "app/model_folder.h"
+#include "app/options.h"
+#include "app/request.h"
+#include "app/stream.h"
+#include "app/texts.h"
+#include "io/error_line.h"
+#include "io/parallel.h"
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  InputOptions input;
+  FormatOptions output;
+  DecodeOptions decoding;
+};
+
+// Numbers between blanks, commas or brackets: "101 7592 102" as well as "[101, 7592, 102]".
+Expected<std::vector<std::int32_t>> read_ids(const std::string& text) {
+  constexpr const char* kBetween = " \t,[]";
+  std::vector<std::int32_t> ids;
+  for (std::size_t at = 0; (at = text.find_first_not_of(kBetween, at)) != std::string::npos;) {
+    const std::size_t end = std::min(text.find_first_of(kBetween, at), text.size());
+    std::int32_t id = 0;
+    const auto result = std::from_chars(text.data() + at, text.data() + end, id);
+    if (result.ec != std::errc() || result.ptr != text.data() + end) {
+      return fail(ErrorCode::kInvalidArgument, in_quotes(text.substr(at, end - at)) + " is not a token id");
+    }
+    ids.push_back(id);
+    at = end;
+  }
+  return ids;
+}
+
+Expected<std::string> decode_line(const StreamLine& line, const Tokenizer& tokenizer,
+                                  const DecodeOptions& options) {
+  if (line.is_argument) {
+    return read_ids(line.text).and_then([&](const auto& ids) { return tokenizer.decode(ids, options); });
+  }
+  return line.object()
+      .and_then([](const nlohmann::json& object) { return integer_list_field(object, "input_ids"); })
+      .and_then([&](const auto& ids) { return tokenizer.decode(ids, options); });
+}
+
+void write_answer(JsonWriter& json, std::string_view text) {
+  json.begin_object().key("text").string(text).end_object();
+}
+
+Expected<int> run(Options& options) {
+  check_input(options.input);
+  const Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options.engine);
+  if (!tokenizer) return tl::unexpected(tokenizer.error());
+  // ids given as arguments are one row, however the shell cut them
+  if (options.input.texts.size() > 1) {
+    std::string row;
+    for (const std::string& part : options.input.texts) row += part + " ";
+    options.input.texts = {row};
+  }
+  Output out(1, "standard output");
+  if (options.output.json_lines) {
+    return run_stream(options.input, out, "decode", [&](std::span<StreamLine> lines, const Emit&) {
+      parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
+        const Expected<std::string> text = decode_line(lines[i], **tokenizer, options.decoding);
+        if (text) {
+          lines[i].answer([&](JsonWriter& json) { write_answer(json, *text); });
+        } else {
+          lines[i].refuse(text.error());
+        }
+      });
+    });
+  }
+  const Expected<std::vector<std::string>> rows = all_texts(options.input);
+  if (!rows) return tl::unexpected(rows.error());
+  std::string text;
+  JsonWriter json(text);
+  Table table({{"row", Align::kRight}, {"text", Align::kLeft}});
+  const bool as_json = options.output.format() == Format::kJson;
+  if (as_json && rows->size() > 1) json.begin_array();
+  for (std::size_t i = 0; i < rows->size(); ++i) {
+    const Expected<std::string> decoded = read_ids((*rows)[i]).and_then([&](const auto& ids) {
+      return (*tokenizer)->decode(ids, options.decoding);
+    });
+    if (!decoded) return tl::unexpected(decoded.error());
+    write_answer(json, *decoded);
+    table.add({std::to_string(i), *decoded});
+    if (options.output.format() == Format::kText) out.line(*decoded);
+  }
+  if (as_json && rows->size() > 1) json.end_array();
+  if (as_json) out.line(text);
+  if (options.output.csv) out.write(table.csv());
+  if (options.output.markdown) out.write(table.markdown());
+  return finish(out);
+}
+
+}  // namespace
+
+Action define_decode(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_input_options(app, options->input, "ID", "token ids; in files a row of ids a line");
+  app.add_flag("--skip-special-tokens", options->decoding.skip_special_tokens,
+               "leave out [CLS], [SEP], [PAD] ...");
+  add_choice<CleanUp>(
+      app, "--clean-up", options->decoding.clean_up,
+      {{"none", CleanUp::kNone}, {"token", CleanUp::kTokenByToken}, {"string", CleanUp::kWholeString}},
+      "blanks before punctuation: kept; removed token by token, as the fast tokenizer does (default); "
+      "removed in the whole string, as the slow one does (don't)");
+  add_format_options(app, options->output);
+  add_engine_options(app, options->engine);
+  app.footer(
+      "examples\n"
+      "  bertlens decode 101 7592 2088 102\n"
+      "  bertlens decode --skip-special-tokens --clean-up string \"[101, 2123, 1005, 1056, 102]\"\n"
+      "  printf '{\"input_ids\": [101, 7592, 102]}\\n' | bertlens decode --jsonl");
+  return [options] { return run(*options); };
+}
+
+}  // namespace bert::cli

@@ -1,0 +1,409 @@
+// `bertlens tokenize`: texts to tokens. Without a format it prints the report of the notebook's cell 5, with
+// --words that of Exercise 1, with --explain every step of the way.
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/command.h"
+#include "app/encoding_output.h"
+#include "app/model_folder.h"
+#include "app/options.h"
+#include "app/request.h"
+#include "app/stream.h"
+#include "app/texts.h"
+#include "io/error_line.h"
+#include "io/parallel.h"
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  InputOptions input;
+  FormatOptions output;
+  TruncationOptions truncation;
+  std::optional<std::string> pair;
+  Padding padding = Padding::kNone;
+  std::optional<Side> padding_side, truncation_side;
+  std::optional<std::uint32_t> stride;
+  std::uint32_t pad_to_multiple_of = 0;
+  bool no_special_tokens = false;
+  bool split_words = false;
+  bool words = false;
+  bool explain = false;
+
+  EncodeOptions encoding() const {
+    EncodeOptions options = encode_options(truncation);
+    options.padding = padding;
+    options.padding_side = padding_side;
+    options.truncation_side = truncation_side;
+    options.pad_to_multiple_of = pad_to_multiple_of;
+    options.add_special_tokens = !no_special_tokens;
+    if (stride) {
+      options.stride = *stride;
+      options.return_overflowing = true;
+      // windows come from truncation alone, so a stride asks for it
+      if (!options.truncation) options.truncation = Truncation::kLongestFirst;
+    }
+    return options;
+  }
+};
+
+// One sequence of a row, owned, because the encoding's offsets refer to it.
+struct Sequence {
+  std::string text;
+  std::vector<std::string> words;
+  std::vector<std::string_view> views;
+
+  TextSequence view(bool split) const { return split ? TextSequence(std::span(views)) : TextSequence(text); }
+  void split_at_blanks() {
+    for (std::size_t at = 0;
+         words.empty() && (at = text.find_first_not_of(" \t", at)) != std::string::npos;) {
+      const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
+      words.push_back(text.substr(at, end - at));
+      at = end;
+    }
+    views.assign(words.begin(), words.end());
+  }
+};
+
+// One row of a batch: an encoding, or why there is none.
+struct Row {
+  Sequence text;
+  std::optional<Sequence> pair;
+  bool split = false;
+  Expected<Encoding> encoding;
+
+  TextInput input() const {
+    return pair ? TextInput(text.view(split), pair->view(split)) : TextInput(text.view(split));
+  }
+  void split_at_blanks() {
+    split = true;
+    text.split_at_blanks();
+    if (pair) pair->split_at_blanks();
+  }
+};
+
+// The batch is padded together, so rows are encoded without padding first. Truncation must then be as it
+// would be with it: `max_length` alone implies truncation only where nothing is padded.
+void encode_rows(const Tokenizer& tokenizer, const EncodeOptions& options, std::size_t threads,
+                 std::span<Row> rows) {
+  EncodeOptions alone = options;
+  alone.padding = Padding::kNone;
+  if (options.padding != Padding::kNone && !alone.truncation) alone.truncation = Truncation::kNone;
+  parallel_for(rows.size(), threads, [&](std::size_t i) {
+    if (rows[i].encoding) rows[i].encoding = tokenizer.encode(rows[i].input(), alone);
+  });
+  if (options.padding == Padding::kNone) return;
+  std::vector<Encoding> good;
+  for (Row& row : rows) {
+    if (row.encoding) good.push_back(std::move(*row.encoding));
+  }
+  const Status padded = tokenizer.pad(good, options);
+  std::size_t next = 0;
+  for (Row& row : rows) {
+    if (!row.encoding) continue;
+    if (padded) {
+      row.encoding = std::move(good[next++]);
+    } else {
+      row.encoding = tl::unexpected(padded.error());
+    }
+  }
+}
+
+// A text, or with --split-words perhaps the list of its words.
+Status read_sequence(const nlohmann::json& object, const char* name, bool split, Sequence& sequence) {
+  if (split && has_field(object, name) && object.at(name).is_array()) {
+    Expected<std::vector<std::string>> list = text_list_field(object, name);
+    if (!list) return tl::unexpected(list.error());
+    sequence.words = std::move(*list);
+    return {};
+  }
+  Expected<std::string> value = text_field(object, name);
+  if (!value) return tl::unexpected(value.error());
+  sequence.text = std::move(*value);
+  return {};
+}
+
+Status read_row(const StreamLine& line, const Options& options, Row& row) {
+  const Expected<nlohmann::json> object = line.object();
+  if (!object) return tl::unexpected(object.error());
+  if (Status read = read_sequence(*object, "text", options.split_words, row.text); !read) return read;
+  if (has_field(*object, "pair")) {
+    row.pair.emplace();
+    if (Status read = read_sequence(*object, "pair", options.split_words, *row.pair); !read) return read;
+  } else if (line.is_argument && options.pair) {
+    row.pair = Sequence{*options.pair, {}, {}};
+  }
+  if (options.split_words) row.split_at_blanks();
+  return {};
+}
+
+Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output& out) {
+  const EncodeOptions encoding = options.encoding();
+  const auto handler = [&](std::span<StreamLine> lines, const Emit&) {
+    std::vector<Row> rows(lines.size());
+    parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
+      if (Status read = read_row(lines[i], options, rows[i]); !read)
+        rows[i].encoding = tl::unexpected(read.error());
+    });
+    encode_rows(tokenizer, encoding, options.engine.threads, rows);
+    parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
+      if (!rows[i].encoding) {
+        lines[i].refuse(rows[i].encoding.error());
+        return;
+      }
+      lines[i].answer([&](JsonWriter& json) {
+        write_encoding(json, tokenizer, rows[i].input(), *rows[i].encoding, options.stride.has_value());
+      });
+    });
+  };
+  return run_stream(options.input, out, "tokenize", handler);
+}
+
+// ---- reports for people ---------------------------------------------------------------------------------
+
+// All that is known of each token, for --csv and --md.
+Table full_table(const Tokenizer& tokenizer, std::span<const Row> rows) {
+  Table table({{"row", Align::kRight},
+               {"token", Align::kLeft},
+               {"token_id", Align::kRight},
+               {"attention_mask_id", Align::kRight},
+               {"token_type_id", Align::kRight},
+               {"begin", Align::kRight},
+               {"end", Align::kRight},
+               {"word_id", Align::kRight},
+               {"special", Align::kRight}});
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const TextInput input = rows[row].input();
+    const auto add = [&](const Encoding& encoding) {
+      const std::vector<Offsets> offsets = convert_offsets(encoding, input, OffsetUnit::kCodePoints);
+      for (std::size_t i = 0; i < encoding.size(); ++i) {
+        table.add({std::to_string(row), std::string(tokenizer.id_to_token(encoding.ids[i]).value_or("")),
+                   std::to_string(encoding.ids[i]), std::to_string(encoding.attention_mask[i]),
+                   std::to_string(encoding.type_ids[i]), std::to_string(offsets[i].begin),
+                   std::to_string(offsets[i].end),
+                   encoding.word_ids[i] < 0 ? std::string() : std::to_string(encoding.word_ids[i]),
+                   std::to_string(encoding.special_tokens_mask[i])});
+      }
+    };
+    add(*rows[row].encoding);
+    for (const Encoding& window : rows[row].encoding->overflowing) add(window);
+  }
+  return table;
+}
+
+// Cell 5.
+void print_tokens(Output& out, const Tokenizer& tokenizer, const Row& row) {
+  out.line("Original text: " + row.text.text);
+  if (row.pair) out.line("Second text:   " + row.pair->text);
+  std::size_t window = 0;
+  const auto print = [&](const Encoding& encoding) {
+    if (!row.encoding->overflowing.empty()) out.line("\nWindow " + std::to_string(++window) + ":");
+    const std::vector<std::string> tokens = token_strings(tokenizer, encoding.ids);
+    const std::string shape = " [1, " + std::to_string(tokens.size()) + "] ";
+    out.line("Tokenized: " + python_list(tokens));
+    out.line("Num of tokens: " + std::to_string(tokens.size()));
+    out.line();
+    out.line("input_ids" + shape + number_list(encoding.ids));
+    out.line("token_type_ids" + shape + number_list(encoding.type_ids));
+    out.line("attention_mask" + shape + number_list(encoding.attention_mask));
+    out.line();
+    out.write(token_table(tokenizer, encoding, row.pair.has_value()).markdown());
+  };
+  print(*row.encoding);
+  for (const Encoding& overflow : row.encoding->overflowing) print(overflow);
+}
+
+// Exercise 1, with words of three and more pieces right.
+void print_words(Output& out, const Tokenizer& tokenizer, const Row& row) {
+  const std::vector<std::string> tokens = token_strings(tokenizer, row.encoding->ids);
+  out.line("Tokens: " + python_list(tokens));
+  out.line();
+  out.line("Total number of tokens: " + std::to_string(tokens.size()));
+  out.line();
+  out.line("Words split into subwords:");
+  const std::vector<Word> split = tokenizer.words(*row.encoding, 2);
+  for (const Word& word : split) {
+    std::string pieces;
+    for (const std::string_view piece : word.pieces) {
+      pieces += (pieces.empty() ? "'" : " + '") + std::string(piece) + "'";
+    }
+    out.line("  '" + word.text + "' was split into " + pieces);
+  }
+  if (split.empty()) out.line("  none");
+  out.line();
+  Table table({{"token", Align::kLeft}, {"token_id", Align::kRight}, {"is_subword", Align::kLeft}});
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    table.add(
+        {tokens[i], std::to_string(row.encoding->ids[i]), tokens[i].starts_with("##") ? "True" : "False"});
+  }
+  out.write(table.markdown());
+}
+
+Status print_explanation(Output& out, const Tokenizer& tokenizer, const std::string& text, bool recognize) {
+  constexpr std::size_t kShown = 4000;
+  const Expected<Explanation> explanation = tokenizer.explain(text, recognize);
+  if (!explanation) return tl::unexpected(explanation.error());
+  out.line("Text: " + one_line(text, kShown));
+  out.line();
+  out.line("Normalise");
+  for (const ExplainedStep& step : explanation->steps) {
+    std::string line = "  " + std::string(step.name);
+    line.resize(std::max<std::size_t>(line.size(), 26), ' ');
+    if (!step.enabled) {
+      line += "off";
+    } else if (step.changes.empty()) {
+      line += "no change";
+    } else {
+      line += std::to_string(step.changes.size()) + (step.changes.size() == 1 ? " change: " : " changes: ") +
+              one_line(step.after, kShown);
+    }
+    out.line(line);
+  }
+  out.line();
+  out.line("Greedy longest match, word by word (x: not in the vocabulary)");
+  for (const ExplainedWord& word : explanation->words) {
+    std::string tries;
+    if (word.kind == WordKind::kAddedToken) tries = "found as a whole before anything else";
+    if (word.kind == WordKind::kTooLong) tries = "too long for the match: unknown";
+    for (const ExplainedCandidate& candidate : word.candidates) {
+      tries += (tries.empty() ? "" : ", ") + candidate.text +
+               (candidate.id < 0 ? " x" : " = " + std::to_string(candidate.id));
+    }
+    out.line("  " + word.text + "  ->  " + tries + "  =>  " +
+             python_list(token_strings(tokenizer, word.ids)));
+  }
+  return {};
+}
+
+void print_json(Output& out, const Options& options, const Tokenizer& tokenizer, std::span<const Row> rows) {
+  std::string text;
+  JsonWriter json(text);
+  if (rows.size() > 1) json.begin_array();
+  for (const Row& row : rows) {
+    write_encoding(json, tokenizer, row.input(), *row.encoding, options.stride.has_value());
+  }
+  if (rows.size() > 1) json.end_array();
+  out.line(text);
+}
+
+Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Output& out) {
+  Expected<std::vector<std::string>> texts = all_texts(options.input);
+  if (!texts) return tl::unexpected(texts.error());
+  if (options.explain) {
+    for (std::size_t i = 0; i < texts->size(); ++i) {
+      if (i > 0) out.line();
+      const Status done = print_explanation(out, tokenizer, (*texts)[i], !options.truncation.untrusted);
+      if (!done) return tl::unexpected(done.error());
+    }
+    return finish(out);
+  }
+  std::vector<Row> rows(texts->size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].text.text = std::move((*texts)[i]);
+    if (options.pair) rows[i].pair = Sequence{*options.pair, {}, {}};
+    if (options.split_words) rows[i].split_at_blanks();
+  }
+  encode_rows(tokenizer, options.encoding(), options.engine.threads, rows);
+  bool implied = false, too_long = false;
+  for (const Row& row : rows) {
+    if (!row.encoding) return tl::unexpected(row.encoding.error());
+    implied |= row.encoding->truncation_implied;
+    too_long |= row.encoding->too_long;
+  }
+  if (implied) print_warning("--max-length without --truncation truncates longest_first");
+  if (too_long) {
+    print_warning("more tokens than the model's maximum of " +
+                  std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
+  }
+  switch (options.output.format()) {
+    case Format::kJson:
+    case Format::kJsonLines:
+      print_json(out, options, tokenizer, rows);
+      break;
+    case Format::kCsv:
+      out.write(full_table(tokenizer, rows).csv());
+      break;
+    case Format::kMarkdown:
+      out.write(full_table(tokenizer, rows).markdown());
+      break;
+    case Format::kText:
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (i > 0) out.line();
+        options.words ? print_words(out, tokenizer, rows[i]) : print_tokens(out, tokenizer, rows[i]);
+      }
+  }
+  return finish(out);
+}
+
+Expected<int> run(const Options& options) {
+  check_input(options.input);
+  const Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options.engine);
+  if (!tokenizer) return tl::unexpected(tokenizer.error());
+  Output out(1, "standard output");
+  if (options.output.json_lines) return stream(options, **tokenizer, out);
+  return one_answer(options, **tokenizer, out);
+}
+
+}  // namespace
+
+Action define_tokenize(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_input_options(app, options->input, "TEXT", "the texts to tokenize");
+  app.add_option("--pair", options->pair, "a second text for each text given as an argument or line")
+      ->type_name("TEXT")
+      ->group("Input");
+  app.add_flag("--split-words", options->split_words,
+               "texts are words already (split at blanks; in JSON a list of strings is possible)")
+      ->group("Input");
+  add_truncation_options(app, options->truncation);
+  const std::string group = "Tokens";
+  add_choice<Padding>(
+      app, "--padding", options->padding,
+      {{"longest", Padding::kLongest}, {"max_length", Padding::kMaxLength}, {"none", Padding::kNone}},
+      "pad to the longest row of a batch, to --max-length, or not at all (default)")
+      ->group(group);
+  add_choice<Side>(app, "--padding-side", options->padding_side,
+                   {{"right", Side::kRight}, {"left", Side::kLeft}},
+                   "where padding goes; default: as the model says, else right")
+      ->group(group);
+  add_choice<Side>(app, "--truncation-side", options->truncation_side,
+                   {{"right", Side::kRight}, {"left", Side::kLeft}},
+                   "which end is cut; default: as the model says, else right")
+      ->group(group);
+  app.add_option("--stride", options->stride,
+                 "keep what truncation cuts off as further windows that share N tokens (\"overflowing\")")
+      ->type_name("N")
+      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()))
+      ->group(group);
+  app.add_option("--pad-to-multiple-of", options->pad_to_multiple_of,
+                 "round the padded length up to a multiple of N")
+      ->type_name("N")
+      ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()))
+      ->group(group);
+  app.add_flag("--no-special-tokens", options->no_special_tokens, "do not add [CLS] and [SEP]")->group(group);
+  add_format_options(app, options->output, true, {"--words", "--explain"});
+  app.add_flag("--words", options->words, "report which words were split in pieces (Exercise 1)")
+      ->group("Output");
+  app.add_flag("--explain", options->explain, "show every step: the normaliser, then the tries of the match")
+      ->group("Output");
+  add_engine_options(app, options->engine);
+  app.footer(
+      "examples\n"
+      "  bertlens tokenize \"Tokenization and padding are fundamental steps in most NLP pipelines.\"\n"
+      "  bertlens tokenize --words \"The pre-trained BERT model uses WordPiece tokenization with 30,522 "
+      "tokens.\"\n"
+      "  bertlens tokenize --explain \"Caf\xc3\xa9 [MASK] antidisestablishmentarianism\"\n"
+      "  bertlens tokenize --json --max-length 128 --truncation longest_first --file sentences.txt\n"
+      "  printf '{\"text\": \"hello world\"}\\n{\"text\": \"hello\"}\\n' | bertlens tokenize --jsonl "
+      "--padding longest\n"
+      "  bertlens tokenize --jsonl --max-length 64 --stride 16 < long.jsonl    # windows in \"overflowing\"");
+  return [options] { return run(*options); };
+}
+
+}  // namespace bert::cli

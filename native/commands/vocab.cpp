@@ -1,0 +1,138 @@
+// `bertlens vocab`: the vocabulary. Without a search it prints the reports of the notebook's cells 3 and 4.
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/command.h"
+#include "app/encoding_output.h"
+#include "app/model_folder.h"
+#include "app/options.h"
+#include "app/texts.h"
+#include "io/error_line.h"
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  FormatOptions output;
+  std::string find, script;
+  std::optional<VocabularyFacet> facet;
+  std::optional<std::size_t> limit;
+  std::size_t offset = 0;
+};
+
+// Cells 3 and 4.
+Status print_overview(Output& out, const Tokenizer& tokenizer) {
+  std::vector<std::string> special;
+  for (const SpecialToken& token : tokenizer.special_tokens()) special.push_back(token.content);
+  out.line("Max length: " + std::to_string(tokenizer.settings().model_max_length));
+  out.line("Vocab size: " + std::to_string(tokenizer.vocab_size()));
+  out.line("Special tokens: " + python_list(special));
+  for (const SpecialToken& token : tokenizer.special_tokens()) {
+    out.line(token.content + " -> " + std::to_string(token.id));
+  }
+  const Expected<VocabularyMatches> unused =
+      tokenizer.find({.text = {}, .facet = VocabularyFacet::kUnused, .script = {}});
+  if (!unused) return tl::unexpected(unused.error());
+  const std::span<const std::int32_t> ids(unused->ids);
+  const std::size_t shown = std::min<std::size_t>(10, ids.size());
+  out.line();
+  out.line("[unused] tokens: " + std::to_string(ids.size()));
+  if (shown == 0) return {};
+  out.line("First " + std::to_string(shown) +
+           " [unused] tokens: " + python_list(token_strings(tokenizer, ids.first(shown))));
+  out.line("Last " + std::to_string(shown) +
+           " [unused] tokens: " + python_list(token_strings(tokenizer, ids.last(shown))));
+  return {};
+}
+
+Expected<int> run(const Options& options) {
+  const Expected<std::shared_ptr<const Tokenizer>> loaded = load_tokenizer(options.engine);
+  if (!loaded) return tl::unexpected(loaded.error());
+  const Tokenizer& tokenizer = **loaded;
+  Output out(1, "standard output");
+  const bool search = !options.find.empty() || !options.script.empty() || options.facet || options.limit ||
+                      options.offset > 0;
+  const Format format = options.output.format();
+  if (!search && format == Format::kText) {
+    if (Status printed = print_overview(out, tokenizer); !printed) return tl::unexpected(printed.error());
+    return finish(out);
+  }
+  VocabularyQuery query{.text = options.find,
+                        .facet = options.facet.value_or(VocabularyFacet::kAll),
+                        .script = options.script,
+                        .offset = options.offset,
+                        .limit = options.limit.value_or(0)};
+  Expected<VocabularyMatches> matches = tokenizer.find(query);
+  if (!matches) return tl::unexpected(matches.error());
+  if (options.limit == 0) matches->ids.clear();
+  Table table({{"id", Align::kRight}, {"token", Align::kLeft}});
+  std::string text;
+  JsonWriter array(text);
+  if (format == Format::kJson) array.begin_array();
+  for (const std::int32_t id : matches->ids) {
+    const std::string token(tokenizer.id_to_token(id).value_or(""));
+    const auto write = [&](JsonWriter& json) {
+      json.begin_object().key("id").number(id).key("token").string(token).end_object();
+    };
+    if (format == Format::kJson) {
+      write(array);
+    } else if (format == Format::kJsonLines) {
+      JsonWriter line(text);
+      write(line);
+      text += "\n";
+    } else {
+      table.add({std::to_string(id), token});
+    }
+  }
+  if (format == Format::kJson) {
+    array.end_array();
+    text += "\n";
+  }
+  out.write(text);
+  if (format == Format::kCsv) out.write(table.csv());
+  if (format == Format::kMarkdown || format == Format::kText) out.write(table.markdown());
+  if (format == Format::kText) {
+    out.line();
+    out.line(with_separators(matches->ids.size()) + " of " + with_separators(matches->total) + " matches, " +
+             with_separators(tokenizer.vocab_size()) + " entries in all");
+  }
+  return finish(out);
+}
+
+}  // namespace
+
+Action define_vocab(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--find", options->find, "tokens that contain this (letters compared without case)")
+      ->type_name("TEXT");
+  add_choice<VocabularyFacet>(app, "--facet", options->facet,
+                              {{"unused", VocabularyFacet::kUnused},
+                               {"special", VocabularyFacet::kSpecial},
+                               {"subword", VocabularyFacet::kSubword},
+                               {"word", VocabularyFacet::kWord},
+                               {"all", VocabularyFacet::kAll}},
+                              "one kind of entry: [unused0] ..., [CLS] ..., ##ing ..., or whole words");
+  app.add_option("--script", options->script, "tokens of one script, e.g. Latin, Greek, Han, Common")
+      ->type_name("NAME");
+  app.add_option("--limit", options->limit, "at most N entries")
+      ->type_name("N")
+      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()));
+  app.add_option("--offset", options->offset, "leave out the first N matches")
+      ->type_name("N")
+      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()));
+  add_format_options(app, options->output);
+  add_engine_options(app, options->engine);
+  app.footer(
+      "examples\n"
+      "  bertlens vocab                             # sizes, special tokens, the [unused] ones\n"
+      "  bertlens vocab --find token --limit 20\n"
+      "  bertlens vocab --facet subword --find ization\n"
+      "  bertlens vocab --json --facet special");
+  return [options] { return run(*options); };
+}
+
+}  // namespace bert::cli

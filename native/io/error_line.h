@@ -1,0 +1,23 @@
+// One error is one line on standard error: cleaned of control characters and cut to a readable length.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace bert::cli {
+
+/// `text` as one line of at most `limit` bytes (and so of at most that many characters): control characters,
+/// line separators, text-direction marks and bytes that are not UTF-8 become escapes; a long middle becomes
+/// "...", so that the end, which usually says what is wrong, stays.
+std::string one_line(std::string_view text, std::size_t limit = 290);
+
+/// Writes "bertlens: `message`" as one line to standard error.
+void print_error(std::string_view message);
+
+/// Writes "bertlens: warning: `message`" as one line to standard error.
+void print_warning(std::string_view message);
+
+/// `value` in single quotes for a message, cut to some 80 bytes.
+std::string in_quotes(std::string_view value);
+
+}  // namespace bert::cli

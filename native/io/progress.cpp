@@ -1,0 +1,69 @@
+// Draws the progress line with plain control characters.
+#include "io/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kDelay{2000};
+constexpr std::chrono::milliseconds kInterval{100};
+constexpr int kBarWidth = 24;
+
+std::string amount(std::uint64_t value, Progress::Unit unit) {
+  if (unit == Progress::Unit::kCount) return with_separators(value);
+  return fixed(static_cast<double>(value) / 1e6, 1) + " MB";
+}
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<unsigned long long>(seconds + 0.5);
+  char text[32];
+  std::snprintf(text, sizeof text, "%llu:%02llu", whole / 60, whole % 60);
+  return text;
+}
+
+}  // namespace
+
+Progress::Progress(std::string label, Unit unit, bool beside_output)
+    : label_(std::move(label)),
+      unit_(unit),
+      enabled_(::isatty(STDERR_FILENO) != 0 && (beside_output || ::isatty(STDOUT_FILENO) == 0)) {}
+
+void Progress::update(std::uint64_t done, std::uint64_t total) {
+  if (!enabled_) return;
+  const Clock::time_point now = Clock::now();
+  if (now - start_ < kDelay || (drawn_ && now - last_ < kInterval)) return;
+  last_ = now;
+  drawn_ = true;
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  std::string line = label_ + "  ";
+  if (total > 0) {
+    const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+    const int filled = static_cast<int>(share * kBarWidth);
+    line += "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "] " +
+            fixed(100 * share, 0) + " %  ";
+    line += amount(done, unit_) + " of " + amount(total, unit_);
+    if (done > 0) line += "  " + duration(seconds / share - seconds) + " left";
+  } else {
+    line += amount(done, unit_);
+  }
+  line += "  " + amount(static_cast<std::uint64_t>(static_cast<double>(done) / seconds), unit_) + "/s";
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) {
+    line.resize(std::min<std::size_t>(line.size(), size.ws_col - 1));
+  }
+  std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+}
+
+void Progress::wipe() {
+  if (drawn_) std::fputs("\r\x1b[K", stderr);
+  drawn_ = false;
+}
+
+}  // namespace bert::cli

@@ -1,0 +1,50 @@
+// Tables for people (Markdown pipes, as the notebook prints them) and for programs (CSV).
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bert::cli {
+
+enum class Align { kLeft, kRight };
+
+/// Rows of cells under named columns.
+class Table {
+ public:
+  struct Column {
+    std::string name;
+    Align align = Align::kLeft;
+  };
+
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  /// A row has one cell per column.
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::size_t size() const { return rows_.size(); }
+
+  /// Markdown, padded so that it reads as plain text too; the layout is that of pandas' `to_markdown`.
+  std::string markdown() const;
+  /// RFC 4180 with a header line, lines ending in "\n". `header` false leaves that line out.
+  std::string csv(bool header = true) const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// 1234567 as "1,234,567".
+std::string with_separators(unsigned long long value);
+/// With so many digits after the point, as C's "%.*f".
+std::string fixed(double value, int digits);
+/// As Python prints a list of strings: ['a', 'b'].
+std::string python_list(const std::vector<std::string>& items);
+/// As Python prints a list of integers: [1, 2].
+template <class Container>
+std::string number_list(const Container& items) {
+  std::string text = "[";
+  for (const auto& item : items) text += (text.size() > 1 ? ", " : "") + std::to_string(item);
+  return text + "]";
+}
+
+}  // namespace bert::cli

@@ -1,0 +1,431 @@
+// The commands that need a vocabulary alone: tokenize, decode, pad, vocab. The notebook's figures digit for digit.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { openSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+
+import {
+  assertOneLine,
+  binary,
+  failure,
+  golden,
+  json,
+  output,
+  run,
+  stream,
+  temporaryFolder,
+} from './program.js';
+
+const sample = 'Tokenization and padding are fundamental steps in most NLP pipelines.';
+const sampleIds = [
+  101, 19204, 3989, 1998, 11687, 4667, 2024, 8050, 4084, 1999, 2087, 17953, 2361, 13117, 2015, 1012, 102,
+];
+const movies = ['This movie was amazing!', 'Bad.', 'I would not watch it again, honestly.'];
+const sentences = [
+  'Great!',
+  'This is a medium length sentence about machine learning.',
+  'Short one.',
+  'This is the longest sentence in our batch and it talks about natural language processing and transformers.',
+];
+
+describe('the notebook', () => {
+  it('cells 3 and 4: sizes, special tokens, [unused] tokens', () => {
+    assert.equal(output(['vocab']), golden('cells_3_4.txt'));
+    assert.equal(json(['vocab', '--json', '--facet', 'unused']).length, 994);
+  });
+  it('cell 5: the token table', () => {
+    assert.equal(output(['tokenize', sample]), golden('cell_5.txt'));
+    assert.deepEqual(json(['tokenize', '--json', sample]).input_ids, sampleIds);
+  });
+  it('cell 6: the padding strategies', () => {
+    assert.equal(output(['pad', '--max-length', '16', '--tables', ...movies]), golden('cell_6.txt'));
+  });
+  it('exercise 1: words split in pieces', () => {
+    const text = 'The pre-trained BERT model uses WordPiece tokenization with 30,522 tokens.';
+    assert.equal(output(['tokenize', '--words', text]), golden('exercise_1.txt'));
+  });
+  it('exercise 1, bonus: a word of eight pieces is one word', () => {
+    const report = output(['tokenize', '--words', 'Antidisestablishmentarianism is a very long word.']);
+    assert.match(report, /'antidisestablishmentarianism' was split into 'anti'( \+ '##\w+'){7}\n/);
+  });
+  it('exercise 2: what padding costs', () => {
+    const report = output(['pad', '--max-length', '64', ...sentences]);
+    assert.match(report, /Padding percentage \(longest\): 48\.75%\n/);
+    assert.match(report, /Padding percentage \(max_length=64\): 83\.98%\n/);
+    assert.match(report, /Efficiency gain: 35\.23% less padding with 'longest'\n/);
+    const answer = json(['pad', '--json', '--max-length', '64', ...sentences]);
+    assert.deepEqual(answer.longest.shape, [4, 20]);
+    assert.deepEqual(answer.max_length.shape, [4, 64]);
+    assert.equal(answer.longest.padding_percent, 48.75);
+    assert.match(answer.none.error, /4, 12, 5, 20/);
+  });
+});
+
+describe('tokenize', () => {
+  it('gives every field of the contract', () => {
+    const [answer] = stream(['tokenize'], [{ text: 'Héllo 🙂 unaffable', pair: 'b' }]);
+    assert.deepEqual(Object.keys(answer), [
+      'input_ids',
+      'token_type_ids',
+      'attention_mask',
+      'tokens',
+      'offsets',
+      'word_ids',
+      'special_tokens_mask',
+    ]);
+    assert.deepEqual(answer.tokens, [
+      '[CLS]',
+      'hello',
+      '[UNK]',
+      'una',
+      '##ffa',
+      '##ble',
+      '[SEP]',
+      'b',
+      '[SEP]',
+    ]);
+    assert.deepEqual(answer.token_type_ids, [0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    assert.deepEqual(answer.word_ids, [null, 0, 1, 2, 2, 2, null, 0, null]);
+    assert.deepEqual(answer.special_tokens_mask, [1, 0, 0, 0, 0, 0, 1, 0, 1]);
+    // code points, not bytes: é and the emoji are one each
+    assert.deepEqual(answer.offsets.slice(1, 6), [
+      [0, 5],
+      [6, 7],
+      [8, 11],
+      [11, 14],
+      [14, 17],
+    ]);
+  });
+  it('keeps an empty pair, and takes an empty text', () => {
+    const [pair, empty] = stream(['tokenize'], [{ text: 'a', pair: '' }, { text: '' }]);
+    assert.deepEqual(pair.tokens, ['[CLS]', 'a', '[SEP]', '[SEP]']);
+    assert.deepEqual(empty.input_ids, [101, 102]);
+  });
+  it('pads to the longest line of a batch', () => {
+    const lines = [{ text: 'a' }, { text: 'a b c' }, { text: 'a b' }, { text: 'a' }];
+    const widths = (args) => stream(['tokenize', ...args], lines).map((answer) => answer.input_ids.length);
+    assert.deepEqual(widths([]), [3, 5, 4, 3]);
+    assert.deepEqual(widths(['--padding', 'longest']), [5, 5, 5, 5]);
+    assert.deepEqual(widths(['--padding', 'longest', '--batch', '2']), [5, 5, 4, 4]);
+    assert.deepEqual(widths(['--padding', 'longest', '--pad-to-multiple-of', '8']), [8, 8, 8, 8]);
+    assert.deepEqual(widths(['--padding', 'max_length', '--max-length', '9']), [9, 9, 9, 9]);
+    assert.deepEqual(widths(['--padding', 'max_length']), [512, 512, 512, 512]);
+  });
+  it('a bad line does not change the padding of the others', () => {
+    const answers = stream(['tokenize', '--padding', 'longest'], [{ text: 'a b' }, '{', { text: 'a' }], 1);
+    assert.equal(answers[0].input_ids.length, 4);
+    assert.equal(answers[2].input_ids.length, 4);
+  });
+  it('pads on the left', () => {
+    const [row] = stream(
+      ['tokenize', '--padding', 'max_length', '--max-length', '5', '--padding-side', 'left'],
+      [{ text: 'a' }],
+    );
+    assert.deepEqual(row.attention_mask, [0, 0, 1, 1, 1]);
+  });
+  it('truncates, and gives windows with a stride', () => {
+    const line = { text: 'one two three four five' };
+    const [cut] = stream(['tokenize', '--max-length', '4', '--truncation', 'longest_first'], [line]);
+    assert.deepEqual(cut.tokens, ['[CLS]', 'one', 'two', '[SEP]']);
+    assert.equal(cut.overflowing, undefined);
+    const [windows] = stream(['tokenize', '--max-length', '5', '--stride', '1'], [line]);
+    assert.deepEqual(windows.tokens, ['[CLS]', 'one', 'two', 'three', '[SEP]']);
+    assert.deepEqual(
+      windows.overflowing.map((window) => window.tokens),
+      [['[CLS]', 'three', 'four', 'five', '[SEP]']],
+    );
+    assert.deepEqual(Object.keys(windows.overflowing[0]), Object.keys(cut));
+  });
+  it('a truncation or stride that cannot be met is an error object', () => {
+    const pair = { text: 'a', pair: 'one two three four' };
+    const [first] = stream(['tokenize', '--max-length', '4', '--truncation', 'only_first'], [pair], 1);
+    assert.equal(first.error.code, 'too_long');
+    const [stride] = stream(['tokenize', '--max-length', '4', '--stride', '9'], [{ text: 'a b c d e' }], 1);
+    assert.match(stride.error.message, /stride 9/);
+    failure(['tokenize', '--max-length', '4', '--stride', '9', 'a b c d e'], 1, /stride 9/);
+    for (const length of ['0', '1']) {
+      const [short] = stream(
+        ['tokenize', '--max-length', length, '--truncation', 'longest_first'],
+        [{ text: 'a b' }],
+        1,
+      );
+      assert.equal(short.error.code, 'invalid_argument');
+    }
+  });
+  it('reads special tokens in text unless it is not trusted', () => {
+    const [plain] = stream(['tokenize', '--no-special-tokens'], [{ text: 'a [MASK] [mask]' }]);
+    assert.deepEqual(plain.tokens, ['a', '[MASK]', '[', 'mask', ']']);
+    const [untrusted] = stream(['tokenize', '--untrusted', '--no-special-tokens'], [{ text: '[MASK]' }]);
+    assert.deepEqual(untrusted.tokens, ['[', 'mask', ']']);
+  });
+  it('takes words that were split beforehand', () => {
+    const [row] = stream(['tokenize', '--split-words'], [{ text: ['hello world', 'unaffable'] }]);
+    assert.deepEqual(row.word_ids, [null, 0, 0, 1, 1, 1, null]);
+  });
+  it('tells more than one text apart from one', () => {
+    assert.deepEqual(
+      json(['tokenize', '--json', 'a', 'b']).map((row) => row.tokens[1]),
+      ['a', 'b'],
+    );
+    const row = json(['tokenize', '--json', 'a', '--pair', '[MASK]']);
+    assert.deepEqual(row.token_type_ids, [0, 0, 0, 1, 1]);
+    assert.equal(row.input_ids[3], 103);
+  });
+  it('prints CSV and Markdown', () => {
+    const csv = output(['tokenize', '--csv', 'a, "b"']).split('\n');
+    assert.equal(csv[0], 'row,token,token_id,attention_mask_id,token_type_id,begin,end,word_id,special');
+    assert.equal(csv[3], '0,",",1010,1,0,1,2,1,0');
+    assert.equal(csv[4], '0,"""",1000,1,0,3,4,2,0');
+    assert.match(output(['tokenize', '--md', 'a|b']), /\| \\\| {3,}\|/);
+  });
+  it('explains every step', () => {
+    const report = output(['tokenize', '--explain', 'Café [MASK] unaffable']);
+    assert.match(report, /strip_accents +1 change: Cafe \[MASK\] unaffable/);
+    assert.match(report, /unaff x, unaf x, una = 14477, ##ffable x/);
+  });
+  it('options of the normaliser', () => {
+    const tokens = (...args) => json(['tokenize', '--json', '--no-special-tokens', ...args]).tokens;
+    assert.deepEqual(tokens('É'), ['e']);
+    assert.deepEqual(tokens('É', '--strip-accents', 'false'), ['[UNK]']);
+    assert.deepEqual(tokens('E', '--do-lower-case', 'false'), ['[UNK]']);
+    assert.deepEqual(tokens('中文', '--tokenize-chinese-chars', 'false'), ['中', '##文']);
+  });
+});
+
+describe('decode', () => {
+  it('turns ids into text', () => {
+    const lines = [{ input_ids: [101, 2123, 1005, 1056, 2175, 1012, 102] }, { input_ids: [] }];
+    assert.deepEqual(stream(['decode'], lines), [{ text: "[CLS] don ' t go. [SEP]" }, { text: '' }]);
+    const clean = ['decode', '--skip-special-tokens', '--clean-up', 'string'];
+    assert.deepEqual(stream(clean, lines), [{ text: "don't go." }, { text: '' }]);
+    assert.equal(output(['decode', '101', '7592', '102']), '[CLS] hello [SEP]\n');
+    assert.equal(output(['decode', '[7592, 2088]']), 'hello world\n');
+    assert.equal(output(['decode', '3989']), '##ization\n');
+  });
+  it('refuses what is no list of ids', () => {
+    const bad = [{}, { input_ids: 'x' }, { input_ids: [1.5] }, { input_ids: [-1] }, { input_ids: [30522] }];
+    const big = [{ input_ids: [2 ** 40] }, { input_ids: [[1]] }, { input_ids: null }, { input_ids: [true] }];
+    for (const answer of stream(['decode'], [...bad, ...big], 1)) {
+      assert.equal(answer.error.code, 'invalid_argument');
+    }
+    failure(['decode', '12', 'x3'], 1, /'x3' is not a token id/);
+  });
+});
+
+describe('vocab', () => {
+  it('finds entries', () => {
+    const found = json(['vocab', '--json', '--find', 'ization', '--facet', 'subword', '--limit', '2']);
+    assert.deepEqual(found[0], { id: 3989, token: '##ization' });
+    assert.equal(found.length, 2);
+    assert.equal(json(['vocab', '--json']).length, 30522);
+    assert.deepEqual(json(['vocab', '--json', '--limit', '0']), []);
+    assert.deepEqual(json(['vocab', '--json', '--find', '[MASK]']), [{ id: 103, token: '[MASK]' }]);
+    assert.match(output(['vocab', '--csv', '--facet', 'special']), /^id,token\n0,\[PAD\]\n/);
+    assert.equal(output(['vocab', '--jsonl', '--find', '[CLS]']), '{"id":101,"token":"[CLS]"}\n');
+  });
+  it('names what it does not know', () => {
+    failure(['vocab', '--facet', 'verbs'], 2, /--facet: 'verbs' is not one of unused\|special/);
+    failure(['vocab', '--script', 'Klingon'], 1, /'Klingon'/);
+    failure(['vocab', '--limit', '-1'], 2, /--limit: must be at least 0, got -1/);
+  });
+});
+
+describe('streams', () => {
+  it('answer a bad line in its place and go on', () => {
+    const lines = [
+      '{"text": "a"}',
+      'not json',
+      '{"text": 3}',
+      '{"pair": "b"}',
+      '',
+      '[1]',
+      '"x"',
+      '{"text": "a", "pair": 7}',
+      '{"text": "z"}',
+    ];
+    const answers = stream(['tokenize'], lines, 1);
+    assert.equal(answers.length, lines.length);
+    assert.equal(answers[0].tokens[1], 'a');
+    assert.equal(answers.at(-1).tokens[1], 'z');
+    for (const answer of answers.slice(1, -1)) {
+      assert.deepEqual(Object.keys(answer), ['error']);
+      assert.equal(answer.error.code, 'invalid_argument');
+      assert.ok(answer.error.message.length > 10);
+    }
+    assert.match(answers[3].error.message, /"text" is missing/);
+    assert.match(answers[7].error.message, /"pair" must be a string, got 7/);
+  });
+  it('invalid UTF-8 is a bad line in JSON and U+FFFD in plain text', () => {
+    const bytes = Buffer.concat([
+      Buffer.from('{"text": "a'),
+      Buffer.from([0xff]),
+      Buffer.from('"}\n{"text":"b"}\n'),
+    ]);
+    const result = run(['tokenize', '--jsonl'], { input: bytes });
+    assert.equal(result.status, 1);
+    const [bad, good] = result.stdout
+      .split('\n')
+      .slice(0, 2)
+      .map((line) => JSON.parse(line));
+    assert.match(bad.error.message, /UTF-8/);
+    assert.equal(good.tokens[1], 'b');
+    const plain = JSON.parse(
+      run(['tokenize', '--json'], { input: Buffer.from([0x61, 0x20, 0xff, 0x20, 0x62]) }).stdout,
+    );
+    assert.deepEqual(plain.offsets.slice(1, 3), [
+      [0, 1],
+      [4, 5],
+    ]);
+  });
+  it('CRLF and a last line without its end', () => {
+    const result = run(['tokenize', '--jsonl'], { input: '{"text":"a"}\r\n{"text":"b"}' });
+    assert.equal(result.status, 0);
+    assert.equal(result.stdout.split('\n').length, 3);
+    assert.equal(json(['tokenize', '--json'], { input: 'a\r\nb\r' }).length, 2);
+  });
+  it('no input gives no output', () => {
+    assert.equal(output(['tokenize', '--jsonl']), '');
+    assert.equal(output(['decode', '--jsonl']), '');
+  });
+  it('answers each line at once with --batch 1', async () => {
+    const child = spawn(binary, ['tokenize', '--jsonl', '--batch', '1']);
+    for (const word of ['one', 'two']) {
+      child.stdin.write(JSON.stringify({ text: word }) + '\n');
+      const [data] = await new Promise((resolve) => child.stdout.once('data', (...args) => resolve(args)));
+      assert.equal(JSON.parse(data).tokens[1], word);
+    }
+    child.stdin.end();
+    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 0);
+  });
+  it('memory does not grow with the length of the stream', async () => {
+    const readStatus = (pid) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+    const peak = (lines) =>
+      new Promise((resolve, reject) => {
+        const child = spawn(binary, ['tokenize', '--jsonl']);
+        let most = 0;
+        let answers = 0;
+        child.stdout.on('data', (data) => {
+          for (const byte of data) answers += byte === 10 ? 1 : 0;
+        });
+        const line =
+          JSON.stringify({ text: 'Memory must not grow with the number of lines in a stream.' }) + '\n';
+        let left = lines;
+        const write = () => {
+          try {
+            const status = readStatus(child.pid);
+            most = Math.max(most, status);
+          } catch {
+            // it has ended already
+          }
+          while (left > 0) {
+            const count = Math.min(left, 1000);
+            left -= count;
+            if (!child.stdin.write(line.repeat(count))) return child.stdin.once('drain', write);
+          }
+          child.stdin.end();
+        };
+        write();
+        child.on('close', (status) =>
+          status === 0 && answers === lines ? resolve(most) : reject(new Error(`${status}`)),
+        );
+      });
+    const few = await peak(20_000);
+    const many = await peak(200_000);
+    assert.ok(many < few + 3000, `${few} KB for 20,000 lines, ${many} KB for 200,000`);
+  });
+  it('ends quietly when the reader goes away', async () => {
+    const child = spawn(binary, ['tokenize', '--jsonl']);
+    let stderr = '';
+    child.stderr.on('data', (data) => (stderr += data));
+    child.stdin.on('error', () => {});
+    child.stdout.destroy();
+    child.stdin.end('{"text":"a"}\n'.repeat(50_000));
+    const signal = await new Promise((resolve) => child.on('close', (_, name) => resolve(name)));
+    assert.equal(signal, 'SIGPIPE');
+    assert.equal(stderr, '');
+  });
+  it('a full disk is an error', () => {
+    const full = openSync('/dev/full', 'w');
+    for (const args of [
+      ['tokenize', 'a'],
+      ['vocab'],
+      ['--help'],
+      ['tokenize', '--help'],
+      ['tokenize', '--jsonl', 'a'],
+    ]) {
+      const result = run(args, { stdout: full });
+      assert.equal(result.status, 1, args.join(' '));
+      assertOneLine(result.stderr);
+      assert.match(result.stderr, /standard output: No space left on device/);
+    }
+  });
+});
+
+describe('usage', () => {
+  it('says what is wrong in one line and exits with 2', () => {
+    failure([], 2, /a command is missing/);
+    failure(['tokeniz'], 2, /unknown command 'tokeniz' \(did you mean tokenize\?\)/);
+    failure(
+      ['tokenize', '--pading', 'longest', 'a'],
+      2,
+      /unknown option '--pading' \(did you mean --padding\?\)/,
+    );
+    failure(['tokenize', '--padding', 'sometimes', 'a'], 2, /--padding: 'sometimes' is not one of/);
+    failure(['tokenize', '--truncation', 'x', 'a'], 2, /--truncation: 'x'/);
+    failure(['tokenize', '--threads', '0', 'a'], 2, /--threads: must be from 1 to 1024, got 0/);
+    failure(['tokenize', '--threads', '-3', 'a'], 2, /--threads: .*-3/);
+    failure(['tokenize', '--threads', 'many', 'a'], 2, /--threads: 'many' is not a whole number/);
+    failure(['tokenize', '--stride', '1.5', 'a'], 2, /--stride: '1\.5' is not a whole number/);
+    failure(['tokenize', '--max-length', '99999999999999999999', 'a'], 2, /--max-length/);
+    failure(['tokenize', '--precision', 'f64', 'a'], 2, /--precision: 'f64' is not one of f32\|f16\|int8/);
+    failure(
+      ['tokenize', '--backend', 'tpu', 'a'],
+      2,
+      /--backend: 'tpu' is not one of xnnpack\|reference\|cuda/,
+    );
+    failure(['tokenize', '--json', '--csv', 'a'], 2, /--json and --csv exclude each other/);
+    failure(['tokenize', '--words', '--jsonl'], 2, /--jsonl and --words exclude each other/);
+    failure(['tokenize', 'a', '--file', 'b'], 2, /not both/);
+    failure(['tokenize', '--max-length'], 2, /--max-length/);
+    failure(['tokenize'], 2, /standard input is empty/);
+    failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
+  });
+  it('names files that cannot be read', (t) => {
+    const folder = temporaryFolder(t);
+    failure(['tokenize', '--file', path.join(folder, 'none')], 1, /none': No such file/);
+    failure(['tokenize', '--file', folder], 1, /Is a directory/);
+    failure(
+      ['tokenize', '--model', path.join(folder, 'none'), 'a'],
+      1,
+      /--model '.*none': there is no such folder/,
+    );
+    failure(['tokenize', 'a'], 1, /BERTLENS_MODEL '\/none'/, { env: { BERTLENS_MODEL: '/none' } });
+    failure(['tokenize', '--model', folder, 'a'], 1, /has neither vocab\.txt nor tokenizer\.json/);
+    const file = path.join(folder, 'vocab.txt');
+    writeFileSync(file, '');
+    failure(['tokenize', '--model', file, 'a'], 1, /is not a folder/);
+    failure(['tokenize', '--vocab', file, 'a'], 1, /empty/);
+    writeFileSync(file, '[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\na\na\n');
+    failure(['tokenize', '--vocab', file, 'a'], 1, /vocab\.txt/);
+    writeFileSync(file, '[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\na\n##b\n');
+    assert.deepEqual(json(['tokenize', '--vocab', file, '--json', 'Ab']).tokens, [
+      '[CLS]',
+      'a',
+      '##b',
+      '[SEP]',
+    ]);
+    assert.deepEqual(
+      json(['tokenize', '--json', 'Ab'], { env: { BERTLENS_MODEL: folder } }).input_ids,
+      [1, 5, 6, 2],
+    );
+  });
+  it('--help teaches, --version tells', () => {
+    const help = output(['--help']);
+    for (const command of ['tokenize', 'decode', 'pad', 'vocab']) {
+      assert.match(help, new RegExp(`^  ${command} `, 'm'));
+      assert.match(output([command, '--help']), new RegExp(`examples\\n  bertlens ${command}`));
+    }
+    assert.match(output(['--version']), /^bertlens \d+\.\d+\.\d+\n$/);
+  });
+});
