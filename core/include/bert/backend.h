@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bert/result.h"
 
@@ -175,6 +176,9 @@ class Stream {
                         Rows output) = 0;
 };
 
+/// Whether a table may read the caller's bytes in place, or must have its own copy because they will go.
+enum class TableBytes { kBorrow, kCopy };
+
 /// A factory of weights and streams, immutable after construction: every call may be made from several
 /// threads at once. Weights are converted while the call runs; the caller's bytes may go afterwards, save
 /// where a Table says otherwise.
@@ -189,12 +193,16 @@ class Backend {
   virtual std::string kernels() const = 0;
   /// Threads that work on one operation, the caller's included.
   virtual std::size_t threads() const = 0;
+  /// Steps between the least and the largest value of a row (zero among them) when int8 layers quantise their
+  /// inputs; 0 for inputs taken as they are.
+  virtual std::size_t int8_input_steps() const = 0;
 
-  /// A table. f32, f16 and bf16 tables under kF32, f16 and bf16 ones under kF16, and int8 ones under every
-  /// precision are read in the caller's memory where the backend can (then owned_bytes() is 0 and the bytes
-  /// must outlive the table); wider ones are narrowed: f32 to f16, or to int8 with one scale per row
+  /// A table. A source as narrow as the precision or narrower keeps its type (so f16 stays f16 under kF32);
+  /// under kBorrow it is read in the caller's memory where the backend can, and those bytes must outlive the
+  /// table. A wider one is narrowed into memory of its own: to f16, or to int8 with one scale per row
   /// (max-abs).
-  virtual Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision precision) = 0;
+  virtual Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision precision,
+                                                      TableBytes bytes) = 0;
   /// A linear layer; several parts with equal inputs are stacked, outputs in the order of the parts (query,
   /// key, value). Int8 sources keep their own integers and scales under kInt8; others are quantised per
   /// output channel (max-abs). Errors: kInvalidArgument for parts that do not fit each other.
@@ -214,7 +222,12 @@ class Backend {
 std::shared_ptr<Backend> make_reference_backend();
 
 /// XNNPACK's matrix products, SIMD of our own for the rest. `threads` 0 means the cores that this process may
-/// use. Errors: kUnsupported where XNNPACK cannot run on this machine, kOutOfMemory.
-Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads = 0);
+/// use; 1 means the caller's thread alone. `simd` forces one of our kernel sets by name, for comparisons;
+/// empty is the best one. Errors: kUnsupported where XNNPACK or the set cannot run on this machine,
+/// kOutOfMemory.
+Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads = 0, std::string_view simd = {});
+
+/// Names of our kernel sets that this machine can run, best first, e.g. "avx512", "avx2", "simd128".
+std::vector<std::string_view> simd_names();
 
 }  // namespace bert

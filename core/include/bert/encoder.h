@@ -11,12 +11,10 @@
 #include <vector>
 
 #include "bert/backend.h"
+#include "bert/model.h"
 #include "bert/result.h"
 
 namespace bert {
-
-class Model;         // model.h
-struct ModelConfig;  // model.h
 
 /// Token ids of one sequence, special tokens included; all spans have the length of `input_ids`, which must
 /// not be empty. The caller owns the memory, which must last for the call.
@@ -111,40 +109,68 @@ struct Output {
   Tensor mlm;                               ///< [positions, vocabulary]
 };
 
-/// Called when the bytes of one tensor have been packed and will not be read again; a memory map may drop its
-/// pages.
-using ReleaseHook = std::function<void(std::span<const std::byte>)>;
-
 /// The weights of one checkpoint on one backend. Immutable: share one between any number of sessions and
 /// threads.
 class Encoder {
  public:
-  /// Packs a model's weights. Tables that need no conversion (word embeddings of the precision asked for)
-  /// stay in the model's bytes, so `model` and those bytes must outlive the encoder; all other bytes are read
-  /// once and reported to `release`. Errors: kMissingTensor (an encoder tensor; heads may be absent),
-  /// kInvalidModel, kUnsupported, kOutOfMemory.
-  static Expected<std::shared_ptr<const Encoder>> create(std::shared_ptr<const Model> model,
+  /// Packs weights whose bytes are all at hand. Word embeddings (and an untied decoder) that need no
+  /// narrowing stay in the caller's bytes, which must then outlive the encoder (`weights.owner` is kept); all
+  /// others are read once and reported to `release`. Errors: kInvalidModel, kUnsupported, kOutOfMemory.
+  static Expected<std::shared_ptr<const Encoder>> create(const BertWeights& weights,
                                                          std::shared_ptr<Backend> backend,
                                                          Precision precision,
                                                          const ReleaseHook& release = {});
-  virtual ~Encoder() = default;
+  ~Encoder();
 
-  virtual const ModelConfig& config() const = 0;
-  virtual Precision precision() const = 0;
-  virtual const Backend& backend() const = 0;
-  virtual bool has_pooler() const = 0;
-  virtual bool has_mlm_head() const = 0;
-  virtual bool has_nsp_head() const = 0;  ///< needs the pooler too
-  /// Bytes of packed weights, without tables that are read in the model's bytes.
-  virtual std::size_t owned_bytes() const = 0;
+  const ModelConfig& config() const;
+  Precision precision() const;
+  const Backend& backend() const;
+  bool has_pooler() const;
+  bool has_mlm_head() const;
+  bool has_nsp_head() const;  ///< needs the pooler too
+  /// Bytes of packed weights, without tables that are read in the caller's bytes.
+  std::size_t owned_bytes() const;
+
+  struct Data;  ///< internal
+
+ private:
+  friend class EncoderBuilder;
+  friend class Session;
+  Encoder();
+  std::unique_ptr<Data> data_;
+};
+
+/// Builds an encoder from modules in any order, as they arrive: `add` is a ModuleVisitor for visit_modules
+/// and ModuleStream. Not for two threads at once.
+class EncoderBuilder {
+ public:
+  /// `bytes` says whether tables may be read in place (kBorrow; `add` then answers kKept for them) or the
+  /// views given to `add` end with the call (kCopy).
+  EncoderBuilder(ModelConfig config, std::shared_ptr<Backend> backend, Precision precision, TableBytes bytes);
+  ~EncoderBuilder();
+  EncoderBuilder(EncoderBuilder&&) noexcept;
+  EncoderBuilder& operator=(EncoderBuilder&&) noexcept;
+
+  /// Packs one module. The parts of a stacked layer (query, key, value) are copied until the last of them is
+  /// there. Errors: kInvalidArgument for a module twice or of a layer that the config does not have,
+  /// kInvalidModel for a shape that is not the config's, kOutOfMemory.
+  Expected<BytesUse> add(ModuleId id, const ModuleView& module);
+  /// The encoder, once. Errors: kMissingTensor naming the first module of embeddings or layers that did not
+  /// come. An incomplete head is left out.
+  Expected<std::shared_ptr<const Encoder>> finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// One caller's working memory, which grows to the largest batch seen and is kept. Not for two threads at
-/// once: make one session per thread.
+/// once: make one session per thread. Sessions of one backend may run at the same time; with more than one
+/// thread their operations take turns on the backend's threads.
 class Session {
  public:
   static Expected<std::unique_ptr<Session>> create(std::shared_ptr<const Encoder> encoder);
-  virtual ~Session() = default;
+  ~Session();
 
   /// Runs the encoder on a batch of sequences of any lengths. Hidden tokens cost nothing (see
   /// Request::padding_rows). A call gives the same bits each time on one machine, build and number of
@@ -152,7 +178,15 @@ class Session {
   /// layer, head or position out of range, a sequence without a real token and without `padding_rows`),
   /// kTooLong (more tokens than the model has positions), kMissingTensor (a head that the checkpoint lacks),
   /// kAborted, kOutOfMemory. The session stays usable.
-  virtual Expected<Output> run(std::span<const Sequence> batch, const Request& request) = 0;
+  Expected<Output> run(std::span<const Sequence> batch, const Request& request);
+
+  const Encoder& encoder() const;
+
+  struct Data;  ///< internal
+
+ private:
+  Session();
+  std::unique_ptr<Data> data_;
 };
 
 }  // namespace bert

@@ -1,0 +1,44 @@
+// Which kernels this machine can run: the one place that asks the processor.
+#include "compute/kernels.h"
+
+namespace bert::compute {
+
+std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
+  const std::size_t padded = (keys + kPadding - 1) / kPadding * kPadding;
+  constexpr std::size_t kMostRows = 8;
+  return padded * (head_size + 1 + kMostRows);
+}
+
+const Kernels* const* available_kernels() {
+  struct List {
+    const Kernels* entries[4] = {};
+    List() {
+      std::size_t count = 0;
+#if defined(__x86_64__) || defined(__i386__)
+      __builtin_cpu_init();
+      if (avx512_kernels() != nullptr && __builtin_cpu_supports("avx512f") &&
+          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+          __builtin_cpu_supports("avx512vl"))
+        entries[count++] = avx512_kernels();
+      if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        entries[count++] = avx2_kernels();
+#endif
+      entries[count] = baseline_kernels();
+    }
+  };
+  static const List list;
+  return list.entries;
+}
+
+}  // namespace bert::compute
+
+namespace bert {
+
+std::vector<std::string_view> simd_names() {
+  std::vector<std::string_view> names;
+  for (const compute::Kernels* const* entry = compute::available_kernels(); *entry != nullptr; ++entry)
+    names.emplace_back((*entry)->name);
+  return names;
+}
+
+}  // namespace bert

@@ -1,0 +1,285 @@
+// Memory and weights of the backends that compute in host memory.
+#include "compute/host.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "compute/kernels.h"
+
+namespace bert::compute {
+
+namespace {
+constexpr std::align_val_t kAlignment{64};
+
+std::string shape_text(const WeightView& view) {
+  return "[" + std::to_string(view.rows) + ", " + std::to_string(view.columns) + "]";
+}
+
+template <class T>
+T load(const std::byte* source) {
+  T value;
+  std::memcpy(&value, source, sizeof(value));
+  return value;
+}
+
+std::vector<float> read_vector(const WeightView& view) {
+  std::vector<float> values(view.rows * view.columns);
+  for (std::size_t r = 0; r < view.rows; ++r) read_row(view, r, values.data() + r * view.columns);
+  return values;
+}
+}  // namespace
+
+AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
+  if (size != 0) data_ = static_cast<std::byte*>(::operator new(size, kAlignment, std::nothrow));
+}
+AlignedBytes::AlignedBytes(AlignedBytes&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+AlignedBytes& AlignedBytes::operator=(AlignedBytes&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+AlignedBytes::~AlignedBytes() {
+  ::operator delete(data_, kAlignment);
+}
+
+tl::unexpected<Error> out_of_memory(std::string_view what, std::size_t bytes) {
+  return fail(ErrorCode::kOutOfMemory,
+              "no memory for " + std::string(what) + " (" + std::to_string(bytes) + " bytes)");
+}
+
+std::size_t element_size(WeightType type) {
+  return type == WeightType::kF32 ? 4 : type == WeightType::kInt8 ? 1 : 2;
+}
+
+float half_to_float(std::uint16_t half) {
+  const float size = std::bit_cast<float>((half & 0x7fffU) << 13) * 0x1p112F;
+  const std::uint32_t special = size >= 65536.0F ? 0x7f800000U : 0U;
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(size) | special | (half & 0x8000U) << 16);
+}
+
+std::uint16_t float_to_half(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint16_t sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000U);
+  const std::uint32_t size = bits & 0x7fffffffU;
+  if (size > 0x7f800000U) return static_cast<std::uint16_t>(sign | 0x7e00U);
+  if (size >= 0x477ff000U)
+    return static_cast<std::uint16_t>(sign | 0x7c00U);  // 65520 and more round to infinity
+  if (size < 0x38800000U) {
+    // subnormal: adding 0.5 makes the float adder round at the half's last place
+    const float shifted = std::bit_cast<float>(size) + 0.5F;
+    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U));
+  }
+  const std::uint32_t rounded = size - 0x38000000U + 0xfffU + (size >> 13 & 1U);
+  return static_cast<std::uint16_t>(sign | rounded >> 13);
+}
+
+void read_row(const WeightView& view, std::size_t row, float* target) {
+  const std::byte* source = view.data + row * view.columns * element_size(view.type);
+  switch (view.type) {
+    case WeightType::kF32:
+      std::memcpy(target, source, view.columns * sizeof(float));
+      return;
+    case WeightType::kF16:
+      for (std::size_t i = 0; i < view.columns; ++i)
+        target[i] = half_to_float(load<std::uint16_t>(source + 2 * i));
+      return;
+    case WeightType::kBF16:
+      for (std::size_t i = 0; i < view.columns; ++i)
+        target[i] = std::bit_cast<float>(std::uint32_t{load<std::uint16_t>(source + 2 * i)} << 16);
+      return;
+    case WeightType::kInt8: {
+      const float scale = load<float>(view.scales + row * sizeof(float));
+      for (std::size_t i = 0; i < view.columns; ++i)
+        target[i] = static_cast<float>(static_cast<std::int8_t>(source[i])) * scale;
+      return;
+    }
+  }
+}
+
+float quantise_row(const float* row, std::size_t count, std::int8_t* target) {
+  float largest = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const float size = row[i] < 0 ? -row[i] : row[i];
+    largest = size > largest ? size : largest;
+  }
+  // a scale below the smallest normal float would be refused, or lost, further on
+  const float scale = largest / 127.0F;
+  if (!(scale >= std::numeric_limits<float>::min())) {
+    std::memset(target, 0, count);
+    return 1;
+  }
+  const float factor = 127.0F / largest;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  for (std::size_t i = 0; i < count; ++i)
+    target[i] = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(row[i] * factor + kRound) & 0xffU);
+  return scale;
+}
+
+HostBuffer::HostBuffer(std::size_t floats)
+    : size_(floats), bytes_((floats + kBufferPadding) * sizeof(float)) {
+  if (bytes_.ok()) std::memset(bytes_.floats() + floats, 0, kBufferPadding * sizeof(float));
+}
+
+Expected<std::unique_ptr<Table>> HostTable::make(const WeightView& source, Precision precision,
+                                                 TableBytes bytes) {
+  auto table = std::make_unique<HostTable>();
+  WeightView& view = table->view_;
+  view = source;
+  const bool narrower = element_size(source.type) <= (precision == Precision::kF32   ? 4U
+                                                      : precision == Precision::kF16 ? 2U
+                                                                                     : 1U);
+  const std::size_t elements = source.rows * source.columns;
+  if (narrower && bytes == TableBytes::kBorrow) return table;
+  if (narrower) {
+    const std::size_t size = elements * element_size(source.type);
+    const std::size_t scales = source.type == WeightType::kInt8 ? source.rows * sizeof(float) : 0;
+    table->owned_ = AlignedBytes(scales + size);
+    if (!table->owned_.ok()) return out_of_memory("a table " + shape_text(source), scales + size);
+    if (scales != 0) std::memcpy(table->owned_.data(), source.scales, scales);
+    std::memcpy(table->owned_.data() + scales, source.data, size);
+    view.scales = table->owned_.data();
+    view.data = table->owned_.data() + scales;
+    return table;
+  }
+  std::vector<float> row(source.columns);
+  if (precision == Precision::kF16) {
+    view.type = WeightType::kF16;
+    table->owned_ = AlignedBytes(elements * 2);
+    if (!table->owned_.ok()) return out_of_memory("a table " + shape_text(source), elements * 2);
+    auto* halves = reinterpret_cast<std::uint16_t*>(table->owned_.data());
+    for (std::size_t r = 0; r < source.rows; ++r) {
+      read_row(source, r, row.data());
+      for (std::size_t i = 0; i < source.columns; ++i) halves[r * source.columns + i] = float_to_half(row[i]);
+    }
+    view.data = table->owned_.data();
+    return table;
+  }
+  view.type = WeightType::kInt8;
+  const std::size_t scales = source.rows * sizeof(float);
+  table->owned_ = AlignedBytes(scales + elements);
+  if (!table->owned_.ok()) return out_of_memory("a table " + shape_text(source), scales + elements);
+  view.scales = table->owned_.data();
+  view.data = table->owned_.data() + scales;
+  for (std::size_t r = 0; r < source.rows; ++r) {
+    read_row(source, r, row.data());
+    auto* target = reinterpret_cast<std::int8_t*>(table->owned_.data() + scales) + r * source.columns;
+    table->owned_.floats()[r] = quantise_row(row.data(), source.columns, target);
+  }
+  return table;
+}
+
+Expected<std::unique_ptr<Vector>> HostVector::make(const WeightView& source) {
+  auto vector = std::make_unique<HostVector>();
+  vector->values_ = read_vector(source);
+  return vector;
+}
+
+Expected<std::unique_ptr<LayerNorm>> HostNorm::make(const WeightView& gamma, const WeightView& beta,
+                                                    float epsilon) {
+  if (gamma.rows * gamma.columns != beta.rows * beta.columns)
+    return fail(ErrorCode::kInvalidArgument, "layer norm: gamma " + shape_text(gamma) + " and beta " +
+                                                 shape_text(beta) + " differ in size");
+  auto norm = std::make_unique<HostNorm>();
+  norm->gamma_ = read_vector(gamma);
+  norm->beta_ = read_vector(beta);
+  norm->epsilon_ = epsilon;
+  return norm;
+}
+
+Expected<StackedLinear> StackedLinear::make(std::span<const LinearView> parts, Precision precision) {
+  StackedLinear stacked;
+  if (parts.empty()) return fail(ErrorCode::kInvalidArgument, "linear layer without parts");
+  stacked.inputs = parts[0].weight.columns;
+  for (const LinearView& part : parts) {
+    if (part.weight.columns != stacked.inputs)
+      return fail(ErrorCode::kInvalidArgument, "linear layer: parts " + shape_text(parts[0].weight) +
+                                                   " and " + shape_text(part.weight) + " differ in inputs");
+    if (part.bias.data != nullptr && part.bias.rows * part.bias.columns != part.weight.rows)
+      return fail(ErrorCode::kInvalidArgument, "linear layer: weight " + shape_text(part.weight) +
+                                                   " and bias " + shape_text(part.bias) + " do not fit");
+    stacked.outputs += part.weight.rows;
+  }
+  stacked.bias.resize(stacked.outputs, 0);
+  std::size_t first = 0;
+  for (const LinearView& part : parts) {
+    for (std::size_t r = 0; part.bias.data != nullptr && r < part.bias.rows; ++r)
+      read_row(part.bias, r, stacked.bias.data() + first + r * part.bias.columns);
+    first += part.weight.rows;
+  }
+
+  const std::size_t elements = stacked.inputs * stacked.outputs;
+  const WeightView& only = parts[0].weight;
+  const bool whole = parts.size() == 1;
+  if (precision == Precision::kInt8) {
+    stacked.scales.resize(stacked.outputs);
+    if (whole && only.type == WeightType::kInt8) {
+      std::memcpy(stacked.scales.data(), only.scales, stacked.outputs * sizeof(float));
+      stacked.integers = reinterpret_cast<const std::int8_t*>(only.data);
+      return stacked;
+    }
+    stacked.memory = AlignedBytes(elements);
+    if (!stacked.memory.ok()) return out_of_memory("a linear layer", elements);
+    auto* target = reinterpret_cast<std::int8_t*>(stacked.memory.data());
+    stacked.integers = target;
+    std::vector<float> row(stacked.inputs);
+    float* scale = stacked.scales.data();
+    for (const LinearView& part : parts) {
+      if (part.weight.type == WeightType::kInt8) {
+        std::memcpy(target, part.weight.data, part.weight.rows * stacked.inputs);
+        std::memcpy(scale, part.weight.scales, part.weight.rows * sizeof(float));
+        target += part.weight.rows * stacked.inputs;
+        scale += part.weight.rows;
+        continue;
+      }
+      for (std::size_t r = 0; r < part.weight.rows; ++r, target += stacked.inputs) {
+        read_row(part.weight, r, row.data());
+        *scale++ = quantise_row(row.data(), stacked.inputs, target);
+      }
+    }
+    return stacked;
+  }
+  if (whole && only.type == WeightType::kF32 &&
+      reinterpret_cast<std::uintptr_t>(only.data) % alignof(float) == 0) {
+    stacked.weights = reinterpret_cast<const float*>(only.data);
+    return stacked;
+  }
+  stacked.memory = AlignedBytes(elements * sizeof(float));
+  if (!stacked.memory.ok()) return out_of_memory("a linear layer", elements * sizeof(float));
+  float* target = stacked.memory.floats();
+  stacked.weights = target;
+  for (const LinearView& part : parts)
+    for (std::size_t r = 0; r < part.weight.rows; ++r, target += stacked.inputs)
+      read_row(part.weight, r, target);
+  return stacked;
+}
+
+Expected<std::unique_ptr<Buffer>> HostStream::allocate(std::size_t floats) {
+  auto buffer = std::make_unique<HostBuffer>(floats);
+  if (!buffer->ok()) return out_of_memory("working memory", floats * sizeof(float));
+  return buffer;
+}
+
+Status HostStream::upload(std::span<const float> source, Buffer& target, std::size_t offset) {
+  std::memcpy(static_cast<HostBuffer&>(target).data() + offset, source.data(), source.size_bytes());
+  return {};
+}
+
+Status HostStream::download(const Buffer& source, std::size_t offset, std::span<float> target) {
+  std::memcpy(target.data(), static_cast<const HostBuffer&>(source).data() + offset, target.size_bytes());
+  return {};
+}
+
+Status HostStream::gather(std::span<const std::uint32_t> indices, std::size_t columns, Rows input,
+                          Rows output) {
+  for (std::size_t i = 0; i < indices.size(); ++i)
+    std::memcpy(row_of(output, i), row_of(input, indices[i]), columns * sizeof(float));
+  return {};
+}
+
+}  // namespace bert::compute

@@ -1,0 +1,84 @@
+// The inner loops that are ours: activations, layer norm, attention, dot products with table rows, products
+// with f16 weights. Written once in simd_kernels.inl with vector types and compiled for each instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "bert/backend.h"
+
+namespace bert::compute {
+
+/// Rows of attention scores are padded to this many floats, the widest vector.
+inline constexpr std::size_t kPadding = 16;
+/// Floats that a buffer has behind its last one, which kernels (ours and XNNPACK's) may read.
+inline constexpr std::size_t kBufferPadding = 32;
+
+/// One head of one sequence. All strides in floats. See AttentionCall for what is computed.
+struct AttentionHead {
+  const float* query;
+  const float* key;
+  const float* value;
+  float* context;
+  std::size_t query_stride, key_stride, value_stride, context_stride;
+  std::size_t queries, keys, head_size;
+  float scale;
+  const std::uint8_t* visible;  ///< [keys] or null
+  float* probabilities;         ///< [queries, keys] or null
+  float* scores;                ///< [queries, keys] or null
+  float* scratch;               ///< attention_scratch(keys, head_size) floats
+};
+
+/// Dot products of `rows` rows x (any number) with table rows [first, last): out[r * out_stride + t].
+struct TableProduct {
+  WeightType type;
+  const std::byte* table;   ///< [.., columns], unaligned
+  const std::byte* scales;  ///< float per table row, unaligned, for kInt8
+  const float* bias;        ///< per table row, or null
+  std::size_t columns, first, last;
+  const float* input;
+  std::size_t input_stride, rows;
+  float* output;
+  std::size_t output_stride;
+};
+
+/// Columns of one panel of packed f16 weights: [panel][input][kHalfPanel].
+inline constexpr std::size_t kHalfPanel = 64;
+
+/// One panel of out = in W^T + bias with f16 weights.
+struct HalfProduct {
+  const std::uint16_t* panel;  ///< [inputs, kHalfPanel], zeros in unused columns
+  const float* bias;           ///< [columns]
+  std::size_t inputs, columns;
+  const float* input;
+  std::size_t input_stride, rows;
+  float* output;  ///< first column of this panel
+  std::size_t output_stride;
+  float* scratch;  ///< kHalfScratch floats
+};
+inline constexpr std::size_t kHalfScratch = 256 * kHalfPanel;
+
+/// One instruction set's functions. All are pure: no state, no allocation.
+struct Kernels {
+  const char* name;
+  void (*activate)(Activation activation, float* values, std::size_t count);
+  /// output = norm(input + residual); residual may be null; output may be either.
+  void (*normalise)(const float* input, const float* residual, const float* gamma, const float* beta,
+                    float epsilon, std::size_t count, float* output);
+  void (*attend)(const AttentionHead& head);
+  void (*table_product)(const TableProduct& product);
+  void (*half_product)(const HalfProduct& product);
+};
+
+/// Floats of scratch that one `attend` needs.
+std::size_t attention_scratch(std::size_t keys, std::size_t head_size);
+
+/// The sets compiled in that this machine can run, best first, null at the end.
+const Kernels* const* available_kernels();
+
+// One per file kernels_*.cpp; null where the target has no such set.
+const Kernels* baseline_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+
+}  // namespace bert::compute

@@ -1,0 +1,436 @@
+// The kernels on vectors of kBytes bytes. Included by one file per instruction set, which defines before it, in an
+// unnamed namespace: kBytes, kTileRows, kTileVectors, kName, Vector, and multiply_add, load_half for Vector.
+// Only plain loops and built-in types here: a template of the standard library instantiated in this file would be compiled
+// for this instruction set and could then be linked into code for every machine.
+
+constexpr std::size_t kWidth = kBytes / sizeof(float);
+using Bits = std::int32_t __attribute__((vector_size(kBytes)));
+
+inline Vector splat(float value) { return Vector{} + value; }
+inline Vector load(const void* source) {
+  Vector value;
+  __builtin_memcpy(&value, source, sizeof(value));
+  return value;
+}
+inline void store(float* target, Vector value) { __builtin_memcpy(target, &value, sizeof(value)); }
+inline Vector load_part(const float* source, std::size_t count) {
+  Vector value{};
+  __builtin_memcpy(&value, source, count * sizeof(float));
+  return value;
+}
+inline void store_part(float* target, Vector value, std::size_t count) {
+  __builtin_memcpy(target, &value, count * sizeof(float));
+}
+inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
+inline Bits as_bits(Vector value) { return reinterpret_cast<Bits>(value); }
+inline Vector as_floats(Bits bits) { return reinterpret_cast<Vector>(bits); }
+inline Vector absolute(Vector value) { return as_floats(as_bits(value) & 0x7fffffff); }
+
+inline float sum_of(Vector value) {
+  float lanes[kWidth];
+  __builtin_memcpy(lanes, &value, sizeof(value));
+  for (std::size_t half = kWidth / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+inline float largest_of(Vector value) {
+  float lanes[kWidth];
+  __builtin_memcpy(lanes, &value, sizeof(value));
+  for (std::size_t half = kWidth / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+  return lanes[0];
+}
+inline float load_float(const std::byte* source) {
+  float value;
+  __builtin_memcpy(&value, source, sizeof(value));
+  return value;
+}
+
+// -- Elementary functions ------------------------------------------------------------------------------------------
+
+/// e^x for x <= 88, relative error below 1e-7 * (1 + |x|); 0 below -87.3.
+inline Vector exponential(Vector x) {
+  // e^x = 2^n 2^f: adding 1.5 * 2^23 rounds to the integer n and leaves it in the low bits
+  constexpr float kLog2E = 1.44269504F;
+  constexpr float kRound = 12582912.0F;
+  const Vector clamped = larger(x, splat(-87.3F));
+  const Vector shifted = multiply_add(clamped, splat(kLog2E), splat(kRound));
+  const Vector f = multiply_add(clamped, splat(kLog2E), splat(kRound) - shifted);
+  // minimax of 2^f on [-0.5, 0.5], error 2e-9
+  Vector p = splat(0.000154614447F);
+  p = multiply_add(p, f, splat(0.001340042818F));
+  p = multiply_add(p, f, splat(0.009618056679F));
+  p = multiply_add(p, f, splat(0.05550327227F));
+  p = multiply_add(p, f, splat(0.2402265092F));
+  p = multiply_add(p, f, splat(0.6931472067F));
+  p = multiply_add(p, f, splat(1.0F));
+  const Vector scaled = as_floats(as_bits(p) + (as_bits(shifted) << 23));
+  return x < splat(-87.3F) ? Vector{} : scaled;
+}
+
+/// tanh, absolute error below 2e-7.
+inline Vector hyperbolic_tangent(Vector x) {
+  const Vector size = absolute(x);
+  const Vector square = x * x;
+  // near 0: x + x^3 q(x^2), minimax on [0, 0.625^2]
+  Vector q = splat(-0.006096714166F);
+  q = multiply_add(q, square, splat(0.020997179F));
+  q = multiply_add(q, square, splat(-0.05385090958F));
+  q = multiply_add(q, square, splat(0.1333276974F));
+  q = multiply_add(q, square, splat(-0.3333332894F));
+  const Vector near = multiply_add(x * square, q, x);
+  const Vector doubled = smaller(size + size, splat(40.0F));
+  const Vector far = splat(1.0F) - splat(2.0F) / (exponential(doubled) + splat(1.0F));
+  const Vector signed_far = as_floats(as_bits(far) | (as_bits(x) & static_cast<std::int32_t>(0x80000000U)));
+  return size < splat(0.625F) ? near : signed_far;
+}
+
+/// x Phi(x) = x / 2 (1 + erf(x / sqrt 2)), absolute error below 1e-6, relative error below 2e-7 for x > 0.
+inline Vector gelu(Vector x) {
+  const Vector clamped = smaller(larger(x, splat(-5.65F)), splat(5.65F));
+  // erf(z) = z p(s) with s = z^2 / 8 - 1 = x^2 / 16 - 1: minimax of degree 15 for |z| <= 4, error 2.8e-8
+  const Vector s = multiply_add(clamped * clamped, splat(0.0625F), splat(-1.0F));
+  constexpr float kCoefficients[] = {-0.001311137884F, 0.002996226511F, -0.001307657968F, 0.00172184467F,
+                                     -0.009740832598F, 0.01715935743F,  -0.02192523332F,  0.03169913364F,
+                                     -0.04590729043F,  0.06024049967F,  -0.07470989577F,  0.09016426084F,
+                                     -0.1077113031F,   0.1316772602F,   -0.1765762266F,   0.3535309789F};
+  Vector p = splat(kCoefficients[0]);
+  for (std::size_t i = 1; i < 16; ++i) p = multiply_add(p, s, splat(kCoefficients[i]));
+  const Vector error = clamped * p * splat(0.70710678118F);
+  const Vector half = x * splat(0.5F);
+  return x < splat(-5.5F) ? Vector{} : multiply_add(half, error, half);
+}
+
+inline Vector gelu_new(Vector x) {
+  const Vector inner = multiply_add(x * x * x, splat(0.044715F), x) * splat(0.7978845608F);
+  const Vector half = x * splat(0.5F);
+  return multiply_add(half, hyperbolic_tangent(inner), half);
+}
+
+template <Vector (*function)(Vector)>
+void apply(float* values, std::size_t count) {
+  std::size_t i = 0;
+  // four at a time: the polynomials are chains of dependent steps
+  for (; i + 4 * kWidth <= count; i += 4 * kWidth) {
+    const Vector a = function(load(values + i));
+    const Vector b = function(load(values + i + kWidth));
+    const Vector c = function(load(values + i + 2 * kWidth));
+    const Vector d = function(load(values + i + 3 * kWidth));
+    store(values + i, a);
+    store(values + i + kWidth, b);
+    store(values + i + 2 * kWidth, c);
+    store(values + i + 3 * kWidth, d);
+  }
+  for (; i + kWidth <= count; i += kWidth) store(values + i, function(load(values + i)));
+  if (i < count) store_part(values + i, function(load_part(values + i, count - i)), count - i);
+}
+
+inline Vector rectified(Vector x) { return larger(x, Vector{}); }
+
+void activate(Activation activation, float* values, std::size_t count) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kGelu:
+      return apply<gelu>(values, count);
+    case Activation::kGeluNew:
+      return apply<gelu_new>(values, count);
+    case Activation::kRelu:
+      return apply<rectified>(values, count);
+    case Activation::kTanh:
+      return apply<hyperbolic_tangent>(values, count);
+  }
+}
+
+// -- Layer norm ------------------------------------------------------------------------------------------------
+
+void normalise(const float* input, const float* residual, const float* gamma, const float* beta, float epsilon,
+               std::size_t count, float* output) {
+  const std::size_t whole = count / kWidth * kWidth;
+  const std::size_t rest = count - whole;
+  Vector sum{};
+  for (std::size_t i = 0; i < whole; i += kWidth) {
+    Vector x = load(input + i);
+    if (residual != nullptr) x += load(residual + i);
+    store(output + i, x);
+    sum += x;
+  }
+  if (rest != 0) {
+    Vector x = load_part(input + whole, rest);
+    if (residual != nullptr) x += load_part(residual + whole, rest);
+    store_part(output + whole, x, rest);
+    sum += x;
+  }
+  const float size = static_cast<float>(count);
+  const float mean = sum_of(sum) / size;
+  const Vector means = splat(mean);
+  Vector squares{};
+  for (std::size_t i = 0; i < whole; i += kWidth) {
+    const Vector d = load(output + i) - means;
+    squares = multiply_add(d, d, squares);
+  }
+  float variance = sum_of(squares);
+  for (std::size_t i = whole; i < count; ++i) variance += (output[i] - mean) * (output[i] - mean);
+  const float factor = 1.0F / __builtin_sqrtf(variance / size + epsilon);
+  const Vector factors = splat(factor);
+  for (std::size_t i = 0; i < whole; i += kWidth)
+    store(output + i, multiply_add((load(output + i) - means) * factors, load(gamma + i), load(beta + i)));
+  for (std::size_t i = whole; i < count; ++i) output[i] = (output[i] - mean) * factor * gamma[i] + beta[i];
+}
+
+// -- Matrix product on row-major operands ------------------------------------------------------------------------
+
+/// c[rows, vectors * kWidth] = a[rows, depth] b[depth, ...] (+ c). The last vector of c has `last` columns; b must be
+/// readable to the end of every vector.
+template <std::size_t rows, std::size_t vectors>
+void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, std::size_t depth, float* c,
+          std::size_t c_stride, std::size_t last, bool accumulate) {
+  Vector sums[rows][vectors];
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < vectors; ++j) {
+      if (!accumulate)
+        sums[i][j] = Vector{};
+      else if (j + 1 == vectors && last != kWidth)
+        sums[i][j] = load_part(c + i * c_stride + j * kWidth, last);
+      else
+        sums[i][j] = load(c + i * c_stride + j * kWidth);
+    }
+  for (std::size_t k = 0; k < depth; ++k) {
+    Vector columns[vectors];
+    for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(b + k * b_stride + j * kWidth);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const Vector factor = splat(a[i * a_stride + k]);
+      for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = multiply_add(factor, columns[j], sums[i][j]);
+    }
+  }
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < vectors; ++j) {
+      if (j + 1 == vectors && last != kWidth)
+        store_part(c + i * c_stride + j * kWidth, sums[i][j], last);
+      else
+        store(c + i * c_stride + j * kWidth, sums[i][j]);
+    }
+}
+
+using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*, std::size_t, std::size_t,
+                      bool);
+
+template <std::size_t rows>
+Tile tile_of(std::size_t vectors) {
+  if constexpr (kTileVectors >= 4) {
+    if (vectors == 4) return tile<rows, 4>;
+    if (vectors == 3) return tile<rows, 3>;
+  }
+  return vectors == 2 ? tile<rows, 2> : tile<rows, 1>;
+}
+
+Tile tile_of(std::size_t rows, std::size_t vectors) {
+  if constexpr (kTileRows >= 6) {
+    if (rows == 6) return tile_of<6>(vectors);
+    if (rows == 5) return tile_of<5>(vectors);
+  }
+  return rows == 4   ? tile_of<4>(vectors)
+         : rows == 3 ? tile_of<3>(vectors)
+         : rows == 2 ? tile_of<2>(vectors)
+                     : tile_of<1>(vectors);
+}
+
+/// At most kTileRows rows of a product with any number of columns.
+void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
+                  std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, bool accumulate) {
+  constexpr std::size_t kTileColumns = kTileVectors * kWidth;
+  std::size_t j = 0;
+  if (columns >= kTileColumns) {
+    const Tile full = tile_of(rows, kTileVectors);
+    for (; j + kTileColumns <= columns; j += kTileColumns)
+      full(a, a_stride, b + j, b_stride, depth, c + j, c_stride, kWidth, accumulate);
+  }
+  if (j < columns) {
+    const std::size_t rest = columns - j;
+    const std::size_t vectors = (rest + kWidth - 1) / kWidth;
+    tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, rest - (vectors - 1) * kWidth, accumulate);
+  }
+}
+
+// -- Attention ---------------------------------------------------------------------------------------------------
+
+void attend(const AttentionHead& head) {
+  const std::size_t keys = head.keys;
+  const std::size_t padded = (keys + kPadding - 1) / kPadding * kPadding;
+  float* transposed = head.scratch;                      // [head_size, padded]
+  float* hidden = transposed + head.head_size * padded;  // [padded]: 0 for a visible key, -infinity for the others
+  float* block = hidden + padded;                        // [kTileRows, padded]
+
+  for (std::size_t j = 0; j < keys; ++j) {
+    const float* row = head.key + j * head.key_stride;
+    for (std::size_t d = 0; d < head.head_size; ++d) transposed[d * padded + j] = row[d];
+  }
+  for (std::size_t d = 0; d < head.head_size; ++d)
+    for (std::size_t j = keys; j < padded; ++j) transposed[d * padded + j] = 0;
+
+  const float kNever = -__builtin_inff();
+  bool any = false;
+  for (std::size_t j = 0; j < keys; ++j) {
+    const bool visible = head.visible == nullptr || head.visible[j] != 0;
+    any = any || visible;
+    hidden[j] = visible ? 0.0F : kNever;
+  }
+  for (std::size_t j = keys; j < padded; ++j) hidden[j] = kNever;
+  float scale = head.scale;
+  if (!any) {
+    // every key hidden: all scores count as equal
+    scale = 0;
+    for (std::size_t j = 0; j < keys; ++j) hidden[j] = 0;
+  }
+
+  for (std::size_t i = 0; i < head.queries; i += kTileRows) {
+    const std::size_t rows = head.queries - i < kTileRows ? head.queries - i : kTileRows;
+    product_rows(rows, head.query + i * head.query_stride, head.query_stride, transposed, padded, head.head_size, padded,
+                 block, padded, false);
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* row = block + r * padded;
+      if (head.scores != nullptr) {
+        float* scores = head.scores + (i + r) * keys;
+        for (std::size_t j = 0; j < keys; ++j) scores[j] = row[j] * head.scale;
+      }
+      Vector largest = splat(kNever);
+      for (std::size_t j = 0; j < padded; j += kWidth) {
+        const Vector x = multiply_add(load(row + j), splat(scale), load(hidden + j));
+        store(row + j, x);
+        largest = larger(largest, x);
+      }
+      const Vector top = splat(largest_of(largest));
+      Vector sum{};
+      for (std::size_t j = 0; j < padded; j += kWidth) {
+        const Vector x = exponential(load(row + j) - top);
+        store(row + j, x);
+        sum += x;
+      }
+      const Vector factor = splat(1.0F / sum_of(sum));
+      for (std::size_t j = 0; j < padded; j += kWidth) store(row + j, load(row + j) * factor);
+      if (head.probabilities != nullptr)
+        __builtin_memcpy(head.probabilities + (i + r) * keys, row, keys * sizeof(float));
+    }
+    product_rows(rows, block, padded, head.value, head.value_stride, keys, head.head_size,
+                 head.context + i * head.context_stride, head.context_stride, false);
+  }
+}
+
+// -- Dot products with table rows --------------------------------------------------------------------------------
+
+template <WeightType type>
+struct Element;
+template <>
+struct Element<WeightType::kF32> {
+  static constexpr std::size_t kSize = 4;
+  static Vector read(const std::byte* source) { return load(source); }
+};
+template <>
+struct Element<WeightType::kF16> {
+  static constexpr std::size_t kSize = 2;
+  static Vector read(const std::byte* source) { return load_half(source); }
+};
+template <>
+struct Element<WeightType::kBF16> {
+  static constexpr std::size_t kSize = 2;
+  static Vector read(const std::byte* source) {
+    std::uint16_t __attribute__((vector_size(kBytes / 2))) halves;
+    __builtin_memcpy(&halves, source, sizeof(halves));
+    return as_floats(__builtin_convertvector(halves, Bits) << 16);
+  }
+};
+template <>
+struct Element<WeightType::kInt8> {
+  static constexpr std::size_t kSize = 1;
+  static Vector read(const std::byte* source) {
+    std::int8_t __attribute__((vector_size(kBytes / 4))) quarters;
+    __builtin_memcpy(&quarters, source, sizeof(quarters));
+    return __builtin_convertvector(quarters, Vector);
+  }
+};
+
+/// `rows` inputs times `width` consecutive table rows; `tail` holds the table rows' last columns, padded with zeros.
+template <WeightType type, std::size_t rows, std::size_t width>
+void dot_tile(const TableProduct& p, std::size_t t, std::size_t r) {
+  using Read = Element<type>;
+  const std::size_t whole = p.columns / kWidth * kWidth;
+  const std::size_t rest = p.columns - whole;
+  const std::byte* table = p.table + t * p.columns * Read::kSize;
+  const float* input = p.input + r * p.input_stride;
+  Vector sums[rows][width] = {};
+  for (std::size_t k = 0; k < whole; k += kWidth) {
+    Vector weights[width];
+    for (std::size_t j = 0; j < width; ++j) weights[j] = Read::read(table + (j * p.columns + k) * Read::kSize);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const Vector x = load(input + i * p.input_stride + k);
+      for (std::size_t j = 0; j < width; ++j) sums[i][j] = multiply_add(x, weights[j], sums[i][j]);
+    }
+  }
+  if (rest != 0) {
+    for (std::size_t j = 0; j < width; ++j) {
+      std::byte part[kBytes] = {};
+      __builtin_memcpy(part, table + (j * p.columns + whole) * Read::kSize, rest * Read::kSize);
+      const Vector weights = Read::read(part);
+      for (std::size_t i = 0; i < rows; ++i)
+        sums[i][j] = multiply_add(load_part(input + i * p.input_stride + whole, rest), weights, sums[i][j]);
+    }
+  }
+  for (std::size_t j = 0; j < width; ++j) {
+    const float scale = type == WeightType::kInt8 ? load_float(p.scales + (t + j) * sizeof(float)) : 1.0F;
+    const float bias = p.bias == nullptr ? 0.0F : p.bias[t + j];
+    for (std::size_t i = 0; i < rows; ++i)
+      p.output[(r + i) * p.output_stride + t + j] = sum_of(sums[i][j]) * scale + bias;
+  }
+}
+
+template <WeightType type, std::size_t width>
+void dot_rows(const TableProduct& p, std::size_t t) {
+  std::size_t r = 0;
+  for (; r + 4 <= p.rows; r += 4) dot_tile<type, 4, width>(p, t, r);
+  if (p.rows - r == 3) dot_tile<type, 3, width>(p, t, r);
+  if (p.rows - r == 2) dot_tile<type, 2, width>(p, t, r);
+  if (p.rows - r == 1) dot_tile<type, 1, width>(p, t, r);
+}
+
+template <WeightType type>
+void dot_table(const TableProduct& p) {
+  constexpr std::size_t kTogether = kTileRows >= 6 ? 4 : 2;
+  std::size_t t = p.first;
+  for (; t + kTogether <= p.last; t += kTogether) dot_rows<type, kTogether>(p, t);
+  for (; t < p.last; ++t) dot_rows<type, 1>(p, t);
+}
+
+void table_product(const TableProduct& product) {
+  switch (product.type) {
+    case WeightType::kF32:
+      return dot_table<WeightType::kF32>(product);
+    case WeightType::kF16:
+      return dot_table<WeightType::kF16>(product);
+    case WeightType::kBF16:
+      return dot_table<WeightType::kBF16>(product);
+    case WeightType::kInt8:
+      return dot_table<WeightType::kInt8>(product);
+  }
+}
+
+// -- Product with f16 weights --------------------------------------------------------------------------------------
+
+void half_product(const HalfProduct& p) {
+  constexpr std::size_t kDepth = kHalfScratch / kHalfPanel;
+  for (std::size_t r = 0; r < p.rows; ++r)
+    for (std::size_t j = 0; j < p.columns; ++j) p.output[r * p.output_stride + j] = p.bias[j];
+  for (std::size_t k = 0; k < p.inputs; k += kDepth) {
+    const std::size_t depth = p.inputs - k < kDepth ? p.inputs - k : kDepth;
+    // the conversion is shared by all rows
+    for (std::size_t i = 0; i < depth * kHalfPanel; i += kWidth)
+      store(p.scratch + i, load_half(reinterpret_cast<const std::byte*>(p.panel + k * kHalfPanel + i)));
+    for (std::size_t r = 0; r < p.rows; r += kTileRows) {
+      const std::size_t rows = p.rows - r < kTileRows ? p.rows - r : kTileRows;
+      product_rows(rows, p.input + r * p.input_stride + k, p.input_stride, p.scratch, kHalfPanel, depth, p.columns,
+                   p.output + r * p.output_stride, p.output_stride, true);
+    }
+  }
+}
+
+constexpr Kernels kKernels = {kName, activate, normalise, attend, table_product, half_product};

@@ -1,0 +1,629 @@
+// Every operation of every backend against the reference backend, at ragged and odd sizes: XNNPACK with each
+// of our SIMD kernel sets, with one thread and with two.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "bert/backend.h"
+
+namespace {
+
+using namespace bert;
+
+/// Numbers that are the same on every machine.
+class Numbers {
+ public:
+  explicit Numbers(std::uint32_t seed) : state_(seed * 2654435761U + 12345U) {}
+  /// In [low, high).
+  float between(float low, float high) {
+    return low + (high - low) * static_cast<float>(next() >> 8) * 0x1p-24F;
+  }
+  std::size_t below(std::size_t count) { return next() % count; }
+  std::vector<float> floats(std::size_t count, float low = -1, float high = 1) {
+    std::vector<float> values(count);
+    for (float& value : values) value = between(low, high);
+    return values;
+  }
+
+ private:
+  std::uint32_t next() {
+    state_ = state_ * 1664525U + 1013904223U;
+    return state_ ^ state_ >> 15;
+  }
+  std::uint32_t state_;
+};
+
+/// A weight of any type with its bytes, at an odd address: weights need not be aligned.
+struct Weight {
+  std::vector<std::byte> bytes, scale_bytes;
+  WeightView view;
+
+  Weight(const std::vector<float>& values, std::size_t rows, WeightType type) {
+    view.type = type;
+    view.rows = rows;
+    view.columns = rows == 0 ? 0 : values.size() / rows;
+    bytes.push_back({});
+    scale_bytes.push_back({});
+    for (std::size_t r = 0; r < rows; ++r) {
+      const float scale = (1.0F + 0.1F * static_cast<float>(r % 7)) / 127;
+      if (type == WeightType::kInt8) append(scale_bytes, scale);
+      for (std::size_t c = 0; c < view.columns; ++c) {
+        const float value = values[r * view.columns + c];
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        if (type == WeightType::kF32) append(bytes, value);
+        if (type == WeightType::kBF16) append(bytes, static_cast<std::uint16_t>(bits >> 16));
+        if (type == WeightType::kF16) append(bytes, half(value));
+        if (type == WeightType::kInt8)
+          append(bytes, static_cast<std::int8_t>(std::lround(std::clamp(value, -1.0F, 1.0F) * 127)));
+      }
+    }
+    view.data = bytes.data() + 1;
+    view.scales = scale_bytes.data() + 1;
+  }
+
+  /// Values of 1/1024 and more, cut to the ten bits of a half.
+  static std::uint16_t half(float value) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    const auto sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000U);
+    if (std::fabs(value) < 0x1p-10F) return sign;
+    return static_cast<std::uint16_t>(sign | (((bits & 0x7fffffffU) - 0x38000000U) >> 13));
+  }
+  template <class T>
+  static void append(std::vector<std::byte>& target, T value) {
+    const auto* source = reinterpret_cast<const std::byte*>(&value);
+    target.insert(target.end(), source, source + sizeof(value));
+  }
+};
+
+/// Stops the test on an error.
+template <class T>
+T value_of(Expected<T> expected) {
+  if (!expected) {
+    ADD_FAILURE() << expected.error().message;
+    std::abort();
+  }
+  return std::move(*expected);
+}
+void succeed(const Status& status) {
+  ASSERT_TRUE(status) << status.error().message;
+}
+
+struct Host {
+  std::unique_ptr<Stream> stream;
+
+  explicit Host(Backend& backend) : stream(value_of(backend.make_stream())) {}
+  std::unique_ptr<Buffer> upload(const std::vector<float>& values) {
+    auto buffer = value_of(stream->allocate(values.size()));
+    succeed(stream->upload(values, *buffer, 0));
+    return buffer;
+  }
+  std::unique_ptr<Buffer> empty(std::size_t floats) { return upload(std::vector<float>(floats, -77.0F)); }
+  std::vector<float> download(const Buffer& buffer, std::size_t floats) {
+    std::vector<float> values(floats);
+    succeed(stream->download(buffer, 0, values));
+    return values;
+  }
+};
+
+void expect_near(const std::vector<float>& actual, const std::vector<float>& expected, double tolerance,
+                 const std::string& where) {
+  ASSERT_EQ(actual.size(), expected.size()) << where;
+  double worst = -1;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::fabs(static_cast<double>(actual[i]) - expected[i]);
+    if (!(error <= worst)) {
+      worst = error;
+      at = i;
+    }
+  }
+  if (!actual.empty())
+    EXPECT_LE(worst, tolerance) << where << ": " << actual[at] << " for " << expected[at] << " at " << at;
+}
+
+struct Variant {
+  std::string name;
+  std::string simd;
+  std::size_t threads;
+};
+
+void PrintTo(const Variant& variant, std::ostream* out) {
+  *out << variant.name;
+}
+
+std::vector<Variant> variants() {
+  std::vector<Variant> all;
+  for (const std::string_view simd : simd_names())
+    for (const std::size_t threads : {1U, 2U}) {
+      std::string name = std::string(simd) + "_" + std::to_string(threads);
+      std::replace(name.begin(), name.end(), ' ', '_');
+      all.push_back({name, std::string(simd), threads});
+    }
+  return all;
+}
+
+class Compute : public testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override {
+    reference_ = make_reference_backend();
+    backend_ = value_of(make_xnnpack_backend(GetParam().threads, GetParam().simd));
+  }
+  std::shared_ptr<Backend> reference_, backend_;
+};
+
+const std::vector<std::size_t> kWidths = {1, 3, 16, 20, 37, 64, 100, 131};
+
+TEST_P(Compute, MovesFloats) {
+  Host host(*backend_);
+  Numbers numbers(1);
+  const auto values = numbers.floats(7 * 20);
+  const auto source = host.upload(values);
+  const auto target = host.empty(3 * 5);
+  const std::vector<std::uint32_t> indices = {6, 0, 6};
+  succeed(host.stream->gather(indices, 5, {source.get(), 2, 20}, {target.get(), 0, 5}));
+  std::vector<float> expected;
+  for (const std::uint32_t index : indices)
+    for (std::size_t c = 0; c < 5; ++c) expected.push_back(values[index * 20 + 2 + c]);
+  EXPECT_EQ(host.download(*target, 15), expected);
+}
+
+TEST_P(Compute, Embeds) {
+  const std::size_t rows = 19;
+  for (const std::size_t width : kWidths)
+    for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8})
+      for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
+        Numbers numbers(static_cast<std::uint32_t>(width));
+        const Weight words(numbers.floats(23 * width), 23, type);
+        const Weight positions(numbers.floats(32 * width), 32, type);
+        const Weight types(numbers.floats(2 * width), 2, WeightType::kF32);
+        const Weight gamma(numbers.floats(width, 0.5F, 1.5F), 1, WeightType::kF32);
+        const Weight beta(numbers.floats(width), 1, WeightType::kF32);
+        std::vector<std::int32_t> ids, type_ids, position_ids;
+        for (std::size_t r = 0; r < rows; ++r) {
+          ids.push_back(static_cast<std::int32_t>(numbers.below(23)));
+          type_ids.push_back(static_cast<std::int32_t>(numbers.below(2)));
+          position_ids.push_back(static_cast<std::int32_t>(numbers.below(32)));
+        }
+        std::vector<std::vector<float>> sums, outputs;
+        for (Backend* backend : {reference_.get(), backend_.get()}) {
+          const auto word_table = value_of(backend->make_table(words.view, precision, TableBytes::kBorrow));
+          const auto position_table =
+              value_of(backend->make_table(positions.view, Precision::kF32, TableBytes::kCopy));
+          const auto type_table =
+              value_of(backend->make_table(types.view, Precision::kF32, TableBytes::kCopy));
+          const auto norm = value_of(backend->make_layer_norm(gamma.view, beta.view, 1e-12F));
+          Host host(*backend);
+          const auto sum = host.empty(rows * width);
+          const auto output = host.empty(rows * width);
+          succeed(host.stream->embed({word_table.get(), position_table.get(), type_table.get(), norm.get()},
+                                     ids, type_ids, position_ids, {sum.get(), 0, width},
+                                     {output.get(), 0, width}));
+          sums.push_back(host.download(*sum, rows * width));
+          outputs.push_back(host.download(*output, rows * width));
+        }
+        const std::string where =
+            "width " + std::to_string(width) + ", type " + std::to_string(static_cast<int>(type));
+        expect_near(sums[1], sums[0], 5e-7, where + ", sum");
+        // one column has no variance: what is normalised there is rounding
+        if (width > 1) expect_near(outputs[1], outputs[0], 2e-5, where);
+      }
+}
+
+TEST_P(Compute, KeepsTheBytesOfTables) {
+  Numbers numbers(2);
+  for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8}) {
+    const Weight words(numbers.floats(6 * 10), 6, type);
+    const std::size_t size = type == WeightType::kF32 ? 4 : type == WeightType::kInt8 ? 1 : 2;
+    const std::size_t widest[] = {4, 2, 1};
+    for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8}) {
+      const bool fits = size <= widest[static_cast<std::size_t>(precision)];
+      const auto borrowed = value_of(backend_->make_table(words.view, precision, TableBytes::kBorrow));
+      const auto copied = value_of(backend_->make_table(words.view, precision, TableBytes::kCopy));
+      EXPECT_EQ(borrowed->owned_bytes() == 0, fits);
+      EXPECT_GT(copied->owned_bytes(), 0U);
+    }
+  }
+}
+
+struct LinearSize {
+  std::size_t inputs, outputs;
+};
+const std::vector<LinearSize> kLinearSizes = {{1, 1},   {2, 3},    {3, 17},   {7, 2},    {16, 64}, {20, 65},
+                                              {33, 15}, {64, 130}, {65, 129}, {100, 31}, {257, 66}};
+
+/// Runs stacked layers on both backends and compares.
+void compare_linear(Backend& reference, Backend& backend, std::span<const LinearView> parts,
+                    Precision precision, Activation activation, const std::vector<float>& input,
+                    std::size_t rows, double tolerance, const std::string& where) {
+  std::vector<std::vector<float>> results;
+  for (Backend* one : {&reference, &backend}) {
+    const auto layer = value_of(one->make_linear(parts, precision));
+    Host host(*one);
+    const auto source = host.upload(input);
+    const auto target = host.empty(rows * layer->outputs());
+    succeed(host.stream->linear(*layer, activation, rows, {source.get(), 0, layer->inputs()},
+                                {target.get(), 0, layer->outputs()}));
+    results.push_back(host.download(*target, rows * layer->outputs()));
+  }
+  expect_near(results[1], results[0], tolerance, where);
+}
+
+TEST_P(Compute, Linear) {
+  for (const Precision precision : {Precision::kF32, Precision::kF16})
+    for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8})
+      for (const LinearSize& size : kLinearSizes)
+        for (const std::size_t rows : {1U, 2U, 6U, 7U, 15U, 33U}) {
+          Numbers numbers(static_cast<std::uint32_t>(size.inputs + rows));
+          const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, type);
+          const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
+          const LinearView layer{weight.view, bias.view};
+          const std::string where = std::string(precision_name(precision)) + " " +
+                                    std::to_string(size.inputs) + " to " + std::to_string(size.outputs) +
+                                    ", rows " + std::to_string(rows);
+          // half an ulp of each of the partial sums, whose size is at most sqrt(inputs) or so
+          const double tolerance = 3e-7 * static_cast<double>(size.inputs + 2);
+          compare_linear(*reference_, *backend_, std::span(&layer, 1), precision, Activation::kNone,
+                         numbers.floats(rows * size.inputs), rows, tolerance, where);
+        }
+}
+
+/// Inputs that eight bits hold exactly: the least and the largest are there, and zero is a step.
+std::vector<float> whole_steps(Numbers& numbers, std::size_t rows, std::size_t inputs) {
+  std::vector<float> values(rows * inputs);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float step = numbers.between(0.003F, 0.02F);
+    const int zero = static_cast<int>(numbers.below(120)) - 60;
+    for (std::size_t i = 0; i < inputs; ++i) {
+      int whole = static_cast<int>(numbers.below(256)) - 128;
+      if (i == r % inputs) whole = -128;
+      if (i == (r + 1) % inputs) whole = 127;
+      values[r * inputs + i] = static_cast<float>(whole - zero) * step;
+    }
+  }
+  return values;
+}
+
+TEST_P(Compute, LinearInt8IsExactOnWholeSteps) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kInt8})
+    for (const LinearSize& size : kLinearSizes) {
+      if (size.inputs < 2) continue;
+      for (const std::size_t rows : {1U, 2U, 9U, 10U, 16U, 17U, 35U}) {
+        Numbers numbers(static_cast<std::uint32_t>(size.outputs + rows));
+        const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, type);
+        const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
+        const LinearView layer{weight.view, bias.view};
+        compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kInt8, Activation::kNone,
+                       whole_steps(numbers, rows, size.inputs), rows,
+                       4e-6 * static_cast<double>(size.inputs + 2),
+                       "int8 " + std::to_string(size.inputs) + " to " + std::to_string(size.outputs) +
+                           ", rows " + std::to_string(rows));
+      }
+    }
+}
+
+TEST_P(Compute, LinearInt8ErrsByHalfAStepOfItsInputs) {
+  Numbers numbers(5);
+  const std::size_t inputs = 100, outputs = 33, rows = 21;
+  const Weight weight(numbers.floats(inputs * outputs), outputs, WeightType::kInt8);
+  const Weight bias(numbers.floats(outputs), 1, WeightType::kF32);
+  const LinearView layer{weight.view, bias.view};
+  const auto values = numbers.floats(rows * inputs, -2, 3);
+  std::vector<std::vector<float>> results;
+  for (Backend* one : {reference_.get(), backend_.get()}) {
+    const auto linear = value_of(one->make_linear(std::span(&layer, 1), Precision::kInt8));
+    Host host(*one);
+    const auto source = host.upload(values);
+    const auto target = host.empty(rows * outputs);
+    succeed(host.stream->linear(*linear, Activation::kNone, rows, {source.get(), 0, inputs},
+                                {target.get(), 0, outputs}));
+    results.push_back(host.download(*target, rows * outputs));
+  }
+  double worst = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    float least = 0, largest = 0;
+    for (std::size_t i = 0; i < inputs; ++i) {
+      least = std::min(least, values[r * inputs + i]);
+      largest = std::max(largest, values[r * inputs + i]);
+    }
+    const double step =
+        (static_cast<double>(largest) - least) / static_cast<double>(backend_->int8_input_steps());
+    for (std::size_t o = 0; o < outputs; ++o) {
+      double size = 0;
+      for (std::size_t i = 0; i < inputs; ++i)
+        size += std::fabs(static_cast<double>(static_cast<std::int8_t>(weight.view.data[o * inputs + i])));
+      float scale = 0;
+      std::memcpy(&scale, weight.view.scales + o * sizeof(float), sizeof(scale));
+      const double error =
+          std::fabs(static_cast<double>(results[1][r * outputs + o]) - results[0][r * outputs + o]);
+      EXPECT_LE(error, 0.51 * step * size * scale + 1e-5);
+      worst = std::max(worst, error);
+    }
+  }
+  EXPECT_GT(worst, 1e-4) << "inputs were not quantised at all";
+}
+
+TEST_P(Compute, StacksLinearLayers) {
+  Numbers numbers(6);
+  const std::size_t inputs = 40, rows = 9;
+  const Weight a(numbers.floats(20 * inputs), 20, WeightType::kF32);
+  const Weight b(numbers.floats(7 * inputs), 7, WeightType::kInt8);
+  const Weight c(numbers.floats(50 * inputs), 50, WeightType::kF16);
+  const Weight bias_a(numbers.floats(20), 1, WeightType::kF32);
+  const Weight bias_c(numbers.floats(50), 1, WeightType::kBF16);
+  const std::vector<LinearView> parts = {{a.view, bias_a.view}, {b.view, {}}, {c.view, bias_c.view}};
+  for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8})
+    compare_linear(*reference_, *backend_, parts, precision, Activation::kNone,
+                   whole_steps(numbers, rows, inputs), rows, precision == Precision::kInt8 ? 2e-4 : 2e-5,
+                   "stacked, " + std::string(precision_name(precision)));
+  const Weight narrow(numbers.floats(20 * 39), 20, WeightType::kF32);
+  const std::vector<LinearView> misfit = {{a.view, bias_a.view}, {narrow.view, {}}};
+  for (Backend* backend : {reference_.get(), backend_.get()}) {
+    const auto refused = backend->make_linear(misfit, Precision::kF32);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(refused.error().message.find("39"), std::string::npos) << refused.error().message;
+  }
+}
+
+TEST_P(Compute, ActivationsAreAccurate) {
+  // a layer of weight 1 shows the activation alone
+  const Weight one({1.0F}, 1, WeightType::kF32);
+  const LinearView layer{one.view, {}};
+  std::vector<float> points;
+  for (int i = -120000; i <= 120000; ++i) points.push_back(static_cast<float>(i) * 1e-4F);
+  for (const float point : {0.0F, -0.0F, 1e-30F, -1e-30F, 30.0F, -30.0F, 1e4F, -1e4F, 1e10F, -1e10F})
+    points.push_back(point);
+  const auto linear = value_of(backend_->make_linear(std::span(&layer, 1), Precision::kF32));
+  Host host(*backend_);
+  const auto source = host.upload(points);
+  const auto target = host.empty(points.size());
+  const auto apply = [&](Activation activation) {
+    succeed(
+        host.stream->linear(*linear, activation, points.size(), {source.get(), 0, 1}, {target.get(), 0, 1}));
+    return host.download(*target, points.size());
+  };
+  const auto check = [&](Activation activation, auto exact, double absolute, double relative) {
+    const auto values = apply(activation);
+    double worst = 0;
+    float at = 0;
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      const double truth = exact(static_cast<double>(points[i]));
+      const double error = std::fabs(values[i] - truth) / (absolute + relative * std::fabs(truth));
+      if (!(error <= worst)) {
+        worst = error;
+        at = points[i];
+      }
+    }
+    EXPECT_LE(worst, 1) << "activation " << static_cast<int>(activation) << " at " << at;
+  };
+  check(
+      Activation::kGelu, [](double x) { return 0.5 * x * std::erfc(-x * std::sqrt(0.5)); }, 1e-6, 2e-7);
+  check(
+      Activation::kGeluNew,
+      [](double x) {
+        return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+      },
+      1e-6, 2e-7);
+  check(
+      Activation::kTanh, [](double x) { return std::tanh(x); }, 2e-7, 0);
+  check(
+      Activation::kRelu, [](double x) { return x > 0 ? x : 0; }, 1e-30, 0);
+}
+
+TEST_P(Compute, ActivationsOfAnySize) {
+  for (const Activation activation :
+       {Activation::kGelu, Activation::kGeluNew, Activation::kTanh, Activation::kRelu, Activation::kNone})
+    for (const LinearSize& size : kLinearSizes) {
+      Numbers numbers(7);
+      const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, WeightType::kF32);
+      const Weight bias(numbers.floats(size.outputs, -3, 3), 1, WeightType::kF32);
+      const LinearView layer{weight.view, bias.view};
+      compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kF32, activation,
+                     numbers.floats(3 * size.inputs), 3, 3e-7 * static_cast<double>(size.inputs + 4),
+                     "activation " + std::to_string(static_cast<int>(activation)));
+    }
+}
+
+TEST_P(Compute, AddsAndNormalises) {
+  const std::size_t rows = 18;
+  for (const std::size_t width : kWidths) {
+    if (width < 3) continue;
+    Numbers numbers(static_cast<std::uint32_t>(width) + 50);
+    const auto input = numbers.floats(rows * width, -2, 4);
+    const auto residual = numbers.floats(rows * width);
+    const Weight gamma(numbers.floats(width, 0.5F, 1.5F), 1, WeightType::kF16);
+    const Weight beta(numbers.floats(width), 1, WeightType::kBF16);
+    for (const float epsilon : {1e-12F, 0.01F})
+      for (int form = 0; form < 4; ++form) {
+        std::vector<std::vector<float>> results;
+        for (Backend* backend : {reference_.get(), backend_.get()}) {
+          const auto norm = value_of(backend->make_layer_norm(gamma.view, beta.view, epsilon));
+          Host host(*backend);
+          const auto a = host.upload(input);
+          const auto b = host.upload(residual);
+          const auto c = host.empty(rows * width);
+          Buffer* target = form == 1 ? a.get() : form == 2 ? b.get() : c.get();
+          const Rows second = form == 3 ? Rows{} : Rows{b.get(), 0, width};
+          succeed(host.stream->add_normalise(*norm, rows, {a.get(), 0, width}, second, {target, 0, width}));
+          results.push_back(host.download(*target, rows * width));
+        }
+        expect_near(results[1], results[0], 4e-6,
+                    "width " + std::to_string(width) + ", form " + std::to_string(form));
+      }
+  }
+  const Weight three(std::vector<float>(3, 1.0F), 1, WeightType::kF32);
+  const Weight four(std::vector<float>(4, 1.0F), 1, WeightType::kF32);
+  EXPECT_FALSE(backend_->make_layer_norm(three.view, four.view, 1e-12F));
+}
+
+struct AttentionSize {
+  std::size_t heads, head_size;
+};
+
+TEST_P(Compute, Attends) {
+  // lengths; of the third sequence nothing is asked, of the others all or some
+  const std::vector<std::size_t> lengths = {1, 5, 2, 17, 31, 70};
+  for (const AttentionSize& size :
+       {AttentionSize{1, 1}, AttentionSize{2, 3}, AttentionSize{3, 16}, AttentionSize{4, 20},
+        AttentionSize{2, 64}, AttentionSize{1, 65}, AttentionSize{1, 131}})
+    for (const bool some : {false, true})
+      for (const int hidden : {0, 1, 2})
+        for (const float range : {1.0F, 8.0F}) {
+          Numbers numbers(static_cast<std::uint32_t>(size.head_size + size.heads));
+          const std::size_t width = size.heads * size.head_size;
+          std::vector<AttentionSequence> sequences;
+          std::size_t rows = 0, queries = 0, matrix = 0;
+          for (std::size_t s = 0; s < lengths.size(); ++s) {
+            AttentionSequence sequence;
+            sequence.key_row = rows;
+            sequence.key_count = lengths[s];
+            sequence.query_row = queries;
+            sequence.query_count = s == 2 ? 0 : some ? 1 + numbers.below(lengths[s]) : lengths[s];
+            sequences.push_back(sequence);
+            rows += lengths[s];
+            queries += sequence.query_count;
+            matrix += size.heads * sequence.query_count * lengths[s];
+          }
+          std::vector<std::uint8_t> visible;
+          if (hidden != 0)
+            for (std::size_t r = 0; r < rows; ++r) visible.push_back(numbers.below(3) != 0 ? 1 : 0);
+          if (hidden == 2)  // one sequence without any visible key
+            for (std::size_t r = 0; r < lengths[3]; ++r) visible[sequences[3].key_row + r] = 0;
+          const auto query = numbers.floats(queries * (width + 3), -range, range);
+          const auto qkv = numbers.floats(rows * 3 * width, -range, range);
+
+          std::vector<std::vector<float>> contexts, probabilities, scores;
+          for (Backend* backend : {reference_.get(), backend_.get()})
+            for (const bool taps : {true, false}) {
+              Host host(*backend);
+              const auto q = host.upload(query);
+              const auto kv = host.upload(qkv);
+              const auto context = host.empty(queries * width);
+              const auto p = host.empty(matrix);
+              const auto s = host.empty(matrix);
+              AttentionCall call;
+              call.query = {q.get(), 2, width + 3};
+              call.key = {kv.get(), width, 3 * width};
+              call.value = {kv.get(), 2 * width, 3 * width};
+              call.context = {context.get(), 0, width};
+              call.heads = size.heads;
+              call.head_size = size.head_size;
+              call.scale = 1 / std::sqrt(static_cast<float>(size.head_size));
+              call.sequences = sequences;
+              call.key_visible = visible;
+              if (taps) {
+                call.probabilities = p.get();
+                call.scores = s.get();
+              }
+              succeed(host.stream->attention(call));
+              contexts.push_back(host.download(*context, queries * width));
+              if (!taps) continue;
+              probabilities.push_back(host.download(*p, matrix));
+              scores.push_back(host.download(*s, matrix));
+            }
+          const std::string where = std::to_string(size.heads) + " heads of " +
+                                    std::to_string(size.head_size) + (some ? ", some" : ", all") +
+                                    ", hidden " + std::to_string(hidden);
+          const double tolerance = 1e-6 * range * range * std::sqrt(static_cast<double>(size.head_size) + 1);
+          expect_near(scores[1], scores[0], tolerance, where + ", scores");
+          expect_near(probabilities[1], probabilities[0], tolerance, where + ", probabilities");
+          expect_near(contexts[2], contexts[0], 3 * tolerance * range, where);
+          EXPECT_EQ(contexts[2], contexts[3]) << where << ": taps change the result";
+          // hidden keys have exactly nothing
+          std::size_t at = 0;
+          for (const AttentionSequence& sequence : sequences) {
+            bool any = false;
+            for (std::size_t j = 0; j < sequence.key_count; ++j)
+              any = any || visible.empty() || visible[sequence.key_row + j] != 0;
+            for (std::size_t row = 0; row < size.heads * sequence.query_count; ++row)
+              for (std::size_t j = 0; j < sequence.key_count; ++j, ++at) {
+                if (any && !visible.empty() && visible[sequence.key_row + j] == 0)
+                  ASSERT_EQ(probabilities[1][at], 0.0F) << where;
+                if (!any)
+                  ASSERT_NEAR(probabilities[1][at], 1.0 / static_cast<double>(sequence.key_count), 1e-7)
+                      << where;
+              }
+          }
+        }
+}
+
+TEST_P(Compute, MultipliesByTheVocabulary) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8})
+    for (const std::size_t width : kWidths)
+      for (const std::size_t rows : {1U, 2U, 3U, 4U, 9U})
+        for (const std::size_t entries : {1U, 3U, 301U}) {
+          if (entries > 3 && rows > 4 && width < 100) continue;
+          Numbers numbers(static_cast<std::uint32_t>(width + entries));
+          const Weight table(numbers.floats(entries * width), entries, type);
+          const Weight bias(numbers.floats(entries), 1, WeightType::kF32);
+          const auto input = numbers.floats(rows * (width + 2));
+          const bool with_bias = rows % 2 == 1;
+          std::vector<std::vector<float>> results;
+          for (Backend* backend : {reference_.get(), backend_.get()}) {
+            const auto made = value_of(backend->make_table(table.view, Precision::kF32, TableBytes::kBorrow));
+            const auto vector = value_of(backend->make_vector(bias.view));
+            Host host(*backend);
+            const auto source = host.upload(input);
+            const auto target = host.empty(rows * entries);
+            succeed(host.stream->vocabulary(*made, with_bias ? vector.get() : nullptr, rows,
+                                            {source.get(), 1, width + 2}, {target.get(), 0, entries}));
+            results.push_back(host.download(*target, rows * entries));
+          }
+          expect_near(results[1], results[0], 3e-7 * static_cast<double>(width + 2),
+                      "type " + std::to_string(static_cast<int>(type)) + ", " + std::to_string(entries) +
+                          " x " + std::to_string(width) + ", rows " + std::to_string(rows));
+        }
+}
+
+TEST_P(Compute, SharesWeightsBetweenStreams) {
+  Numbers numbers(8);
+  const Weight weight(numbers.floats(64 * 48), 48, WeightType::kF32);
+  const LinearView layer{weight.view, {}};
+  for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8}) {
+    const auto linear = value_of(backend_->make_linear(std::span(&layer, 1), precision));
+    const auto input = numbers.floats(11 * 64);
+    std::vector<std::vector<float>> results;
+    for (int i = 0; i < 3; ++i) {
+      Host host(*backend_);
+      const auto source = host.upload(input);
+      const auto target = host.empty(11 * 48);
+      for (int again = 0; again < 2; ++again)
+        succeed(host.stream->linear(*linear, Activation::kNone, 11, {source.get(), 0, 64},
+                                    {target.get(), 0, 48}));
+      results.push_back(host.download(*target, 11 * 48));
+    }
+    EXPECT_EQ(results[1], results[0]);
+    EXPECT_EQ(results[2], results[0]);
+  }
+}
+
+TEST_P(Compute, RefusesScalesThatAreNone) {
+  Weight weight(std::vector<float>(6, 0.5F), 2, WeightType::kInt8);
+  const LinearView layer{weight.view, {}};
+  for (const float scale : {0.0F, -1.0F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    std::memcpy(weight.scale_bytes.data() + 1, &scale, sizeof(scale));
+    const auto refused = backend_->make_linear(std::span(&layer, 1), Precision::kInt8);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidModel);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Xnnpack, Compute, testing::ValuesIn(variants()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Backends, NameThemselves) {
+  EXPECT_EQ(make_reference_backend()->name(), "reference");
+  const auto backend = value_of(make_xnnpack_backend(2));
+  EXPECT_EQ(backend->name(), "xnnpack");
+  EXPECT_EQ(backend->threads(), 2U);
+  EXPECT_NE(backend->kernels().find(simd_names().front()), std::string::npos);
+  const auto unknown = make_xnnpack_backend(1, "abacus");
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().message.find("abacus"), std::string::npos);
+}
+
+}  // namespace
