@@ -1,0 +1,476 @@
+// The topology of BERT in the order of the paper, on packed rows: embeddings, layers, heads.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "encoder/plan.h"
+#include "encoder/weights.h"
+
+namespace bert {
+
+namespace {
+
+/// Rows that go through a feed-forward layer together: their intermediate values stay in the cache.
+constexpr std::size_t kFeedForwardRows = 256;
+/// Rows whose vocabulary logits are computed together.
+constexpr std::size_t kVocabularyRows = 64;
+
+/// A buffer that grows.
+class Workspace {
+ public:
+  /// At least `floats` floats; the contents are lost when it grows.
+  Status reserve(Stream& stream, std::size_t floats) {
+    if (buffer_ != nullptr && buffer_->size() >= floats) return {};
+    buffer_.reset();
+    auto made = stream.allocate(floats);
+    if (!made) return tl::unexpected(made.error());
+    buffer_ = std::move(*made);
+    return {};
+  }
+  Buffer* get() const { return buffer_.get(); }
+  Rows rows(std::size_t width, std::size_t first = 0) const { return {buffer_.get(), first * width, width}; }
+
+ private:
+  std::unique_ptr<Buffer> buffer_;
+};
+
+Rows from_row(Rows rows, std::size_t first) {
+  return {rows.buffer, rows.offset + first * rows.stride, rows.stride};
+}
+Rows from_column(Rows rows, std::size_t first) {
+  return {rows.buffer, rows.offset + first, rows.stride};
+}
+
+/// Index of each of `rows` within `subset`, which is ascending and holds them all.
+std::vector<std::uint32_t> within(std::span<const std::uint32_t> rows,
+                                  std::span<const std::uint32_t> subset) {
+  std::vector<std::uint32_t> indices;
+  indices.reserve(rows.size());
+  for (const std::uint32_t row : rows)
+    indices.push_back(
+        static_cast<std::uint32_t>(std::lower_bound(subset.begin(), subset.end(), row) - subset.begin()));
+  return indices;
+}
+
+}  // namespace
+
+struct Session::Data {
+  std::shared_ptr<const Encoder> encoder;
+  std::unique_ptr<Stream> stream;
+  // working memory by use; widths: H hidden, I intermediate
+  Workspace states;        // [rows, H] input and output of a layer
+  Workspace attended;      // [rows, H] after the attention's norm
+  Workspace projected;     // [rows, H] before a norm
+  Workspace qkv;           // [rows, 3H]
+  Workspace queries;       // [rows, H] of the last layer
+  Workspace context;       // [rows, H]
+  Workspace intermediate;  // [kFeedForwardRows, I], or [rows, I] when it is shown
+  Workspace picked;        // gathered rows
+  Workspace heads;         // [rows, H] within the heads
+  Workspace logits;        // [kVocabularyRows, V]
+  Workspace probabilities, scores;
+
+  const Encoder::Data* weights = nullptr;
+};
+
+namespace {
+
+/// One call: the batch, what to compute, and the results as they come.
+class Run {
+ public:
+  Run(Session::Data& session, const Encoder::Data& weights, const PackedBatch& batch, const Plan& plan,
+      const Request& request, Output& output)
+      : session_(session),
+        stream_(*session.stream),
+        weights_(weights),
+        config_(weights.config),
+        batch_(batch),
+        plan_(plan),
+        request_(request),
+        output_(output),
+        hidden_(config_.hidden_size) {}
+
+  Status all() {
+    for (const std::uint32_t row : plan_.shown) output_.rows.push_back(batch_.rows[row]);
+    output_.hidden_states.resize(request_.hidden_states.size());
+    output_.probes.resize(request_.probes.size());
+    output_.attentions.resize(request_.attentions.size());
+    const auto is_scores = [](const ProbeRequest& probe) { return probe.probe == Probe::kScores; };
+    output_.scores.resize(
+        static_cast<std::size_t>(std::count_if(request_.probes.begin(), request_.probes.end(), is_scores)));
+    for (std::size_t r = 0; r < batch_.row_count(); ++r) all_rows_.push_back(static_cast<std::uint32_t>(r));
+
+    if (const Status done = embed(); !done) return done;
+    for (std::size_t index = 0; index < plan_.layers; ++index) {
+      if (request_.aborted && request_.aborted())
+        return fail(ErrorCode::kAborted, "aborted before layer " + std::to_string(index));
+      if (const Status done = layer(index); !done) return done;
+    }
+    if (request_.aborted && request_.aborted()) return fail(ErrorCode::kAborted, "aborted before the heads");
+    if (const Status done = pool(); !done) return done;
+    return vocabulary();
+  }
+
+ private:
+  Status embed() {
+    const std::size_t rows = batch_.row_count();
+    if (const Status done = session_.states.reserve(stream_, rows * hidden_); !done) return done;
+    const bool wants_sum = wants(Probe::kEmbeddingSum, 0);
+    Rows sum;
+    if (wants_sum) {
+      if (const Status done = session_.projected.reserve(stream_, rows * hidden_); !done) return done;
+      sum = session_.projected.rows(hidden_);
+    }
+    if (const Status done = stream_.embed(weights_.embeddings(), batch_.ids, batch_.type_ids,
+                                          batch_.position_ids, sum, session_.states.rows(hidden_));
+        !done)
+      return done;
+    live_ = all_rows_;
+    if (wants_sum)
+      if (const Status done = show_probe(Probe::kEmbeddingSum, 0, sum, hidden_, all_rows_); !done)
+        return done;
+    return show_state(0);
+  }
+
+  Status layer(std::size_t index) {
+    const EncoderLayer& layer = weights_.layers[index];
+    const bool last = index + 1 == plan_.layers;
+    const std::size_t rows = batch_.row_count();
+    const Rows input = session_.states.rows(hidden_);
+
+    // the rows that need a query, and those that go on after the attention
+    const bool matrix = wants_matrix(index);
+    const std::vector<std::uint32_t>& asking = last && !matrix ? plan_.last : all_rows_;
+    const bool pruned = asking.size() < rows;
+
+    // query, key, value
+    if (const Status done = session_.qkv.reserve(stream_, rows * 3 * hidden_); !done) return done;
+    Rows query, key, value;
+    Rows residual = input;
+    if (layer.query_key_value != nullptr) {
+      const Rows qkv = session_.qkv.rows(3 * hidden_);
+      if (const Status done = stream_.linear(*layer.query_key_value, Activation::kNone, rows, input, qkv);
+          !done)
+        return done;
+      query = qkv;
+      key = from_column(qkv, hidden_);
+      value = from_column(qkv, 2 * hidden_);
+    } else {
+      const Rows key_value = session_.qkv.rows(2 * hidden_);
+      if (const Status done = stream_.linear(*layer.key_value, Activation::kNone, rows, input, key_value);
+          !done)
+        return done;
+      key = key_value;
+      value = from_column(key_value, hidden_);
+    }
+    if (pruned) {
+      if (const Status done = session_.picked.reserve(stream_, asking.size() * hidden_); !done) return done;
+      residual = session_.picked.rows(hidden_);
+      if (const Status done = stream_.gather(asking, hidden_, input, residual); !done) return done;
+    }
+    if (layer.query_key_value == nullptr || pruned) {
+      if (const Status done = session_.queries.reserve(stream_, asking.size() * hidden_); !done) return done;
+      const Rows queries = session_.queries.rows(hidden_);
+      const Status done = layer.query_key_value == nullptr ? stream_.linear(*layer.query, Activation::kNone,
+                                                                            asking.size(), residual, queries)
+                                                           : stream_.gather(asking, hidden_, query, queries);
+      if (!done) return done;
+      query = queries;
+    }
+    if (const Status done = show_probe(Probe::kQuery, index, query, hidden_, asking); !done) return done;
+    if (const Status done = show_probe(Probe::kKey, index, key, hidden_, all_rows_); !done) return done;
+    if (const Status done = show_probe(Probe::kValue, index, value, hidden_, all_rows_); !done) return done;
+
+    // attention
+    if (const Status done = session_.context.reserve(stream_, asking.size() * hidden_); !done) return done;
+    const Rows context = session_.context.rows(hidden_);
+    if (const Status done = attend(index, query, key, value, context, asking); !done) return done;
+    if (const Status done = show_probe(Probe::kContext, index, context, hidden_, asking); !done) return done;
+    if (last && !plan_.last_in_full) return {};
+
+    // output projection, residual, norm
+    const std::size_t count = asking.size();
+    if (const Status done = session_.projected.reserve(stream_, count * hidden_); !done) return done;
+    if (const Status done = session_.attended.reserve(stream_, count * hidden_); !done) return done;
+    const Rows projected = session_.projected.rows(hidden_);
+    const Rows attended = session_.attended.rows(hidden_);
+    if (const Status done =
+            stream_.linear(*layer.attention_output, Activation::kNone, count, context, projected);
+        !done)
+      return done;
+    if (const Status done =
+            stream_.add_normalise(*layer.attention_norm, count, projected, residual, attended);
+        !done)
+      return done;
+    if (const Status done = show_probe(Probe::kAttentionOutput, index, attended, hidden_, asking); !done)
+      return done;
+
+    // feed-forward, residual, norm, block by block
+    const std::size_t width = config_.intermediate_size;
+    const bool shown = wants(Probe::kFeedForward, index);
+    const std::size_t block = shown ? count : std::min(count, kFeedForwardRows);
+    if (const Status done = session_.intermediate.reserve(stream_, block * width); !done) return done;
+    const Rows intermediate = session_.intermediate.rows(width);
+    for (std::size_t first = 0; first < count; first += block) {
+      const std::size_t some = std::min(block, count - first);
+      const Rows from = from_row(attended, first);
+      const Rows middle = from_row(projected, first);
+      if (const Status done =
+              stream_.linear(*layer.intermediate, weights_.activation, some, from, intermediate);
+          !done)
+        return done;
+      if (const Status done = stream_.linear(*layer.output, Activation::kNone, some, intermediate, middle);
+          !done)
+        return done;
+      if (const Status done =
+              stream_.add_normalise(*layer.output_norm, some, middle, from, from_row(input, first));
+          !done)
+        return done;
+    }
+    if (const Status done = show_probe(Probe::kFeedForward, index, intermediate, width, asking); !done)
+      return done;
+    live_ = asking;
+    return show_state(index + 1);
+  }
+
+  Status attend(std::size_t index, Rows query, Rows key, Rows value, Rows context,
+                std::span<const std::uint32_t> asking) {
+    AttentionCall call;
+    call.query = query;
+    call.key = key;
+    call.value = value;
+    call.context = context;
+    call.heads = config_.num_attention_heads;
+    call.head_size = config_.head_size();
+    call.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(call.head_size)));
+    call.key_visible = batch_.visible;
+    std::vector<AttentionSequence> sequences;
+    std::size_t asked = 0;
+    std::size_t matrix = 0;
+    for (std::size_t s = 0; s < batch_.sequence_count(); ++s) {
+      AttentionSequence sequence;
+      sequence.key_row = batch_.first_row[s];
+      sequence.key_count = batch_.first_row[s + 1] - sequence.key_row;
+      sequence.query_row = asked;
+      while (asked < asking.size() && asking[asked] < batch_.first_row[s + 1]) ++asked;
+      sequence.query_count = asked - sequence.query_row;
+      sequences.push_back(sequence);
+      matrix += call.heads * sequence.query_count * sequence.key_count;
+    }
+    call.sequences = sequences;
+    const bool wants_probabilities = contains(request_.attentions, index);
+    const bool wants_scores = wants(Probe::kScores, index);
+    if (wants_probabilities) {
+      if (const Status done = session_.probabilities.reserve(stream_, matrix); !done) return done;
+      call.probabilities = session_.probabilities.get();
+    }
+    if (wants_scores) {
+      if (const Status done = session_.scores.reserve(stream_, matrix); !done) return done;
+      call.scores = session_.scores.get();
+    }
+    if (const Status done = stream_.attention(call); !done) return done;
+
+    for (std::size_t i = 0; wants_probabilities && i < request_.attentions.size(); ++i)
+      if (request_.attentions[i] == index)
+        if (const Status done = show_matrices(*call.probabilities, output_.attentions[i]); !done) return done;
+    std::size_t nth = 0;
+    for (const ProbeRequest& probe : request_.probes) {
+      if (probe.probe != Probe::kScores) continue;
+      if (probe.layer == index)
+        if (const Status done = show_matrices(*call.scores, output_.scores[nth]); !done) return done;
+      ++nth;
+    }
+    return {};
+  }
+
+  Status pool() {
+    if (plan_.first.empty()) return {};
+    const std::size_t count = plan_.first.size();
+    if (const Status done = session_.picked.reserve(stream_, count * hidden_); !done) return done;
+    if (const Status done = session_.heads.reserve(stream_, count * (hidden_ + 2)); !done) return done;
+    const Rows first = session_.picked.rows(hidden_);
+    const Rows pooled = session_.heads.rows(hidden_);
+    if (const Status done =
+            stream_.gather(within(plan_.first, live_), hidden_, session_.states.rows(hidden_), first);
+        !done)
+      return done;
+    if (const Status done = stream_.linear(*weights_.pooler, Activation::kTanh, count, first, pooled); !done)
+      return done;
+    if (request_.pooler)
+      if (const Status done = take(pooled, count, hidden_, output_.pooler); !done) return done;
+    if (!request_.nsp) return {};
+    const Rows logits{pooled.buffer, count * hidden_, 2};
+    if (const Status done = stream_.linear(*weights_.nsp, Activation::kNone, count, pooled, logits); !done)
+      return done;
+    return take(logits, count, 2, output_.nsp);
+  }
+
+  Status vocabulary() {
+    if (plan_.mlm.empty()) return {};
+    const Table& decoder = weights_.mlm_decoder != nullptr ? *weights_.mlm_decoder : *weights_.words;
+    const std::size_t size = decoder.rows();
+    const std::size_t count = plan_.mlm.size();
+    const std::size_t block = std::min(count, kVocabularyRows);
+    const std::vector<std::uint32_t> indices = within(plan_.mlm, live_);
+    if (const Status done = session_.picked.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = session_.heads.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = session_.logits.reserve(stream_, block * size); !done) return done;
+    const Rows picked = session_.picked.rows(hidden_);
+    const Rows transformed = session_.heads.rows(hidden_);
+    const Rows logits = session_.logits.rows(size);
+    output_.mlm.shape = {count, size};
+    output_.mlm.data.resize(count * size);
+    for (std::size_t first = 0; first < count; first += block) {
+      if (first != 0 && request_.aborted && request_.aborted())
+        return fail(ErrorCode::kAborted, "aborted between vocabulary logits");
+      const std::size_t some = std::min(block, count - first);
+      if (const Status done = stream_.gather(std::span(indices).subspan(first, some), hidden_,
+                                             session_.states.rows(hidden_), picked);
+          !done)
+        return done;
+      if (const Status done =
+              stream_.linear(*weights_.mlm_transform, weights_.activation, some, picked, transformed);
+          !done)
+        return done;
+      if (const Status done =
+              stream_.add_normalise(*weights_.mlm_norm, some, transformed, Rows{}, transformed);
+          !done)
+        return done;
+      if (const Status done = stream_.vocabulary(decoder, weights_.mlm_bias.get(), some, transformed, logits);
+          !done)
+        return done;
+      if (const Status done = stream_.download(
+              *logits.buffer, 0, std::span(output_.mlm.data).subspan(first * size, some * size));
+          !done)
+        return done;
+    }
+    return {};
+  }
+
+  static bool contains(const std::vector<std::size_t>& list, std::size_t value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  }
+  bool wants(Probe probe, std::size_t index) const {
+    return std::any_of(request_.probes.begin(), request_.probes.end(),
+                       [probe, index](const ProbeRequest& request) {
+                         return request.probe == probe && request.layer == index;
+                       });
+  }
+  bool wants_matrix(std::size_t index) const {
+    return contains(request_.attentions, index) || wants(Probe::kScores, index);
+  }
+
+  /// Dense rows [count, width] from float `rows.offset` on.
+  Status take(Rows rows, std::size_t count, std::size_t width, Tensor& tensor) {
+    tensor.shape = {count, width};
+    tensor.data.resize(count * width);
+    return stream_.download(*rows.buffer, rows.offset, tensor.data);
+  }
+
+  /// The shown rows of `rows`, whose row i is row `held[i]` of the batch.
+  Status show(Rows rows, std::size_t width, std::span<const std::uint32_t> held, Tensor& tensor) {
+    const std::size_t count = plan_.shown.size();
+    if (rows.stride == width && held.size() == count &&
+        std::equal(held.begin(), held.end(), plan_.shown.begin()))
+      return take(rows, count, width, tensor);
+    // `picked` may be in use as the residual of a pruned layer
+    if (const Status done = session_.heads.reserve(stream_, count * width); !done) return done;
+    const Rows dense = session_.heads.rows(width);
+    if (const Status done = stream_.gather(within(plan_.shown, held), width, rows, dense); !done) return done;
+    return take(dense, count, width, tensor);
+  }
+  Status show_probe(Probe probe, std::size_t index, Rows rows, std::size_t width,
+                    std::span<const std::uint32_t> held) {
+    for (std::size_t i = 0; i < request_.probes.size(); ++i)
+      if (request_.probes[i].probe == probe && request_.probes[i].layer == index)
+        if (const Status done = show(rows, width, held, output_.probes[i]); !done) return done;
+    return {};
+  }
+  Status show_state(std::size_t number) {
+    for (std::size_t i = 0; i < request_.hidden_states.size(); ++i)
+      if (request_.hidden_states[i] == number)
+        if (const Status done = show(session_.states.rows(hidden_), hidden_, live_, output_.hidden_states[i]);
+            !done)
+          return done;
+    return {};
+  }
+
+  /// Matrices of all rows [heads, rows, rows] of each sequence, spread to its tokens.
+  Status show_matrices(const Buffer& buffer, std::vector<Tensor>& matrices) {
+    const std::size_t heads = config_.num_attention_heads;
+    std::vector<std::size_t> chosen = request_.attention_heads;
+    for (std::size_t h = 0; request_.attention_heads.empty() && h < heads; ++h) chosen.push_back(h);
+    std::vector<float> packed;
+    std::size_t offset = 0;
+    for (std::size_t s = 0; s < batch_.sequence_count(); ++s) {
+      const std::size_t first = batch_.first_row[s];
+      const std::size_t rows = batch_.first_row[s + 1] - first;
+      const std::size_t tokens = batch_.tokens[s];
+      Tensor& matrix = matrices.emplace_back();
+      matrix.shape = {chosen.size(), tokens, tokens};
+      matrix.data.resize(chosen.size() * tokens * tokens);
+      packed.resize(rows * rows);
+      for (std::size_t c = 0; c < chosen.size(); ++c) {
+        float* target = matrix.data.data() + c * tokens * tokens;
+        const std::size_t from = offset + chosen[c] * rows * rows;
+        if (rows == tokens) {
+          if (const Status done = stream_.download(buffer, from, std::span(target, rows * rows)); !done)
+            return done;
+          continue;
+        }
+        if (const Status done = stream_.download(buffer, from, packed); !done) return done;
+        for (std::size_t i = 0; i < rows; ++i)
+          for (std::size_t j = 0; j < rows; ++j)
+            target[batch_.rows[first + i].token * tokens + batch_.rows[first + j].token] =
+                packed[i * rows + j];
+      }
+      offset += heads * rows * rows;
+    }
+    return {};
+  }
+
+  Session::Data& session_;
+  Stream& stream_;
+  const Encoder::Data& weights_;
+  const ModelConfig& config_;
+  const PackedBatch& batch_;
+  const Plan& plan_;
+  const Request& request_;
+  Output& output_;
+  std::size_t hidden_;
+  std::vector<std::uint32_t> all_rows_;
+  std::vector<std::uint32_t> live_;  // the rows that session_.states holds
+};
+
+}  // namespace
+
+Session::Session() : data_(std::make_unique<Data>()) {}
+Session::~Session() = default;
+
+Expected<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Encoder> encoder) {
+  auto stream = encoder->data_->backend->make_stream();
+  if (!stream) return tl::unexpected(stream.error());
+  std::unique_ptr<Session> session(new Session);
+  session->data_->weights = encoder->data_.get();
+  session->data_->encoder = std::move(encoder);
+  session->data_->stream = std::move(*stream);
+  return session;
+}
+
+const Encoder& Session::encoder() const {
+  return *data_->encoder;
+}
+
+Expected<Output> Session::run(std::span<const Sequence> batch, const Request& request) {
+  const auto packed = PackedBatch::make(batch, encoder().config(), request.padding_rows);
+  if (!packed) return tl::unexpected(packed.error());
+  const auto plan = Plan::make(*packed, request, encoder());
+  if (!plan) return tl::unexpected(plan.error());
+  Output output;
+  const Status done = Run(*data_, *data_->weights, *packed, *plan, request, output).all();
+  if (!done) return tl::unexpected(done.error());
+  return output;
+}
+
+}  // namespace bert
