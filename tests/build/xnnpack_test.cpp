@@ -53,61 +53,62 @@ class Xnnpack : public testing::TestWithParam<size_t> {
   Operator own(xnn_operator_t op) { return {op, &xnn_delete_operator}; }
 
   Pool pool_{pthreadpool_create(GetParam()), &pthreadpool_destroy};
-  static constexpr size_t k_ = 67, n_ = 45;  // no multiple of any kernel's tile
+  static constexpr size_t kIn = 67, kOut = 45;  // no multiple of any kernel's tile
 };
 
 TEST_P(Xnnpack, FullyConnectedF32) {
-  const auto w = random_values(n_ * k_, 1), bias = random_values(n_, 2);
+  const auto w = random_values(kOut * kIn, 1), bias = random_values(kOut, 2);
   xnn_operator_t op = nullptr;
-  ASSERT_EQ(xnn_create_fully_connected_nc_f32(k_, n_, k_, n_, w.data(), bias.data(), -kInfinity, kInfinity, 0,
-                                              nullptr, nullptr, &op),
+  ASSERT_EQ(xnn_create_fully_connected_nc_f32(kIn, kOut, kIn, kOut, w.data(), bias.data(), -kInfinity,
+                                              kInfinity, 0, nullptr, nullptr, &op),
             xnn_status_success);
   const Operator owner = own(op);
   for (size_t m = 1; m <= 17; ++m) {  // every specialisation of the kernels for few rows
-    const auto x = random_values(m * k_, 3);
-    std::vector<float> y(m * n_ + kExtra);
+    const auto x = random_values(m * kIn, 3);
+    std::vector<float> y(m * kOut + kExtra);
     ASSERT_EQ(xnn_reshape_fully_connected_nc_f32(op, m, pool_.get()), xnn_status_success);
     ASSERT_EQ(xnn_setup_fully_connected_nc_f32(op, x.data(), y.data()), xnn_status_success);
     ASSERT_EQ(xnn_run_operator(op, pool_.get()), xnn_status_success);
-    EXPECT_LT(max_error(y, linear(x, w, bias, m, k_, n_)), 1e-5) << m << " rows";
+    EXPECT_LT(max_error(y, linear(x, w, bias, m, kIn, kOut)), 1e-5) << m << " rows";
   }
 }
 
 TEST_P(Xnnpack, FullyConnectedInt8WithRowsQuantisedAtRunTime) {
   std::mt19937 bits(4);
-  std::vector<int8_t> w(n_ * k_ + XNN_EXTRA_BYTES);
+  std::vector<int8_t> w(kOut * kIn + XNN_EXTRA_BYTES);
   for (int8_t& v : w) v = static_cast<int8_t>(static_cast<int>(bits() % 255) - 127);
-  std::vector<float> scale(n_ + kExtra), real(n_ * k_);
-  for (size_t j = 0; j < n_; ++j) scale[j] = 0.001f * static_cast<float>(j + 1);
-  for (size_t i = 0; i < real.size(); ++i) real[i] = static_cast<float>(w[i]) * scale[i / k_];
-  const auto bias = random_values(n_, 5);
+  std::vector<float> scale(kOut + kExtra), real(kOut * kIn);
+  for (size_t j = 0; j < kOut; ++j) scale[j] = 0.001f * static_cast<float>(j + 1);
+  for (size_t i = 0; i < real.size(); ++i) real[i] = static_cast<float>(w[i]) * scale[i / kIn];
+  const auto bias = random_values(kOut, 5);
   xnn_operator_t fc = nullptr, convert = nullptr;
-  ASSERT_EQ(xnn_create_fully_connected_nc_qd8_f32_qc8w(k_, n_, k_, n_, scale.data(), w.data(), bias.data(),
-                                                       -kInfinity, kInfinity, 0, nullptr, nullptr, &fc),
-            xnn_status_success);
+  ASSERT_EQ(
+      xnn_create_fully_connected_nc_qd8_f32_qc8w(kIn, kOut, kIn, kOut, scale.data(), w.data(), bias.data(),
+                                                 -kInfinity, kInfinity, 0, nullptr, nullptr, &fc),
+      xnn_status_success);
   const Operator fc_owner = own(fc);
   ASSERT_EQ(xnn_create_convert_nc_f32_qd8(0, &convert), xnn_status_success);
   const Operator convert_owner = own(convert);
   for (size_t m = 1; m <= 17; ++m) {
-    const auto x = random_values(m * k_, 6);
-    std::vector<int8_t> q(m * k_ + XNN_EXTRA_BYTES);
+    const auto x = random_values(m * kIn, 6);
+    std::vector<int8_t> q(m * kIn + XNN_EXTRA_BYTES);
     std::vector<xnn_quantization_params> rows(m + XNN_EXTRA_QUANTIZATION_PARAMS);
-    ASSERT_EQ(xnn_reshape_convert_nc_f32_qd8(convert, m, k_, k_, k_, pool_.get()), xnn_status_success);
+    ASSERT_EQ(xnn_reshape_convert_nc_f32_qd8(convert, m, kIn, kIn, kIn, pool_.get()), xnn_status_success);
     ASSERT_EQ(xnn_setup_convert_nc_f32_qd8(convert, x.data(), q.data(), rows.data()), xnn_status_success);
     ASSERT_EQ(xnn_run_operator(convert, pool_.get()), xnn_status_success);
     // the product is exact on what the rows were rounded to
-    std::vector<float> rounded(m * k_);
+    std::vector<float> rounded(m * kIn);
     for (size_t i = 0; i < rounded.size(); ++i) {
-      const auto& row = rows[i / k_];
+      const auto& row = rows[i / kIn];
       rounded[i] = static_cast<float>(q[i] - row.zero_point) * row.scale;
       ASSERT_NEAR(rounded[i], x[i], row.scale);
     }
-    std::vector<float> y(m * n_ + kExtra);
+    std::vector<float> y(m * kOut + kExtra);
     ASSERT_EQ(xnn_reshape_fully_connected_nc_qd8_f32_qc8w(fc, m, pool_.get()), xnn_status_success);
     ASSERT_EQ(xnn_setup_fully_connected_nc_qd8_f32_qc8w(fc, q.data(), y.data(), rows.data()),
               xnn_status_success);
     ASSERT_EQ(xnn_run_operator(fc, pool_.get()), xnn_status_success);
-    EXPECT_LT(max_error(y, linear(rounded, real, bias, m, k_, n_)), 2e-4) << m << " rows";
+    EXPECT_LT(max_error(y, linear(rounded, real, bias, m, kIn, kOut)), 2e-4) << m << " rows";
   }
 }
 

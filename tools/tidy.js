@@ -1,0 +1,61 @@
+// clang-tidy over our own C++ files, several at a time; a file whose preprocessed text was clean before is not read again.
+// usage: node tools/tidy.js JOBS    (after the native build, whose compile commands it uses)
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = process.cwd();
+const build = path.join(root, 'build/native');
+const clean = path.join(process.env.BERTLENS_CACHE, 'tidy');
+const options = { maxBuffer: 256 << 20 };
+mkdirSync(clean, { recursive: true });
+
+const ours = JSON.parse(readFileSync(path.join(build, 'compile_commands.json'), 'utf8')).filter(
+  ({ file }) => file.startsWith(root + path.sep) && !file.startsWith(path.join(root, 'build') + path.sep),
+);
+const rules = readFileSync('.clang-tidy');
+let failed = 0;
+
+async function tidy({ file, command, directory }) {
+  const words = command
+    .split(' ')
+    .slice(command.split(' ').findIndex((word) => /clang\+\+|g\+\+|c\+\+/.test(path.basename(word))));
+  const flags = words.slice(1, words.indexOf('-o'));
+  const { stdout } = await run(
+    words[0],
+    [
+      ...flags.filter((flag) => !/^-M/.test(flag) && !flag.endsWith('.o') && !flag.endsWith('.d')),
+      '-E',
+      '-P',
+      file,
+    ],
+    {
+      ...options,
+      cwd: directory,
+    },
+  );
+  const mark = path.join(
+    clean,
+    createHash('sha256').update(rules).update(file.slice(root.length)).update(stdout).digest('hex'),
+  );
+  if (existsSync(mark)) return;
+  try {
+    await run('clang-tidy-19', ['--quiet', '--warnings-as-errors=*', '-p', build, file], options);
+    writeFileSync(mark, '');
+  } catch (error) {
+    failed++;
+    console.log(error.stdout || error.message);
+  }
+}
+
+const queue = [...ours];
+await Promise.all(
+  Array.from({ length: Number(process.argv[2] ?? 2) }, async () => {
+    for (let next = queue.pop(); next; next = queue.pop()) await tidy(next);
+  }),
+);
+console.log(`${ours.length} files, ${failed} with findings`);
+process.exit(failed ? 1 : 0);
