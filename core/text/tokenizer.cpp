@@ -71,6 +71,8 @@ class RowEncoder {
   Expected<Encoding> encode(const TextInput& input);
 
  private:
+  std::size_t tokens_read(const RawTokens& tokens) const;
+
   const text::TokenizerParts& parts_;
   const EncodeOptions& options_;
   const ResolvedOptions& resolved_;
@@ -78,6 +80,18 @@ class RowEncoder {
   RawTokens first_;
   RawTokens second_;
 };
+
+/// The reference stops reading a sequence after the word that reaches max_length, and so decides which of two
+/// sequences is the longer one by what it has read.
+std::size_t RowEncoder::tokens_read(const RawTokens& tokens) const {
+  const std::size_t size = tokens.size();
+  if (size <= resolved_.max_length) return size;
+  const bool right = resolved_.truncation_side == Side::kRight;
+  const auto word = [&](std::size_t i) { return tokens.word_ids[right ? i : size - 1 - i]; };
+  std::size_t read = resolved_.max_length;
+  while (read > 0 && read < size && word(read) == word(read - 1)) ++read;
+  return read;
+}
 
 Expected<Encoding> RowEncoder::encode(const TextInput& input) {
   const bool pair = input.second.has_value();
@@ -106,6 +120,8 @@ Expected<Encoding> RowEncoder::encode(const TextInput& input) {
                   "stride " + std::to_string(resolved_.stride) + " must be less than " +
                       std::to_string(room) + ", which is max_length " + std::to_string(resolved_.max_length) +
                       " minus the " + std::to_string(special) + " special tokens");
+    if (pair && resolved_.truncation == Truncation::kLongestFirst)
+      lengths = {tokens_read(first_), tokens_read(second_)};
     auto fitted = text::fit(lengths, pair, room, resolved_.truncation);
     if (!fitted) return tl::unexpected<Error>(fitted.error());
     for (const auto& [full, kept] :

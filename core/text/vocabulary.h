@@ -25,8 +25,9 @@ class Trie {
     if (edges_.empty()) return kNone;
     const std::uint32_t key = node << 8 | byte;
     for (std::size_t slot = hash(key);; slot = (slot + 1) & mask_) {
+      // No edge leads to the root: such a slot is empty, whatever its key says.
+      if (edges_[slot].child == kRoot) return kNone;
       if (edges_[slot].key == key) return edges_[slot].child;
-      if (edges_[slot].child == kRoot) return kNone;  // an edge never leads to the root: the slot is empty
     }
   }
   /// The id of the key that ends at the node, or -1.
