@@ -47,6 +47,7 @@ if(NOT EXISTS ${_prefix}/lib/libxnnpack.a)
   file(RENAME ${_prefix}.new ${_prefix})
 endif()
 
+set(BERTLENS_XNNPACK_PREFIX ${_prefix})
 add_library(xnnpack STATIC IMPORTED GLOBAL)
 set_target_properties(xnnpack PROPERTIES IMPORTED_LOCATION ${_prefix}/lib/libxnnpack.a
   INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${_prefix}/include)
