@@ -1,0 +1,26 @@
+// The page's tokenizer: arrives once, before anything else, and answers in place.
+import { computed, signal } from '@preact/signals';
+import { loadTokenizer, type Tokenizer } from 'bertlens/tokenizer';
+
+export type { Encoding, Explanation, Tokenizer, Word } from 'bertlens/tokenizer';
+
+/** Where the default model's files lie, relative to the page. */
+export const defaultModel = new URL('./models/default/', document.baseURI).href;
+
+const loaded = signal<Tokenizer | null>(null);
+
+/** Why there is no tokenizer, in one sentence. */
+export const tokenizerTrouble = signal<string | null>(null);
+
+/** The tokenizer, or null while it is on its way. */
+export const tokenizer = computed(() => loaded.value);
+
+export async function startTokenizer(): Promise<void> {
+  tokenizerTrouble.value = null;
+  try {
+    // named outright: a folder would be asked for files that the default model does not have
+    loaded.value = await loadTokenizer(`${defaultModel}vocab.txt`);
+  } catch (error) {
+    tokenizerTrouble.value = error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,63 @@
+// The colours on screen now, as plain values for canvas and SVG, read from the design tokens.
+import { palette } from '../state/theme';
+
+const names = [
+  'paper',
+  'surface',
+  'sunken',
+  'ink',
+  'muted',
+  'faint',
+  'line',
+  'line-strong',
+  'accent',
+  'accent-soft',
+  'on-accent',
+  'warm',
+  'warm-soft',
+  'tint-0',
+  'tint-1',
+  'tint-2',
+  'tint-3',
+  'tint-line-0',
+  'tint-line-1',
+  'tint-line-2',
+  'tint-line-3',
+] as const;
+
+export type Colours = Readonly<Record<(typeof names)[number], string>>;
+
+let kept: { at: number; colours: Colours } | undefined;
+
+/** Reads the palette signal, so that whoever draws with it draws again when the colours change. */
+export function colours(): Colours {
+  const at = palette.value;
+  if (kept?.at === at) return kept.colours;
+  const probe = document.createElement('span');
+  probe.hidden = true;
+  document.body.append(probe);
+  const entries = names.map((name) => {
+    probe.style.color = `var(--${name})`;
+    return [name, getComputedStyle(probe).color];
+  });
+  probe.remove();
+  kept = { at, colours: Object.fromEntries(entries) as Colours };
+  return kept.colours;
+}
+
+function channels(colour: string): [number, number, number] {
+  const found = colour.match(/[\d.]+/g)?.map(Number) ?? [];
+  return [found[0] ?? 0, found[1] ?? 0, found[2] ?? 0];
+}
+
+/** Between two colours, `share` of the way. */
+export function mix(from: string, to: string, share: number): string {
+  const a = channels(from);
+  const b = channels(to);
+  return `rgb(${a.map((value, i) => Math.round(value + (b[i]! - value) * share)).join(', ')})`;
+}
+
+export const families = {
+  text: "'Atkinson Hyperlegible Next Variable', sans-serif",
+  mono: "'Atkinson Hyperlegible Mono Variable', monospace",
+};

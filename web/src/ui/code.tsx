@@ -1,0 +1,49 @@
+// "In code": the few lines that do the same elsewhere, one tab a language, with a copy button.
+import { signal } from '@preact/signals';
+import { useState } from 'preact/hooks';
+import { copyText } from '../lib/clipboard';
+import type { CodeSamples } from '../views/view';
+import { Tabs } from './tabs';
+
+type Language = keyof CodeSamples;
+
+const labels: Record<Language, string> = {
+  python: 'Python',
+  javascript: 'JavaScript',
+  cli: 'Command line',
+};
+
+// One choice for the whole page: who reads Python here reads it everywhere.
+const language = signal<Language>('python');
+
+export function Code({ samples }: { samples: () => CodeSamples }) {
+  const [copied, setCopied] = useState(false);
+  const text = samples()[language.value];
+  return (
+    <div class="code">
+      <Tabs
+        label="Language"
+        options={labels}
+        value={language.value}
+        onChange={(next) => {
+          language.value = next;
+          setCopied(false);
+        }}
+      />
+      <div class="code-box">
+        <pre tabIndex={0} data-language={language.value}>
+          <code>{text}</code>
+        </pre>
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => {
+            void copyText(text).then(setCopied);
+          }}
+        >
+          <span aria-live="polite">{copied ? 'Copied' : 'Copy'}</span>
+        </button>
+      </div>
+    </div>
+  );
+}

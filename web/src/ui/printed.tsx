@@ -1,0 +1,52 @@
+// "In the notebook": what its cell printed beside what this page gives, and whether they agree.
+import type { ComponentChildren } from 'preact';
+
+interface PrintedLine {
+  what: string;
+  /** As the notebook printed it. */
+  printed: string;
+  /** The same from this page; undefined while it does not run on the notebook's input. */
+  here: string | undefined;
+}
+
+interface PrintedProps {
+  cell: string;
+  lines: readonly PrintedLine[];
+  /** Shown where the page does not run on the notebook's input now. */
+  children?: ComponentChildren;
+}
+
+export function Printed({ cell, lines, children }: PrintedProps) {
+  return (
+    <section aria-label={cell}>
+      <h3 class="hint">{cell}</h3>
+      <dl>
+        {lines.map((line) => (
+          <PrintedRow key={line.what} line={line} />
+        ))}
+      </dl>
+      {children}
+    </section>
+  );
+}
+
+function PrintedRow({ line }: { line: PrintedLine }) {
+  const same = line.here === line.printed;
+  return (
+    <>
+      <dt>{line.what}</dt>
+      <dd>{line.printed}</dd>
+      <dd class="verdict">
+        {line.here === undefined ? (
+          ''
+        ) : same ? (
+          <span class="agree">= here</span>
+        ) : (
+          <span class="differ">
+            here: <span class="mono">{line.here}</span>
+          </span>
+        )}
+      </dd>
+    </>
+  );
+}

@@ -1,0 +1,360 @@
+// The stack, the open part with its formulas, and the treemap of all parameters.
+import { hierarchy, treemap } from 'd3-hierarchy';
+import { useMemo } from 'preact/hooks';
+import { encoding } from '../tokenizer/state';
+import { count, percent } from '../../lib/format';
+import type { Colours } from '../../lib/colours';
+import { families, mix } from '../../lib/colours';
+import type { Painter } from '../../lib/painter';
+import { DataTable, tableOf, type Column } from '../../ui/data-table';
+import { Instrument } from '../../ui/instrument';
+import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Tabs } from '../../ui/tabs';
+import { useWidth } from '../../ui/use-width';
+import { findPart, type Configuration, type Part } from './parts';
+import { choice, configurationTrouble, open, openLayer, ownFields, parts, type Choice } from './state';
+
+const choiceNames: Record<Choice, string> = {
+  base: 'bert-base-uncased',
+  large: 'bert-large-uncased',
+  own: 'Your own sizes',
+};
+
+const fieldNames: Record<keyof Configuration, string> = {
+  numHiddenLayers: 'Layers',
+  hiddenSize: 'Hidden size',
+  numAttentionHeads: 'Heads',
+  intermediateSize: 'Intermediate size',
+  vocabSize: 'Vocabulary',
+  maxPositionEmbeddings: 'Positions',
+  typeVocabSize: 'Token types',
+};
+
+/** Shapes with the length of the page's sentence put in. */
+function withTokens(shape: string): string {
+  const tokens = encoding.value?.length;
+  return tokens === undefined ? shape : shape.replaceAll('tokens', String(tokens));
+}
+
+function Block({ part, narrow, label }: { part: Part; narrow?: boolean; label?: string }) {
+  return (
+    <button
+      type="button"
+      class={narrow ? 'block narrow' : 'block'}
+      aria-pressed={open.value === part.id}
+      onClick={() => {
+        open.value = part.id;
+      }}
+    >
+      <span>{label ?? part.name}</span>
+      {!narrow && <small>{count(part.parameters)}</small>}
+    </button>
+  );
+}
+
+function Stack() {
+  const { base, heads } = parts.value;
+  const [embeddings, layer, pooler] = base.children;
+  if (!embeddings || !layer || !pooler) return null;
+  return (
+    <div class="stack-scroll" role="group" aria-label="The parts, from left to right" tabIndex={0}>
+      <div class="stack-row">
+        <div class="block-io">
+          <span class="mono">{withTokens('[tokens]')}</span>
+          <small>ids</small>
+        </div>
+        <Block part={embeddings} />
+        <div class="layers" role="group" aria-label={`${layer.times} layers`}>
+          {Array.from({ length: layer.times }, (_, i) => (
+            <button
+              type="button"
+              key={i}
+              class="block narrow"
+              aria-label={`Layer ${i + 1}`}
+              aria-pressed={open.value.startsWith('layer') && openLayer.value === i + 1}
+              onClick={() => {
+                open.value = 'layer';
+                openLayer.value = i + 1;
+              }}
+            >
+              {i + 1}
+            </button>
+          ))}
+          <small>
+            {layer.times} × {count(layer.parameters)}
+          </small>
+        </div>
+        <Block part={pooler} />
+        <div class="head-blocks">
+          {heads.children.map((head) => (
+            <Block part={head} key={head.id} />
+          ))}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+interface PartRow {
+  part: Part;
+  depth: number;
+}
+
+function flatten(part: Part, depth = 0): PartRow[] {
+  return [{ part, depth }, ...part.children.flatMap((child) => flatten(child, depth + 1))];
+}
+
+const partColumns: readonly Column<PartRow>[] = [
+  {
+    title: 'part',
+    kind: 'wrap',
+    value: ({ part }) => part.name,
+    show: ({ part, depth }) => (
+      <span class={`indent-${depth}`}>
+        {depth === 0 ? <strong>{part.name}</strong> : part.name} <span class="hint">{part.what}</span>
+      </span>
+    ),
+  },
+  { title: 'gives', kind: 'mono', value: ({ part }) => withTokens(part.output) },
+  { title: 'formula', kind: 'mono', value: ({ part }) => part.formula },
+  {
+    title: 'parameters',
+    kind: 'number',
+    value: ({ part }) => part.parameters,
+    show: ({ part }) => (part.parameters === 0 ? '–' : count(part.parameters)),
+  },
+];
+
+export function StackInstrument() {
+  const { base, heads } = parts.value;
+  const part = findPart(base, open.value) ?? findPart(heads, open.value) ?? base.children[1]!;
+  const rows = flatten(part);
+  const trouble = configurationTrouble.value;
+  return (
+    <Instrument
+      title="The whole model, left to right"
+      exports={[{ kind: 'table', name: `parameters-${part.id}`, table: () => tableOf(partColumns, rows) }]}
+    >
+      <div class="flow">
+        <Tabs
+          label="Which BERT"
+          options={choiceNames}
+          value={choice.value}
+          onChange={(next) => {
+            choice.value = next;
+          }}
+        />
+        {choice.value === 'own' && (
+          <div class="sizes">
+            {(Object.keys(fieldNames) as (keyof Configuration)[]).map((name) => (
+              <label class="field" key={name}>
+                <span>{fieldNames[name]}</span>
+                <input
+                  class="input"
+                  type="number"
+                  min={1}
+                  value={ownFields[name].value}
+                  onInput={(event) => {
+                    const value = event.currentTarget.valueAsNumber;
+                    const most = name === 'numHiddenLayers' ? 64 : 1_000_000;
+                    if (Number.isInteger(value) && value >= 1 && value <= most) ownFields[name].value = value;
+                  }}
+                />
+              </label>
+            ))}
+          </div>
+        )}
+        {trouble ? (
+          <p class="trouble" role="alert">
+            {trouble}
+          </p>
+        ) : (
+          <>
+            <Stack />
+            <h3 class="part-title">
+              {part.id === 'layer'
+                ? `Layer ${Math.min(openLayer.value, part.times)} of ${part.times}`
+                : part.name}
+              <span class="hint">{part.what}</span>
+            </h3>
+            <DataTable
+              caption={`${part.name}: parts, shapes, formulas and parameters`}
+              columns={partColumns}
+              rows={rows}
+            />
+          </>
+        )}
+      </div>
+    </Instrument>
+  );
+}
+
+interface Leaf {
+  id: string;
+  name: string;
+  parameters: number;
+}
+
+/** The base model's parameters in the groups that Exercise 3 asks for. */
+function leaves(base: Part): Leaf[] {
+  const [embeddings, layer, pooler] = base.children;
+  if (!embeddings || !layer || !pooler) return [];
+  return [
+    ...embeddings.children.map((part) => ({ id: part.id, name: part.name, parameters: part.parameters })),
+    ...Array.from({ length: layer.times }, (_, i) =>
+      layer.children.map((part) => ({
+        id: `${part.id}:${i + 1}`,
+        name: `${i + 1} ${part.name}`,
+        parameters: part.parameters,
+      })),
+    ).flat(),
+    { id: pooler.id, name: pooler.name, parameters: pooler.parameters },
+  ];
+}
+
+interface Node {
+  name: string;
+  parameters?: number;
+  children?: Node[];
+}
+
+function treeOf(base: Part): Node {
+  const [embeddings, layer, pooler] = base.children;
+  if (!embeddings || !layer || !pooler) return { name: '' };
+  return {
+    name: 'BERT',
+    children: [
+      {
+        name: 'Embeddings',
+        children: embeddings.children.map(({ name, parameters }) => ({ name, parameters })),
+      },
+      ...Array.from({ length: layer.times }, (_, i) => ({
+        name: `Layer ${i + 1}`,
+        children: layer.children.map(({ name, parameters }) => ({ name, parameters })),
+      })),
+      { name: 'Pooler', parameters: pooler.parameters },
+    ],
+  };
+}
+
+function treemapDrawing(base: Part, width: number): Drawing {
+  const height = Math.max(300, Math.min(460, Math.round(width * 0.48)));
+  const root = treemap<Node>()
+    .size([width, height])
+    .paddingInner(2)
+    .paddingTop((node) => (node.depth === 1 && node.children ? 18 : 0))
+    .round(true)(hierarchy<Node>(treeOf(base)).sum((node) => node.parameters ?? 0));
+  return {
+    width,
+    height,
+    draw(painter: Painter, colours: Colours) {
+      for (const node of root.descendants()) {
+        const wide = node.x1 - node.x0;
+        const high = node.y1 - node.y0;
+        const lone = node.depth === 1 && !node.children;
+        if (node.depth === 1 && node.children) {
+          const room = Math.floor(wide / 6.6);
+          if (room >= node.data.name.length || room >= 2) {
+            const label =
+              room >= node.data.name.length ? node.data.name : node.data.name.replace('Layer ', '');
+            painter.text(node.x0 + 1, node.y0 + 9, label, {
+              fill: colours.ink,
+              size: 12,
+              weight: 600,
+              family: families.text,
+            });
+          }
+        }
+        if (node.children || (node.depth !== 2 && !lone)) continue;
+        const ofEmbeddings = node.parent?.data.name === 'Embeddings';
+        const fill = ofEmbeddings
+          ? mix(colours['tint-1'], colours['tint-line-1'], 0.45)
+          : lone
+            ? colours['tint-line-3']
+            : node.data.name === 'Self-attention'
+              ? colours['tint-line-0']
+              : mix(colours['tint-0'], colours['tint-line-0'], 0.25);
+        painter.rect(node.x0, node.y0, wide, high, { fill, radius: 2 });
+        if (high >= 16 && wide >= node.data.name.length * 6.4 + 8) {
+          painter.text(node.x0 + 5, node.y0 + 10, node.data.name, {
+            fill: colours.ink,
+            size: 11.5,
+            family: families.text,
+          });
+        }
+      }
+    },
+  };
+}
+
+const shareColumns: readonly Column<{ name: string; parameters: number; share: number }>[] = [
+  { title: 'part', value: (row) => row.name },
+  {
+    title: 'parameters',
+    kind: 'number',
+    value: (row) => row.parameters,
+    show: (row) => count(row.parameters),
+  },
+  {
+    title: 'share',
+    kind: 'number',
+    value: (row) => Number((100 * row.share).toFixed(2)),
+    show: (row) => percent(row.share, 1),
+  },
+];
+
+export function TreemapInstrument() {
+  const { ref, width } = useWidth<HTMLDivElement>();
+  const { base, heads } = parts.value;
+  const trouble = configurationTrouble.value;
+  const drawing = useMemo(() => treemapDrawing(base, Math.max(280, width)), [base, width]);
+  const [embeddings, layer, pooler] = base.children;
+  if (trouble || !embeddings || !layer || !pooler) return null;
+  const total = base.parameters;
+  const rows = [
+    { name: 'Embeddings', parameters: embeddings.parameters, share: embeddings.parameters / total },
+    {
+      name: `${layer.times} layers`,
+      parameters: layer.parameters * layer.times,
+      share: (layer.parameters * layer.times) / total,
+    },
+    { name: 'Pooler', parameters: pooler.parameters, share: pooler.parameters / total },
+    { name: 'Sum', parameters: total, share: 1 },
+  ];
+  const masked = heads.children[0]?.parameters ?? 0;
+  const next = heads.children[1]?.parameters ?? 0;
+  const label = `Treemap of ${count(total)} parameters: ${rows
+    .slice(0, 3)
+    .map((row) => `${row.name} ${percent(row.share, 1)}`)
+    .join(', ')}`;
+  return (
+    <Instrument
+      title="Where the parameters are"
+      exports={[
+        ...pictureExports('parameters', () => treemapDrawing(base, 1000)),
+        {
+          kind: 'table',
+          name: 'parameters',
+          table: () => ({
+            columns: ['part', 'parameters'],
+            rows: leaves(base).map((row) => [row.name, row.parameters]),
+          }),
+        },
+      ]}
+    >
+      <div class="flow">
+        <div ref={ref}>{width > 0 && <Picture drawing={drawing} label={label} />}</div>
+        <p class="legend hint">
+          <span class="key emb" /> embeddings <span class="key att" /> self-attention <span class="key ffn" />{' '}
+          dense <span class="key pool" /> pooler
+        </p>
+        <DataTable caption="Shares of the parameters, with their sum" columns={shareColumns} rows={rows} />
+        <p class="hint">
+          With the head for masked words, which does without the pooler,{' '}
+          {count(total - pooler.parameters + masked)}; with the one for next sentences {count(total + next)};
+          with both {count(total + masked + next)}.
+        </p>
+      </div>
+    </Instrument>
+  );
+}

@@ -1,0 +1,47 @@
+// Which BERT the architecture section takes apart, and the part that is open.
+import { computed } from '@preact/signals';
+import { choiceCodec, integerCodec, parameter, textCodec } from '../../state/url';
+import { partsOf, published, type Configuration } from './parts';
+
+export const choices = ['base', 'large', 'own'] as const;
+export type Choice = (typeof choices)[number];
+
+export const choice = parameter<Choice>('architecture', 'model', 'base', choiceCodec(choices));
+export const open = parameter('architecture', 'part', 'layer', textCodec);
+/** Which layer of the stack was pressed; all have the same parts. */
+export const openLayer = parameter('architecture', 'layer', 1, integerCodec(1, 64));
+
+const own = {
+  vocabSize: parameter('architecture', 'vocab', 30522, integerCodec(1, 1_000_000)),
+  hiddenSize: parameter('architecture', 'hidden', 384, integerCodec(1, 16_384)),
+  numHiddenLayers: parameter('architecture', 'layers', 6, integerCodec(1, 64)),
+  numAttentionHeads: parameter('architecture', 'heads', 6, integerCodec(1, 256)),
+  intermediateSize: parameter('architecture', 'inner', 1536, integerCodec(1, 65_536)),
+  maxPositionEmbeddings: parameter('architecture', 'positions', 512, integerCodec(1, 65_536)),
+  typeVocabSize: parameter('architecture', 'types', 2, integerCodec(1, 16)),
+};
+
+export const ownFields = own;
+
+export const configuration = computed<Configuration>(() => {
+  if (choice.value !== 'own') return published[choice.value];
+  return {
+    vocabSize: own.vocabSize.value,
+    hiddenSize: own.hiddenSize.value,
+    numHiddenLayers: own.numHiddenLayers.value,
+    numAttentionHeads: own.numAttentionHeads.value,
+    intermediateSize: own.intermediateSize.value,
+    maxPositionEmbeddings: own.maxPositionEmbeddings.value,
+    typeVocabSize: own.typeVocabSize.value,
+  };
+});
+
+/** A hidden size that the heads do not divide makes no BERT. */
+export const configurationTrouble = computed(() => {
+  const { hiddenSize, numAttentionHeads } = configuration.value;
+  return hiddenSize % numAttentionHeads === 0
+    ? undefined
+    : `${numAttentionHeads} heads cannot share ${hiddenSize} numbers evenly; choose a hidden size that ${numAttentionHeads} divides.`;
+});
+
+export const parts = computed(() => partsOf(configuration.value));

@@ -1,0 +1,115 @@
+// Section 1: a sentence becomes wordpieces. Cells 3 to 5 and Exercise 1 of the notebook.
+import '../../styles/tokenizer.css';
+import { list, plural } from '../../lib/format';
+import { javascriptString, shellString } from '../../lib/python';
+import { sentence } from '../../state/sentence';
+import { tokenizer } from '../../engine/tokenizer';
+import type { View } from '../view';
+import { SentenceInstrument, TokenTable } from './chips';
+import { ExplainInstrument } from './explain';
+import { TokenizerExercise } from './exercise';
+import { TokenizerNotebook } from './notebook';
+import { encoding, explanation, second } from './state';
+import { VocabularyInstrument } from './vocabulary';
+
+function Instruments() {
+  return (
+    <>
+      <SentenceInstrument />
+      <ExplainInstrument />
+      <div class="split">
+        <TokenTable />
+        <VocabularyInstrument />
+      </div>
+    </>
+  );
+}
+
+function Notice() {
+  const ready = tokenizer.value;
+  const row = encoding.value;
+  if (!ready || !row) return <p class="hint">The sentences here speak of what is on screen.</p>;
+  const split = ready.splitWords(row);
+  const longest = split.reduce(
+    (most, word) => (word.pieces.length > most.pieces.length ? word : most),
+    split[0]!,
+  );
+  const unknown = row.tokens.filter((token, i) => token === '[UNK]' && row.wordIds[i] !== null).length;
+  const found = explanation.value;
+  const tries =
+    found && 'words' in found ? found.words.reduce((sum, word) => sum + word.candidates.length, 0) : 0;
+  const framed = row.tokens.filter((_, i) => row.wordIds[i] === null);
+  return (
+    <>
+      <p>
+        Of {plural(row.length, 'token')}, {framed.length} are not yours: {list(framed)} frame the text, and
+        BERT reads its answer about the whole from the first.
+      </p>
+      {split.length > 0 ? (
+        <p>
+          The vocabulary of {ready.vocabulary.size.toLocaleString('en-US')} entries has no{' '}
+          <span class="mono">{longest.text}</span> as a whole. It became {longest.pieces.length} pieces,{' '}
+          <span class="mono">{longest.pieces.join(' ')}</span>; a piece that begins with ## continues the one
+          before it.
+        </p>
+      ) : (
+        row.length > framed.length && (
+          <p>Every word of this sentence has an entry of its own, so nothing was split.</p>
+        )
+      )}
+      {unknown > 0 && (
+        <p>
+          {plural(unknown, 'word')} became [UNK]: one of their characters has no entry, and BERT then gives up
+          the whole word.
+        </p>
+      )}
+      {tries > 0 && (
+        <p>
+          The greedy match asked the vocabulary {plural(tries, 'time')}. It never looks back: a shorter first
+          piece that would leave a better rest is not considered.
+        </p>
+      )}
+    </>
+  );
+}
+
+function code() {
+  const text = sentence.value;
+  const pair = second.value;
+  const pythonArguments =
+    pair === undefined ? JSON.stringify(text) : `${JSON.stringify(text)}, ${JSON.stringify(pair)}`;
+  const input =
+    pair === undefined
+      ? javascriptString(text)
+      : `{ text: ${javascriptString(text)}, textPair: ${javascriptString(pair)} }`;
+  return {
+    python: `from transformers import BertTokenizerFast
+
+tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
+encoding = tokenizer(${pythonArguments}, return_offsets_mapping=True)
+
+for token, id in zip(encoding.tokens(), encoding["input_ids"]):
+    print(token, id)`,
+    javascript: `import { loadTokenizer } from 'bertlens/tokenizer';
+
+const tokenizer = await loadTokenizer('./models/default/');
+const encoding = tokenizer.encode(${input});
+
+encoding.tokens.forEach((token, i) => {
+  console.log(token, encoding.inputIds[i]);
+});`,
+    cli: `bertlens tokenize ${shellString(text)}${pair === undefined ? '' : ` --pair ${shellString(pair)}`}`,
+  };
+}
+
+const view: View = {
+  idea: 'BERT never sees words. It sees numbered pieces.',
+  lead: 'Text is cleaned, split, and cut into the longest pieces that a fixed vocabulary knows. Type below and watch every step.',
+  Instrument: Instruments,
+  Notice,
+  code,
+  Notebook: TokenizerNotebook,
+  exercise: { title: 'Exercise 1', Exercise: TokenizerExercise },
+};
+
+export default view;

@@ -1,0 +1,58 @@
+// Builds the page into web/dist: relative addresses only, so that it works under any base path of any static host.
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { defineConfig, type Plugin } from 'vite';
+import { metaPolicy } from './security.ts';
+
+/** Writes the content security policy into the built page; the development server needs inline styles. */
+function securityPolicy(): Plugin {
+  return {
+    name: 'security-policy',
+    apply: 'build',
+    transformIndexHtml: () => [
+      {
+        tag: 'meta',
+        attrs: { 'http-equiv': 'Content-Security-Policy', content: metaPolicy },
+        injectTo: 'head-prepend',
+      },
+    ],
+  };
+}
+
+/** The files of models/default, the weights where they are there, become part of the page. */
+function modelFiles(): Plugin {
+  const folder = path.join(import.meta.dirname, '../models/default');
+  const served = 'models/default/';
+  const wanted = /\.(json|txt|safetensors)$/;
+  return {
+    name: 'model-files',
+    generateBundle() {
+      for (const name of readdirSync(folder).filter((file) => wanted.test(file))) {
+        this.emitFile({
+          type: 'asset',
+          fileName: served + name,
+          source: readFileSync(path.join(folder, name)),
+        });
+      }
+    },
+    configureServer(server) {
+      server.middlewares.use(`/${served}`, (request, response, next) => {
+        const name = path.basename(request.url ?? '');
+        if (wanted.test(name) && existsSync(path.join(folder, name))) {
+          response.end(readFileSync(path.join(folder, name)));
+        } else next();
+      });
+    },
+  };
+}
+
+export default defineConfig({
+  base: './',
+  plugins: [securityPolicy(), modelFiles()],
+  build: {
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+  },
+});
