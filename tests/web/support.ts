@@ -1,0 +1,87 @@
+// The built page in Debian's Chromium: one server and browser a file, a fresh profile a test, a silent console demanded.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { after, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+
+import { serve, type Served, type ServeOptions } from '../../web/server.ts';
+
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const dist = path.join(root, 'web/dist');
+
+export const switches = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+let browser: Browser;
+let served: Served;
+
+/** Starts the server and the browser for the tests of a file. */
+export function withPage(options: ServeOptions = {}): void {
+  before(async () => {
+    assert.ok(existsSync(path.join(dist, 'index.html')), 'web/dist is missing: run ./run build');
+    served = await serve(dist, options);
+    browser = await chromium.launch({
+      executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+      args: switches,
+    });
+  });
+  after(async () => {
+    await browser.close();
+    served.server.closeAllConnections();
+    served.server.close();
+  });
+}
+
+export interface Opened {
+  page: Page;
+  url: string;
+  /** Everything the page said to its console, and every refusal of the content security policy. */
+  said: string[];
+}
+
+/** Runs `body` on the page at `hash`; afterwards the console must have been silent. */
+export async function onPage(
+  hash: string,
+  body: (opened: Opened) => Promise<void>,
+  options: BrowserContextOptions = {},
+): Promise<void> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const said: string[] = [];
+  try {
+    const page = await context.newPage();
+    page.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => said.push(`uncaught: ${error.message}`));
+    page.on('requestfailed', (request) => said.push(`not fetched: ${request.url()}`));
+    await page.goto(served.url + hash);
+    await page.locator('.section').waitFor();
+    await body({ page, url: served.url, said });
+    assert.deepEqual(said, []);
+  } finally {
+    await context.close();
+  }
+}
+
+/** The text of the cells of a table, row by row. */
+export async function tableRows(page: Page, caption: string): Promise<string[][]> {
+  return page
+    .locator(`[role="region"][aria-label^="${caption}"]`)
+    .locator('tbody tr:not(.gap)')
+    .evaluateAll((rows) =>
+      rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.textContent.trim())),
+    );
+}
+
+/** The ids under the tokens of the first section, in order. */
+export async function shownIds(page: Page): Promise<number[]> {
+  const texts = await page.getByTestId('tokens').locator('small').allTextContents();
+  return texts.map(Number);
+}

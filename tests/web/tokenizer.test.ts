@@ -1,0 +1,147 @@
+// Section 1 of the page: cells 3 to 5 and Exercise 1 of the notebook, the explanation, the vocabulary.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { onPage, shownIds, tableRows, withPage } from './support.ts';
+
+withPage();
+
+const sampleIds = [
+  101, 19204, 3989, 1998, 11687, 4667, 2024, 8050, 4084, 1999, 2087, 17953, 2361, 13117, 2015, 1012, 102,
+];
+const caption = 'The tokens of the sentence';
+
+test('the notebook’s sentence stands there with the notebook’s ids', async () => {
+  await onPage('', async ({ page }) => {
+    await page.getByTestId('tokens').waitFor();
+    assert.deepEqual(await shownIds(page), sampleIds);
+    const rows = await tableRows(page, caption);
+    assert.equal(rows.length, 17);
+    assert.deepEqual(rows[0], ['0', '[CLS]', '101', '0', '1', '–', '']);
+    assert.deepEqual(rows[2], ['2', '##ization', '3989', '0', '1', '5–12', '0']);
+    assert.deepEqual(rows[15], ['15', '.', '1012', '0', '1', '68–69', '10']);
+  });
+});
+
+test('typing answers at once and is kept in the address', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    const field = page.getByRole('textbox', { name: 'Sentence', exact: true });
+    await field.fill('Café déjà vu 東京 🙂');
+    assert.deepEqual(await shownIds(page), [101, 7668, 2139, 3900, 24728, 1879, 1755, 100, 102]);
+    await page.waitForURL((url) => url.hash.includes('text='));
+    await page.reload();
+    await page.getByTestId('tokens').waitFor();
+    assert.equal(await field.inputValue(), 'Café déjà vu 東京 🙂');
+    await field.fill('');
+    assert.deepEqual(await shownIds(page), [101, 102]);
+  });
+});
+
+test('a second sentence gives token types 0 and 1', async () => {
+  await onPage('', async ({ page }) => {
+    await page.getByRole('button', { name: 'Add a second sentence' }).click();
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('How are you?');
+    await page.getByRole('textbox', { name: 'Second sentence' }).fill('Fine.');
+    const rows = await tableRows(page, caption);
+    assert.equal(rows.map((row) => row[3]).join(''), '000000111');
+    await page.getByRole('button', { name: 'Remove the second' }).click();
+    assert.equal((await tableRows(page, caption)).length, 6);
+  });
+});
+
+test('a word pointed at is lit in the text, the tokens and the table', async () => {
+  await onPage('', async ({ page }) => {
+    await page.getByTestId('tokens').getByRole('button').nth(2).hover();
+    await page.locator('tr[data-on]').first().waitFor();
+    const lit = await page
+      .locator('[data-on]')
+      .evaluateAll((found) => found.map((element) => element.tagName));
+    assert.ok(
+      lit.includes('SPAN') && lit.includes('BUTTON') && lit.filter((name) => name === 'TR').length === 2,
+    );
+  });
+});
+
+test('the greedy match shows every try for the chosen word', async () => {
+  await onPage('', async ({ page }) => {
+    const ladder = page.getByRole('region', { name: 'Tries for tokenization' });
+    const tries = await ladder.getByRole('listitem').allTextContents();
+    const failed = [
+      'tokenization',
+      'tokenizatio',
+      'tokenizati',
+      'tokenizat',
+      'tokeniza',
+      'tokeniz',
+      'tokeni',
+    ];
+    assert.deepEqual(tries, [...failed.map((text) => `${text}no`), 'tokenid 19204', '##izationid 3989']);
+    await page
+      .getByTestId('tokens')
+      .getByRole('button', { name: /pipeline/ })
+      .click();
+    await page.getByRole('region', { name: 'Tries for pipelines' }).waitFor();
+  });
+});
+
+test('the vocabulary has 30,522 entries, 994 of them unused, and can be searched', async () => {
+  await onPage('', async ({ page }) => {
+    const facet = page.getByRole('group', { name: 'Part of the vocabulary' });
+    assert.match(await facet.getByRole('button', { name: /^All/ }).innerText(), /30,522/);
+    await facet.getByRole('button', { name: /Unused/ }).click();
+    assert.match(await facet.getByRole('button', { name: /Unused/ }).innerText(), /994/);
+    assert.deepEqual((await tableRows(page, 'Vocabulary'))[0], ['1', '[unused0]']);
+    await facet.getByRole('button', { name: /^All/ }).click();
+    await page.getByPlaceholder('Find a piece of text, or an id').fill('30521');
+    assert.deepEqual(await tableRows(page, 'Vocabulary'), [['30521', '##～']]);
+    // a long list is scrolled through without all of its rows in the document
+    await page.getByPlaceholder('Find a piece of text, or an id').fill('');
+    const list = page.getByRole('region', { name: 'Vocabulary', exact: true });
+    await list.evaluate((element) => {
+      element.scrollTop = element.scrollHeight;
+    });
+    await list.getByText('30521').waitFor();
+    assert.ok((await tableRows(page, 'Vocabulary')).length < 100);
+  });
+});
+
+test('everything that cells 3 to 5 printed comes out the same here', async () => {
+  await onPage('', async ({ page }) => {
+    const section = page.locator('.note', { has: page.getByRole('heading', { name: 'In the notebook' }) });
+    await section.locator('.verdict').first().waitFor();
+    const verdicts = await section.locator('.verdict').allTextContents();
+    assert.equal(verdicts.length, 11);
+    assert.deepEqual(new Set(verdicts), new Set(['= here']));
+  });
+});
+
+test('Exercise 1 is checked, and its answer tells the split words', async () => {
+  await onPage('', async ({ page }) => {
+    const exercise = page.locator('.exercise');
+    const tokens = exercise.locator('form').first();
+    await tokens.getByRole('textbox').fill('19');
+    await tokens.getByRole('button').click();
+    await exercise.getByText('Almost: [CLS] and [SEP] count too.').waitFor();
+    await tokens.getByRole('textbox').fill('21');
+    await tokens.getByRole('textbox').press('Enter');
+    await tokens.getByText('Right.').waitFor();
+    for (const word of ['wordpiece', 'tokenization', '522', 'tokens']) {
+      await exercise.getByRole('button', { name: word, exact: true }).click();
+    }
+    const marking = exercise.getByRole('listitem').filter({ hasText: 'Mark them' });
+    await marking.getByRole('button', { name: 'Check' }).click();
+    await marking.getByText('Right.').waitFor();
+    const pieces = exercise.locator('form').nth(1);
+    await pieces.getByRole('textbox').fill('8');
+    await pieces.getByRole('button').click();
+    await pieces.getByText('Right.').waitFor();
+    await exercise.getByRole('button', { name: 'Show the answer' }).click();
+    assert.deepEqual(await exercise.locator('.plain-list li').allTextContents(), [
+      'wordpiece into word + ##piece',
+      'tokenization into token + ##ization',
+      '522 into 52 + ##2',
+      'tokens into token + ##s',
+    ]);
+    assert.equal((await tableRows(page, 'Exercise 1')).length, 21);
+  });
+});
