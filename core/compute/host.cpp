@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "compute/kernels.h"
+#include "compute/machine.h"
 
 namespace bert::compute {
 
 namespace {
-constexpr std::align_val_t kAlignment{64};
 
 std::string shape_text(const WeightView& view) {
   return "[" + std::to_string(view.rows) + ", " + std::to_string(view.columns) + "]";
@@ -35,17 +35,24 @@ std::vector<float> read_vector(const WeightView& view) {
 }  // namespace
 
 AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
-  if (size != 0) data_ = static_cast<std::byte*>(::operator new(size, kAlignment, std::nothrow));
+  if (size == 0) return;
+  const bool large = large_page() != 0 && size >= large_page();
+  if (large) alignment_ = large_page();
+  data_ = static_cast<std::byte*>(::operator new (size, std::align_val_t{alignment_}, std::nothrow));
+  if (large && data_ != nullptr) use_large_pages(data_, size);
 }
 AlignedBytes::AlignedBytes(AlignedBytes&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      alignment_(other.alignment_) {}
 AlignedBytes& AlignedBytes::operator=(AlignedBytes&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(alignment_, other.alignment_);
   return *this;
 }
 AlignedBytes::~AlignedBytes() {
-  ::operator delete(data_, kAlignment);
+  ::operator delete (data_, std::align_val_t{alignment_});
 }
 
 tl::unexpected<Error> out_of_memory(std::string_view what, std::size_t bytes) {

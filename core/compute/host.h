@@ -11,7 +11,8 @@
 
 namespace bert::compute {
 
-/// Uninitialised memory aligned to 64 bytes, null when it cannot be had.
+/// Uninitialised memory aligned to 64 bytes or, where it is large, to the machine's large pages; null when
+/// there is none.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
@@ -29,6 +30,7 @@ class AlignedBytes {
  private:
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  std::size_t alignment_ = 64;
 };
 
 /// The error of an allocation of `bytes` for `what`.

@@ -1,4 +1,4 @@
-// The kernels for AVX2 with FMA and F16C. This file alone is compiled for it; see dispatch.cpp for the
+// The kernels for AVX2 with FMA and F16C. This file alone is compiled for it; see machine.cpp for the
 // choice.
 #include "compute/kernels.h"
 

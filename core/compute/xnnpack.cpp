@@ -69,9 +69,16 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
   pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain, 0);
 }
 
+/// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
+/// each: all rows of the input pass through one before the next, so that its weights are read from memory
+/// once and then from the cache.
+constexpr std::size_t kChunkBytes = std::size_t{512} << 10;
+/// Outputs of one operator are a multiple of this, the widest tile of XNNPACK's kernels.
+constexpr std::size_t kChunkColumns = 64;
+
 /// A linear layer in one of three forms. XNNPACK packs weights when it creates an operator, and an operator
-/// serves one caller at a time; so the packed bytes are kept here, handed out through a weights cache with
-/// this one entry, and each stream creates operators of its own on them.
+/// serves one caller at a time; so the packed bytes are kept here, handed out through a weights cache, and
+/// each stream creates operators of its own on them.
 class XnnLinear : public Linear {
  public:
   std::size_t inputs() const override { return inputs_; }
@@ -83,6 +90,9 @@ class XnnLinear : public Linear {
     return reinterpret_cast<const std::uint16_t*>(packed_.data()) + panel * inputs_ * compute::kHalfPanel;
   }
   const float* bias() const { return bias_.data(); }
+  /// Outputs of each operator but the last.
+  std::size_t chunk() const { return chunk_; }
+  std::size_t chunks() const { return (outputs_ + chunk_ - 1) / chunk_; }
 
   static Expected<std::unique_ptr<Linear>> make(std::span<const LinearView> parts, Precision precision) {
     auto stacked = StackedLinear::make(parts, precision);
@@ -99,30 +109,36 @@ class XnnLinear : public Linear {
       if (!(scale >= std::numeric_limits<float>::min() && scale < kInfinity))
         return fail(ErrorCode::kInvalidModel, "a scale of int8 weights is " + std::to_string(scale) +
                                                   ": scales must be positive, normal numbers");
-    linear->scales_ = std::move(stacked->scales);
-    linear->weights_ = stacked->weights;
-    linear->integers_ = stacked->integers;
-    linear->bias_ = std::move(stacked->bias);
-    const auto packing = linear->make_operator();
-    if (!packing) return tl::unexpected(packing.error());
-    linear->weights_ = nullptr;
-    linear->integers_ = nullptr;
-    linear->bias_ = {};
-    linear->scales_ = {};
+    const std::size_t element = precision == Precision::kInt8 ? sizeof(std::int8_t) : sizeof(float);
+    const std::size_t pieces = stacked->inputs * stacked->outputs * element / kChunkBytes + 1;
+    const std::size_t columns = (stacked->outputs + pieces - 1) / pieces;
+    linear->chunk_ = (columns + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
+    for (std::size_t index = 0; index < linear->chunks(); ++index) {
+      const auto packing = linear->make_operator(index, &*stacked);
+      if (!packing) return tl::unexpected(packing.error());
+    }
     return linear;
   }
 
-  /// A new operator; the first call packs the weights.
-  Expected<Operator> make_operator() const {
-    xnn_weights_cache_t cache = &provider_;
+  /// A new operator of a chunk. With `source` it packs that chunk's weights, else it takes those packed
+  /// before.
+  Expected<Operator> make_operator(std::size_t index, const StackedLinear* source = nullptr) const {
+    // XNNPACK keeps the pointer to the cache, and asks it for the address whenever an operator is shaped
+    Entry& entry = entry_of(index, source != nullptr);
+    const std::size_t first = index * chunk_;
+    const std::size_t columns = outputs_ - first < chunk_ ? outputs_ - first : chunk_;
+    const float* bias = source == nullptr ? nullptr : source->bias.data() + first;
     xnn_operator_t handle = nullptr;
-    const xnn_status status =
-        precision_ == Precision::kInt8
-            ? xnn_create_fully_connected_nc_qd8_f32_qc8w(inputs_, outputs_, inputs_, outputs_, scales_.data(),
-                                                         integers_, bias_.data(), -kInfinity, kInfinity, 0,
-                                                         nullptr, cache, &handle)
-            : xnn_create_fully_connected_nc_f32(inputs_, outputs_, inputs_, outputs_, weights_, bias_.data(),
-                                                -kInfinity, kInfinity, 0, nullptr, cache, &handle);
+    const xnn_status status = precision_ == Precision::kInt8
+                                  ? xnn_create_fully_connected_nc_qd8_f32_qc8w(
+                                        inputs_, columns, inputs_, outputs_,
+                                        source == nullptr ? nullptr : source->scales.data() + first,
+                                        source == nullptr ? nullptr : source->integers + first * inputs_,
+                                        bias, -kInfinity, kInfinity, 0, nullptr, &entry.provider, &handle)
+                                  : xnn_create_fully_connected_nc_f32(
+                                        inputs_, columns, inputs_, outputs_,
+                                        source == nullptr ? nullptr : source->weights + first * inputs_, bias,
+                                        -kInfinity, kInfinity, 0, nullptr, &entry.provider, &handle);
     Operator made(handle);
     if (const Status done = checked(status, "create a linear layer"); !done)
       return tl::unexpected(done.error());
@@ -130,6 +146,42 @@ class XnnLinear : public Linear {
   }
 
  private:
+  /// A weights cache with one entry: the packed bytes of one chunk.
+  struct Entry {
+    explicit Entry(XnnLinear* owner, std::size_t number) : layer(owner), index(number) {}
+    XnnLinear* layer;
+    std::size_t index;
+    std::byte* bytes = nullptr;
+    xnn_weights_cache_provider provider{
+        this,
+        [](void* self, const xnn_weights_cache_look_up_key*) {
+          return static_cast<Entry*>(self)->bytes == nullptr ? SIZE_MAX : std::size_t{0};
+        },
+        [](void* self, std::size_t size) -> void* {
+          Entry& entry = *static_cast<Entry*>(self);
+          return entry.bytes = entry.layer->reserve(entry.index, size);
+        },
+        [](void*, const xnn_weights_cache_look_up_key*, void*, std::size_t) { return std::size_t{0}; },
+        [](void*) { return true; },
+        [](void* self, std::size_t) -> void* { return static_cast<Entry*>(self)->bytes; },
+        [](void*) { return xnn_status_success; },
+    };
+  };
+
+  Entry& entry_of(std::size_t index, bool create) const {
+    if (create) entries_.push_back(std::make_unique<Entry>(const_cast<XnnLinear*>(this), index));
+    return *entries_[index];
+  }
+
+  /// Room for chunk `index`: the first one tells how much each takes.
+  std::byte* reserve(std::size_t index, std::size_t size) {
+    if (index == 0) {
+      stride_ = size;
+      packed_ = AlignedBytes(size * chunks() + XNN_EXTRA_BYTES);
+    }
+    return packed_.data() == nullptr || size > stride_ ? nullptr : packed_.data() + index * stride_;
+  }
+
   Status pack_halves(const StackedLinear& stacked) {
     constexpr std::size_t kPanel = compute::kHalfPanel;
     const std::size_t panels = (outputs_ + kPanel - 1) / kPanel;
@@ -147,26 +199,12 @@ class XnnLinear : public Linear {
 
   std::size_t inputs_ = 0, outputs_ = 0;
   Precision precision_ = Precision::kF32;
-  std::vector<float> scales_, bias_;
-  mutable AlignedBytes packed_;  // written by the first make_operator, before anybody else has the layer
-  const float* weights_ = nullptr;
-  const std::int8_t* integers_ = nullptr;
+  std::size_t chunk_ = kChunkColumns;
+  std::size_t stride_ = 0;  // bytes from one packed chunk to the next
+  AlignedBytes packed_;
+  std::vector<float> bias_;  // of f16 layers; the others have it in their packed bytes
+  mutable std::vector<std::unique_ptr<Entry>> entries_;  // complete once the layer is made
   const std::uint64_t id_ = next_id();
-  mutable xnn_weights_cache_provider provider_{
-      this,
-      [](void* self, const xnn_weights_cache_look_up_key*) {
-        return static_cast<XnnLinear*>(self)->packed_.data() == nullptr ? SIZE_MAX : std::size_t{0};
-      },
-      [](void* self, std::size_t size) -> void* {
-        AlignedBytes& packed = static_cast<XnnLinear*>(self)->packed_;
-        packed = AlignedBytes(size + XNN_EXTRA_BYTES);
-        return packed.data();
-      },
-      [](void*, const xnn_weights_cache_look_up_key*, void*, std::size_t) { return std::size_t{0}; },
-      [](void*) { return true; },
-      [](void* self, std::size_t) -> void* { return static_cast<XnnLinear*>(self)->packed_.data(); },
-      [](void*) { return xnn_status_success; },
-  };
 
   static std::uint64_t next_id() {
     static std::atomic<std::uint64_t> next{0};
@@ -208,16 +246,26 @@ class XnnStream : public compute::HostStream {
                 Rows output) override {
     if (rows == 0) return {};
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
-    const Status done = xnn_layer.precision() == Precision::kF16 ? linear_f16(xnn_layer, rows, input, output)
-                        : xnn_layer.precision() == Precision::kInt8
-                            ? linear_int8(xnn_layer, rows, input, output)
-                            : linear_f32(xnn_layer, rows, input, output);
-    if (!done || activation == Activation::kNone) return done;
-    float* values = row_of(output, 0);
-    in_parallel(pool_, rows * layer.outputs(), 16384, [&](std::size_t begin, std::size_t end, std::size_t) {
-      kernels_.activate(activation, values + begin, end - begin);
+    if (xnn_layer.precision() == Precision::kF16)
+      return linear_f16(xnn_layer, activation, rows, input, output);
+    if (xnn_layer.precision() == Precision::kInt8)
+      if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
+    const auto operators = operators_of(xnn_layer);
+    if (!operators) return tl::unexpected(operators.error());
+    std::atomic<int> failure{xnn_status_success};
+    in_parallel(pool_, xnn_layer.chunks(), 1, [&](std::size_t index, std::size_t, std::size_t) {
+      const std::size_t first = index * xnn_layer.chunk();
+      const std::size_t rest = layer.outputs() - first;
+      float* target = row_of(output, 0) + first;
+      const xnn_status status =
+          run((*operators)[index].get(), xnn_layer.precision(), rows, row_of(input, 0), target);
+      if (status != xnn_status_success) failure = status;
+      if (activation == Activation::kNone) return;
+      for (std::size_t r = 0; r < rows; ++r)
+        kernels_.activate(activation, target + r * output.stride,
+                          rest < xnn_layer.chunk() ? rest : xnn_layer.chunk());
     });
-    return {};
+    return checked(static_cast<xnn_status>(failure.load()), "run a linear layer");
   }
 
   Status add_normalise(const LayerNorm& norm, std::size_t rows, Rows input, Rows residual,
@@ -300,74 +348,62 @@ class XnnStream : public compute::HostStream {
   }
 
  private:
-  Expected<xnn_operator_t> operator_of(const XnnLinear& layer) {
-    Operator& slot = operators_[layer.id()];
-    if (slot == nullptr) {
-      auto made = layer.make_operator();
+  Expected<std::span<const Operator>> operators_of(const XnnLinear& layer) {
+    std::vector<Operator>& operators = operators_[layer.id()];
+    while (operators.size() < layer.chunks()) {
+      auto made = layer.make_operator(operators.size());
       if (!made) return tl::unexpected(made.error());
-      slot = std::move(*made);
+      operators.push_back(std::move(*made));
     }
-    return slot.get();
+    return operators;
   }
 
-  Status linear_f32(const XnnLinear& layer, std::size_t rows, Rows input, Rows output) {
-    const auto handle = operator_of(layer);
-    if (!handle) return tl::unexpected(handle.error());
-    if (const Status done =
-            checked(xnn_reshape_fully_connected_nc_f32(*handle, rows, pool_), "shape a linear layer");
-        !done)
-      return done;
-    if (const Status done =
-            checked(xnn_setup_fully_connected_nc_f32(*handle, row_of(input, 0), row_of(output, 0)),
-                    "set up a linear layer");
-        !done)
-      return done;
-    return checked(xnn_run_operator(*handle, pool_), "run a linear layer");
+  /// One operator on all rows, on the calling thread. Int8: on the rows that `quantise` left.
+  xnn_status run(xnn_operator_t handle, Precision precision, std::size_t rows, const float* input,
+                 float* output) const {
+    const bool int8 = precision == Precision::kInt8;
+    xnn_status status = int8 ? xnn_reshape_fully_connected_nc_qd8_f32_qc8w(handle, rows, nullptr)
+                             : xnn_reshape_fully_connected_nc_f32(handle, rows, nullptr);
+    if (status != xnn_status_success) return status;
+    status = int8 ? xnn_setup_fully_connected_nc_qd8_f32_qc8w(
+                        handle, reinterpret_cast<std::int8_t*>(quantised_.data()), output, row_params())
+                  : xnn_setup_fully_connected_nc_f32(handle, input, output);
+    return status != xnn_status_success ? status : xnn_run_operator(handle, nullptr);
   }
 
-  Status linear_int8(const XnnLinear& layer, std::size_t rows, Rows input, Rows output) {
-    const auto handle = operator_of(layer);
-    if (!handle) return tl::unexpected(handle.error());
-    const std::size_t inputs = layer.inputs();
+  xnn_quantization_params* row_params() const {
+    return reinterpret_cast<xnn_quantization_params*>(row_params_.data());
+  }
+
+  /// Rows as int8 into `quantised_`, the zero point and scale of each into `row_params_`.
+  Status quantise(std::size_t rows, std::size_t inputs, Rows input) {
     if (convert_ == nullptr) {
       xnn_operator_t made = nullptr;
       const Status done = checked(xnn_create_convert_nc_f32_qd8(0, &made), "create a conversion to int8");
       convert_.reset(made);
       if (!done) return done;
     }
-    // rows as int8, each with its zero point and scale
     if (const Status done = reserve(quantised_, rows * inputs + XNN_EXTRA_BYTES); !done) return done;
     if (const Status done =
             reserve(row_params_, (rows + XNN_EXTRA_QUANTIZATION_PARAMS) * sizeof(xnn_quantization_params));
         !done)
       return done;
-    auto* values = reinterpret_cast<std::int8_t*>(quantised_.data());
-    auto* params = reinterpret_cast<xnn_quantization_params*>(row_params_.data());
     if (const Status done =
             checked(xnn_reshape_convert_nc_f32_qd8(convert_.get(), rows, inputs, inputs, inputs, pool_),
                     "shape a conversion to int8");
         !done)
       return done;
-    if (const Status done =
-            checked(xnn_setup_convert_nc_f32_qd8(convert_.get(), row_of(input, 0), values, params),
-                    "set up a conversion to int8");
+    if (const Status done = checked(
+            xnn_setup_convert_nc_f32_qd8(convert_.get(), row_of(input, 0),
+                                         reinterpret_cast<std::int8_t*>(quantised_.data()), row_params()),
+            "set up a conversion to int8");
         !done)
       return done;
-    if (const Status done = checked(xnn_run_operator(convert_.get(), pool_), "convert to int8"); !done)
-      return done;
-    if (const Status done = checked(xnn_reshape_fully_connected_nc_qd8_f32_qc8w(*handle, rows, pool_),
-                                    "shape an int8 linear layer");
-        !done)
-      return done;
-    if (const Status done =
-            checked(xnn_setup_fully_connected_nc_qd8_f32_qc8w(*handle, values, row_of(output, 0), params),
-                    "set up an int8 linear layer");
-        !done)
-      return done;
-    return checked(xnn_run_operator(*handle, pool_), "run an int8 linear layer");
+    return checked(xnn_run_operator(convert_.get(), pool_), "convert to int8");
   }
 
-  Status linear_f16(const XnnLinear& layer, std::size_t rows, Rows input, Rows output) {
+  Status linear_f16(const XnnLinear& layer, Activation activation, std::size_t rows, Rows input,
+                    Rows output) {
     constexpr std::size_t kPanel = compute::kHalfPanel;
     if (const Status done = reserve(scratch_, threads_ * compute::kHalfScratch * sizeof(float)); !done)
       return done;
@@ -386,6 +422,8 @@ class XnnStream : public compute::HostStream {
       product.output_stride = output.stride;
       product.scratch = scratch_.floats() + thread * compute::kHalfScratch;
       kernels_.half_product(product);
+      for (std::size_t r = 0; r < rows; ++r)
+        kernels_.activate(activation, product.output + r * output.stride, product.columns);
     });
     return {};
   }
@@ -402,7 +440,7 @@ class XnnStream : public compute::HostStream {
   const Kernels& kernels_;
   pthreadpool_t pool_;
   std::size_t threads_;
-  std::unordered_map<std::uint64_t, Operator> operators_;  // by XnnLinear::id
+  std::unordered_map<std::uint64_t, std::vector<Operator>> operators_;  // by XnnLinear::id
   Operator convert_;
   AlignedBytes scratch_, quantised_, row_params_;
 };

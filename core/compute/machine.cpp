@@ -1,5 +1,11 @@
-// Which kernels this machine can run: the one place that asks the processor.
+// What depends on the machine: which kernels it can run, and large pages. The one place that asks it.
+#include "compute/machine.h"
+
 #include "compute/kernels.h"
+
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+#endif
 
 namespace bert::compute {
 
@@ -29,6 +35,21 @@ const Kernels* const* available_kernels() {
   static const List list;
   return list.entries;
 }
+
+#if defined(MADV_HUGEPAGE)
+std::size_t large_page() {
+  return std::size_t{2} << 20;
+}
+void use_large_pages(void* data, std::size_t size) {
+  // only a hint: where there are none the memory works as before
+  (void)madvise(data, size / large_page() * large_page(), MADV_HUGEPAGE);
+}
+#else
+std::size_t large_page() {
+  return 0;
+}
+void use_large_pages(void*, std::size_t) {}
+#endif
 
 }  // namespace bert::compute
 

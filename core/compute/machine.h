@@ -1,0 +1,15 @@
+// What depends on the machine beside its kernels (kernels.h): large pages.
+#pragma once
+
+#include <cstddef>
+
+namespace bert::compute {
+
+/// Bytes of a large page, or 0 where they cannot be asked for. Weights in large pages are read up to 1.7
+/// times as fast: a small batch reads all weights once, in pages of 4 KB one table walk for each.
+std::size_t large_page();
+
+/// Asks for large pages under the whole ones of `size` bytes from `data` on, which is aligned to one.
+void use_large_pages(void* data, std::size_t size);
+
+}  // namespace bert::compute
