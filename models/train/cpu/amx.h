@@ -136,12 +136,26 @@ inline Left packed(const bf16* data, int reduced) {
   return {data, 64, kBlock, static_cast<long>(reduced / 32) * kBlock};
 }
 
-// For each 32 x 32 block of A * B calls done(row, column, block), block a float[32 * 32]. If b was packed
-// with more reduced rows than take part, b_reduced is their number, and b points at the first block that
-// does.
-template <class Done>
+struct Nothing {
+  void operator()(int, int) const {}
+};
+// Asks for memory that will be read or written soon.
+inline void fetch(const void* p, int bytes) {
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(p) + i, 1, 2);
+}
+// The 32 x 32 block of a float matrix that a product is about to add to.
+inline auto fetch_floats(const float* matrix, int width) {
+  return [matrix, width](int row, int column) {
+    for (int i = 0; i < 32; ++i) fetch(matrix + static_cast<long>(row + i) * width + column, 128);
+  };
+}
+
+// For each 32 x 32 block of A * B calls before(row, column) ahead of it and done(row, column, block) after,
+// block a float[32 * 32]. If b was packed with more reduced rows than take part, b_reduced is their number,
+// and b points at the first block that does.
+template <class Done, class Before = Nothing>
 inline void multiply(int rows, int columns, int reduced, Left a, const bf16* b, Done&& done,
-                     int b_reduced = 0) {
+                     int b_reduced = 0, Before&& before = {}) {
   constexpr int kRowBlock = 256;
   alignas(64) float block[32 * 32];
   const int steps = reduced / 32;
@@ -154,6 +168,7 @@ inline void multiply(int rows, int columns, int reduced, Left a, const bf16* b, 
       for (int m = outer; m < end; m += 32) {
         const bf16* a0 = a.data + (m / 16) * a.tile;
         const bf16* a1 = a0 + a.tile;
+        before(m, n);
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);

@@ -224,12 +224,16 @@ class Worker {
     for (int l = 0; l <= c_.layers; ++l) states_.emplace_back(t * h);
     normed0_ = Buffer<bf16>(t * h);
     scale0_ = Buffer<float>(t);
-    residual_ = Buffer<float>(t * h);
     gradient_ = Buffer<float>(t * h);
-    gradient_bf_ = Buffer<bf16>(t * h);
-    gradient_wide_ = Buffer<bf16>(t * std::max(3 * h, f));
-    gradient_context_ = Buffer<bf16>(t * h);
-    const std::size_t length = max_length;
+    const std::size_t length = max_length, n = kGroupRows + length;
+    residual_ = Buffer<float>(n * h);
+    qkv_ = Buffer<bf16>(n * 3 * h);
+    context_ = Buffer<bf16>(n * h);
+    middle_ = Buffer<bf16>(n * h);
+    after_ = Buffer<bf16>(n * f);
+    gradient_bf_ = Buffer<bf16>(n * h);
+    gradient_wide_ = Buffer<bf16>(n * std::max(3 * h, f));
+    gradient_context_ = Buffer<bf16>(n * h);
     pack_a_ = Buffer<bf16>(std::max<std::size_t>(kChunk * std::max(3 * h, f), length * length));
     pack_b_ = Buffer<bf16>(std::max<std::size_t>(kChunk * std::max(3 * h, f), length * length));
     scores_ = Buffer<float>(length * length);
@@ -243,13 +247,34 @@ class Worker {
   const bf16* last() const { return states_.back().get(); }
 
  private:
-  static constexpr int kChunk = 512;  // tokens whose weight gradients are computed at a time
+  static constexpr int kGroupRows = 256;  // rows that go through a layer together, at least
+  static constexpr int kChunk = 512;      // tokens whose weight gradients are computed at a time
   static constexpr int kVocabularyChunk = 1024;
+  // Whole sequences, so many that their rows are enough for fast products and still fit the cache.
+  struct Group {
+    int row, rows;
+    std::size_t first, last;    // sequences
+    std::size_t probabilities;  // where theirs begin
+  };
+  // What the backward pass needs of a layer; slope in blocks of 32 x 32, everything else by rows.
   struct Saved {
     Buffer<bf16> qkv, context, normed1, middle, slope, after, normed2, probabilities;
     Buffer<float> scale1, scale2;
   };
 
+  template <class T>
+  static T* row_of(const Buffer<T>& buffer, int row, int width) {
+    return buffer.get() + static_cast<std::size_t>(row) * width;
+  }
+  bf16* slope_block(const Saved& s, int row, int column) const {
+    const std::size_t across = static_cast<std::size_t>(c_.intermediate / 32);
+    return s.slope.get() + (static_cast<std::size_t>(row / 32) * across + column / 32) * 1024;
+  }
+  // Copies past the cache: what is next read in the backward pass must not push out what is read now.
+  static void stream(bf16* to, const bf16* from, int count) {
+    for (int i = 0; i < count; i += 32)
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_load_si512(from + i));
+  }
   const float* p(std::size_t offset) const { return w_.flat.get() + offset; }
   float* g(std::size_t offset) const { return gradients.get() + offset; }
 
@@ -269,11 +294,15 @@ class Worker {
       }
       scale[r] = 1.0f / std::sqrt(_mm512_reduce_add_ps(square) / static_cast<float>(h) + c_.epsilon);
       const __m512 s = _mm512_set1_ps(scale[r]);
-      for (int i = 0; i < h; i += 16) {
-        const __m512 n = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i), mean), s);
-        amx::store_bf16(normed + static_cast<std::size_t>(r) * h + i, n);
-        amx::store_bf16(out + static_cast<std::size_t>(r) * h + i,
-                        _mm512_fmadd_ps(n, _mm512_loadu_ps(weight + i), _mm512_loadu_ps(bias + i)));
+      for (int i = 0; i < h; i += 32) {
+        const __m512 n0 = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i), mean), s);
+        const __m512 n1 = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i + 16), mean), s);
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(normed + static_cast<std::size_t>(r) * h + i),
+                            (__m512i)_mm512_cvtne2ps_pbh(n1, n0));
+        bf16* y = out + static_cast<std::size_t>(r) * h + i;
+        amx::store_bf16(y, _mm512_fmadd_ps(n0, _mm512_loadu_ps(weight + i), _mm512_loadu_ps(bias + i)));
+        amx::store_bf16(
+            y + 16, _mm512_fmadd_ps(n1, _mm512_loadu_ps(weight + i + 16), _mm512_loadu_ps(bias + i + 16)));
       }
     }
   }
@@ -320,13 +349,15 @@ class Worker {
       amx::pack_left_transposed(n, out, y0, out, pack_a_.get());
       amx::pack_right(n, in, x + static_cast<std::size_t>(r0) * in, in, pack_b_.get());
       amx::multiply(
-          out, in, n, amx::packed(pack_a_.get(), n), pack_b_.get(), [&](int m, int c, const float* block) {
+          out, in, n, amx::packed(pack_a_.get(), n), pack_b_.get(),
+          [&](int m, int c, const float* block) {
             for (int i = 0; i < 32; ++i)
               for (int j = 0; j < 32; j += 16) {
                 float* at = dw + static_cast<std::size_t>(m + i) * in + c + j;
                 _mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), _mm512_load_ps(block + 32 * i + j)));
               }
-          });
+          },
+          0, amx::fetch_floats(dw, in));
       for (int c = 0; c < out; c += 16) {
         __m512 sum = _mm512_loadu_ps(db + c);
         for (int r = 0; r < n; ++r)
@@ -337,10 +368,12 @@ class Worker {
   }
 
   void embed(const data::Batch& batch);
-  void layer_forward(const data::Batch& batch, int l);
-  void layer_backward(const data::Batch& batch, int l);
-  void attention_forward(const data::Sequence& s, Saved& saved, std::size_t probabilities);
-  void attention_backward(const data::Sequence& s, Saved& saved, std::size_t probabilities);
+  void layer_forward(const data::Batch& batch, const Group& group, int l, bool keep);
+  void layer_backward(const data::Batch& batch, const Group& group, int l);
+  void attention_forward(const data::Sequence& s, const bf16* qkv, bf16* context, bf16* probabilities);
+  void attention_backward(const data::Sequence& s, const bf16* qkv, const bf16* probabilities,
+                          const bf16* gradient, bf16* out);
+  void make_groups(const data::Batch& batch);
   void predictions(const data::Batch& batch, bool backward, Result& result);
   void next_sentence(const data::Batch& batch, float weight, bool backward, Result& result);
 
@@ -349,8 +382,12 @@ class Worker {
   int rows_;
   std::vector<Saved> saved_;
   std::vector<Buffer<bf16>> states_;  // the embeddings' output and each layer's
-  Buffer<bf16> normed0_, gradient_bf_, gradient_wide_, gradient_context_, pack_a_, pack_b_, score_bf_;
-  Buffer<float> scale0_, residual_, gradient_, scores_;
+  std::vector<Group> groups_;
+  Buffer<bf16> normed0_, pack_a_, pack_b_, score_bf_;
+  Buffer<float> scale0_, gradient_, scores_;
+  // Of one group, so that they stay in the cache:
+  Buffer<bf16> qkv_, context_, middle_, after_, gradient_bf_, gradient_wide_, gradient_context_;
+  Buffer<float> residual_;
   // Of the masked positions alone:
   Buffer<bf16> head_in_, head_slope_, head_after_, head_normed_, head_out_, head_scaled_, shares_,
       shares_packed_;
@@ -360,28 +397,48 @@ class Worker {
   Buffer<float> gradients;
 };
 
+inline void Worker::make_groups(const data::Batch& batch) {
+  groups_.clear();
+  Group group{0, 0, 0, 0, 0};
+  std::size_t probabilities = 0;
+  for (std::size_t i = 0; i < batch.sequences.size(); ++i) {
+    const int padded = batch.sequences[i].padded;
+    group.rows += padded;
+    probabilities += static_cast<std::size_t>(c_.heads) * padded * padded;
+    if (group.rows >= kGroupRows || i + 1 == batch.sequences.size()) {
+      group.last = i + 1;
+      groups_.push_back(group);
+      group = {group.row + group.rows, 0, i + 1, 0, probabilities};
+    }
+  }
+}
+
 inline void Worker::embed(const data::Batch& batch) {
-  const int h = c_.hidden, rows = batch.rows();
+  const int h = c_.hidden;
   const float* words = p(w_.layout["bert.embeddings.word_embeddings.weight"]);
   const float* positions = p(w_.layout["bert.embeddings.position_embeddings.weight"]);
   const float* types = p(w_.layout["bert.embeddings.token_type_embeddings.weight"]);
-  for (int r = 0; r < rows; ++r)
-    for (int i = 0; i < h; ++i)
-      residual_[static_cast<std::size_t>(r) * h + i] =
-          words[static_cast<std::size_t>(batch.ids[r]) * h + i] +
-          positions[static_cast<std::size_t>(batch.positions[r]) * h + i] +
-          types[static_cast<std::size_t>(batch.types[r]) * h + i];
-  norm_forward(rows, residual_.get(), w_.layout["bert.embeddings.LayerNorm.weight"], states_[0].get(),
-               normed0_.get(), scale0_.get());
+  const std::size_t norm = w_.layout["bert.embeddings.LayerNorm.weight"];
+  for (const Group& group : groups_) {
+    for (int r = 0; r < group.rows; ++r)
+      for (int i = 0; i < h; ++i)
+        residual_[static_cast<std::size_t>(r) * h + i] =
+            words[static_cast<std::size_t>(batch.ids[group.row + r]) * h + i] +
+            positions[static_cast<std::size_t>(batch.positions[group.row + r]) * h + i] +
+            types[static_cast<std::size_t>(batch.types[group.row + r]) * h + i];
+    norm_forward(group.rows, residual_.get(), norm, row_of(states_[0], group.row, h),
+                 row_of(normed0_, group.row, h), scale0_.get() + group.row);
+  }
 }
 
-inline void Worker::attention_forward(const data::Sequence& s, Saved& saved, std::size_t probabilities) {
+inline void Worker::attention_forward(const data::Sequence& s, const bf16* qkv, bf16* context,
+                                      bf16* probabilities) {
   const int h = c_.hidden, d = h / c_.heads, n = s.padded;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   for (int head = 0; head < c_.heads; ++head) {
-    const bf16* q = saved.qkv.get() + static_cast<std::size_t>(s.row) * 3 * h + head * d;
+    const bf16* q = qkv + head * d;
     const bf16 *k = q + h, *v = q + 2 * h;
-    bf16* shares = saved.probabilities.get() + probabilities + static_cast<std::size_t>(head) * n * n;
+    bf16* shares = probabilities + static_cast<std::size_t>(head) * n * n;
     amx::pack_right_transposed(d, n, k, 3 * h, pack_a_.get());
     amx::multiply(n, n, d, amx::row_major(q, 3 * h), pack_a_.get(), [&](int m, int c, const float* block) {
       for (int i = 0; i < 32; ++i)
@@ -408,7 +465,7 @@ inline void Worker::attention_forward(const data::Sequence& s, Saved& saved, std
                         _mm512_mul_ps(_mm512_loadu_ps(row + j), inverse));
     }
     amx::pack_right(n, d, v, 3 * h, pack_a_.get());
-    bf16* out = saved.context.get() + static_cast<std::size_t>(s.row) * h + head * d;
+    bf16* out = context + head * d;
     amx::multiply(n, d, n, amx::row_major(shares, n), pack_a_.get(), [&](int m, int c, const float* block) {
       for (int i = 0; i < 32; ++i)
         for (int j = 0; j < 32; j += 16)
@@ -418,15 +475,16 @@ inline void Worker::attention_forward(const data::Sequence& s, Saved& saved, std
   }
 }
 
-inline void Worker::attention_backward(const data::Sequence& s, Saved& saved, std::size_t probabilities) {
+inline void Worker::attention_backward(const data::Sequence& s, const bf16* qkv, const bf16* probabilities,
+                                       const bf16* gradient, bf16* out) {
   const int h = c_.hidden, d = h / c_.heads, n = s.padded;
   const __m512 scale = _mm512_set1_ps(1.0f / std::sqrt(static_cast<float>(d)));
   for (int head = 0; head < c_.heads; ++head) {
-    const bf16* q = saved.qkv.get() + static_cast<std::size_t>(s.row) * 3 * h + head * d;
+    const bf16* q = qkv + head * d;
     const bf16 *k = q + h, *v = q + 2 * h;
-    const bf16* shares = saved.probabilities.get() + probabilities + static_cast<std::size_t>(head) * n * n;
-    const bf16* dout = gradient_context_.get() + static_cast<std::size_t>(s.row) * h + head * d;
-    bf16* dq = gradient_wide_.get() + static_cast<std::size_t>(s.row) * 3 * h + head * d;
+    const bf16* shares = probabilities + static_cast<std::size_t>(head) * n * n;
+    const bf16* dout = gradient + head * d;
+    bf16* dq = out + head * d;
     bf16 *dk = dq + h, *dv = dq + 2 * h;
     auto store_to = [&](bf16* to) {
       return [to, h](int m, int c, const float* block) {
@@ -466,125 +524,124 @@ inline void Worker::attention_backward(const data::Sequence& s, Saved& saved, st
   }
 }
 
-// Calls done(first row, rows) for pieces of at most 256 rows, so that what one step leaves in the cache
-// serves the next.
-template <class Done>
-void in_chunks(int rows, Done&& done) {
-  for (int r = 0; r < rows; r += 256) done(r, std::min(256, rows - r));
-}
-
-inline void Worker::layer_forward(const data::Batch& batch, int l) {
-  const int h = c_.hidden, f = c_.intermediate, rows = batch.rows();
+inline void Worker::layer_forward(const data::Batch& batch, const Group& group, int l, bool keep) {
+  const int h = c_.hidden, f = c_.intermediate, row = group.row, rows = group.rows;
   const PackedLayer& layer = w_.layers[l];
   Saved& s = saved_[l];
-  const bf16* in = states_[l].get();
-  bf16* out = states_[l + 1].get();
-  auto at = [](auto* base, int row, int width) { return base + static_cast<std::size_t>(row) * width; };
+  const bf16* in = row_of(states_[l], row, h);
 
   const float* bias = p(layer.qkv.bias);
   amx::multiply(
       rows, 3 * h, h, amx::row_major(in, h), layer.qkv.forward.get(), [&](int m, int c, const float* block) {
         for (int i = 0; i < 32; ++i)
           for (int j = 0; j < 32; j += 16)
-            amx::store_bf16(at(s.qkv.get(), m + i, 3 * h) + c + j,
+            amx::store_bf16(row_of(qkv_, m + i, 3 * h) + c + j,
                             _mm512_add_ps(_mm512_load_ps(block + 32 * i + j), _mm512_loadu_ps(bias + c + j)));
       });
-  std::size_t probabilities = 0;
-  for (const data::Sequence& sequence : batch.sequences) {
-    attention_forward(sequence, s, probabilities);
-    probabilities += static_cast<std::size_t>(c_.heads) * sequence.padded * sequence.padded;
+  bf16* probabilities = s.probabilities.get() + group.probabilities;
+  for (std::size_t i = group.first; i < group.last; ++i) {
+    const data::Sequence& q = batch.sequences[i];
+    attention_forward(q, row_of(qkv_, q.row - row, 3 * h), row_of(context_, q.row - row, h), probabilities);
+    probabilities += static_cast<std::size_t>(c_.heads) * q.padded * q.padded;
   }
-  auto project = [&](const PackedLinear& linear, int r0, int n, const bf16* x, const bf16* skip) {
+  auto project = [&](const PackedLinear& linear, const Buffer<bf16>& x, const bf16* skip) {
     const float* b = p(linear.bias);
-    amx::multiply(n, h, linear.in, amx::row_major(at(x, r0, linear.in), linear.in), linear.forward.get(),
+    amx::multiply(rows, h, linear.in, amx::row_major(x.get(), linear.in), linear.forward.get(),
                   [&](int m, int c, const float* block) {
                     for (int i = 0; i < 32; ++i)
                       for (int j = 0; j < 32; j += 16) {
+                        const std::size_t at = static_cast<std::size_t>(m + i) * h + c + j;
                         const __m512 y =
                             _mm512_add_ps(_mm512_load_ps(block + 32 * i + j), _mm512_loadu_ps(b + c + j));
-                        _mm512_storeu_ps(at(residual_.get(), r0 + m + i, h) + c + j,
-                                         _mm512_add_ps(y, amx::load_bf16(at(skip, r0 + m + i, h) + c + j)));
+                        _mm512_storeu_ps(residual_.get() + at, _mm512_add_ps(y, amx::load_bf16(skip + at)));
                       }
                   });
   };
+  project(layer.attention_out, context_, in);
+  norm_forward(rows, residual_.get(), layer.norm1, middle_.get(), row_of(s.normed1, row, h),
+               s.scale1.get() + row);
   const float* up_bias = p(layer.up.bias);
-  in_chunks(rows, [&](int r0, int n) {
-    project(layer.attention_out, r0, n, s.context.get(), in);
-    norm_forward(n, at(residual_.get(), r0, h), layer.norm1, at(s.middle.get(), r0, h),
-                 at(s.normed1.get(), r0, h), s.scale1.get() + r0);
-    amx::multiply(
-        n, f, h, amx::row_major(at(s.middle.get(), r0, h), h), layer.up.forward.get(),
-        [&](int m, int c, const float* block) {
-          for (int i = 0; i < 32; ++i)
-            for (int j = 0; j < 32; j += 16) {
-              const __m512 x =
-                  _mm512_add_ps(_mm512_load_ps(block + 32 * i + j), _mm512_loadu_ps(up_bias + c + j));
-              __m512 distribution, density;
-              amx::normal(x, distribution, density);
-              amx::store_bf16(at(s.slope.get(), r0 + m + i, f) + c + j,
-                              _mm512_fmadd_ps(x, density, distribution));
-              amx::store_bf16(at(s.after.get(), r0 + m + i, f) + c + j, _mm512_mul_ps(x, distribution));
-            }
-        });
-    project(layer.down, r0, n, s.after.get(), s.middle.get());
-    norm_forward(n, at(residual_.get(), r0, h), layer.norm2, at(out, r0, h), at(s.normed2.get(), r0, h),
-                 s.scale2.get() + r0);
-  });
+  amx::multiply(rows, f, h, amx::row_major(middle_.get(), h), layer.up.forward.get(),
+                [&](int m, int c, const float* block) {
+                  bf16* slope = slope_block(s, row + m, c);
+                  for (int i = 0; i < 32; ++i) {
+                    __m512 slopes[2];
+                    for (int j = 0; j < 2; ++j) {
+                      const __m512 x = _mm512_add_ps(_mm512_load_ps(block + 32 * i + 16 * j),
+                                                     _mm512_loadu_ps(up_bias + c + 16 * j));
+                      __m512 distribution, density;
+                      amx::normal(x, distribution, density);
+                      slopes[j] = _mm512_fmadd_ps(x, density, distribution);
+                      amx::store_bf16(row_of(after_, m + i, f) + c + 16 * j, _mm512_mul_ps(x, distribution));
+                    }
+                    _mm512_stream_si512(reinterpret_cast<__m512i*>(slope + 32 * i),
+                                        (__m512i)_mm512_cvtne2ps_pbh(slopes[1], slopes[0]));
+                  }
+                });
+  project(layer.down, after_, middle_.get());
+  norm_forward(rows, residual_.get(), layer.norm2, row_of(states_[l + 1], row, h), row_of(s.normed2, row, h),
+               s.scale2.get() + row);
+  if (!keep) return;
+  stream(row_of(s.qkv, row, 3 * h), qkv_.get(), rows * 3 * h);
+  stream(row_of(s.context, row, h), context_.get(), rows * h);
+  stream(row_of(s.middle, row, h), middle_.get(), rows * h);
+  stream(row_of(s.after, row, f), after_.get(), rows * f);
 }
 
 // gradient_ holds the gradient of the layer's output on entry, of its input on return.
-inline void Worker::layer_backward(const data::Batch& batch, int l) {
-  const int h = c_.hidden, f = c_.intermediate, rows = batch.rows();
+inline void Worker::layer_backward(const data::Batch& batch, const Group& group, int l) {
+  const int h = c_.hidden, f = c_.intermediate, row = group.row, rows = group.rows;
   const PackedLayer& layer = w_.layers[l];
   Saved& s = saved_[l];
-  auto at = [](auto* base, int row, int width) { return base + static_cast<std::size_t>(row) * width; };
-  // gradient_ += dY * W
-  auto through = [&](const PackedLinear& linear, int r0, int n, const bf16* dy) {
-    amx::multiply(n, linear.in, linear.out, amx::row_major(at(dy, r0, linear.out), linear.out),
-                  linear.backward.get(), [&](int m, int c, const float* block) {
+  float* gradient = row_of(gradient_, row, h);
+  // gradient += dY * W
+  auto through = [&](const PackedLinear& linear, const Buffer<bf16>& dy) {
+    amx::multiply(rows, h, linear.out, amx::row_major(dy.get(), linear.out), linear.backward.get(),
+                  [&](int m, int c, const float* block) {
                     for (int i = 0; i < 32; ++i)
                       for (int j = 0; j < 32; j += 16) {
-                        float* to = at(gradient_.get(), r0 + m + i, h) + c + j;
+                        float* to = gradient + static_cast<std::size_t>(m + i) * h + c + j;
                         _mm512_storeu_ps(
                             to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_load_ps(block + 32 * i + j)));
                       }
                   });
   };
-  in_chunks(rows, [&](int r0, int n) {
-    norm_backward(n, at(gradient_.get(), r0, h), layer.norm2, at(s.normed2.get(), r0, h), s.scale2.get() + r0,
-                  at(gradient_bf_.get(), r0, h));
-    amx::multiply(n, f, h, amx::row_major(at(gradient_bf_.get(), r0, h), h), layer.down.backward.get(),
-                  [&](int m, int c, const float* block) {
-                    for (int i = 0; i < 32; ++i)
-                      for (int j = 0; j < 32; j += 16) {
-                        const __m512 slope = amx::load_bf16(at(s.slope.get(), r0 + m + i, f) + c + j);
-                        amx::store_bf16(at(gradient_wide_.get(), r0 + m + i, f) + c + j,
-                                        _mm512_mul_ps(slope, _mm512_load_ps(block + 32 * i + j)));
-                      }
-                  });
-    through(layer.up, r0, n, gradient_wide_.get());
-  });
-  weight_gradient(layer.down, rows, gradient_bf_.get(), s.after.get());
-  weight_gradient(layer.up, rows, gradient_wide_.get(), s.middle.get());
-  in_chunks(rows, [&](int r0, int n) {
-    norm_backward(n, at(gradient_.get(), r0, h), layer.norm1, at(s.normed1.get(), r0, h), s.scale1.get() + r0,
-                  at(gradient_bf_.get(), r0, h));
-    amx::multiply(n, h, h, amx::row_major(at(gradient_bf_.get(), r0, h), h),
-                  layer.attention_out.backward.get(), [&](int m, int c, const float* block) {
-                    for (int i = 0; i < 32; ++i)
-                      for (int j = 0; j < 32; j += 16)
-                        amx::store_bf16(at(gradient_context_.get(), r0 + m + i, h) + c + j,
-                                        _mm512_load_ps(block + 32 * i + j));
-                  });
-  });
-  weight_gradient(layer.attention_out, rows, gradient_bf_.get(), s.context.get());
-  std::size_t probabilities = 0;
-  for (const data::Sequence& sequence : batch.sequences) {
-    attention_backward(sequence, s, probabilities);
-    probabilities += static_cast<std::size_t>(c_.heads) * sequence.padded * sequence.padded;
+  norm_backward(rows, gradient, layer.norm2, row_of(s.normed2, row, h), s.scale2.get() + row,
+                gradient_bf_.get());
+  amx::multiply(
+      rows, f, h, amx::row_major(gradient_bf_.get(), h), layer.down.backward.get(),
+      [&](int m, int c, const float* block) {
+        const bf16* slope = slope_block(s, row + m, c);
+        for (int i = 0; i < 32; ++i)
+          for (int j = 0; j < 32; j += 16)
+            amx::store_bf16(
+                row_of(gradient_wide_, m + i, f) + c + j,
+                _mm512_mul_ps(amx::load_bf16(slope + 32 * i + j), _mm512_load_ps(block + 32 * i + j)));
+      },
+      0, [&](int m, int c) { amx::fetch(slope_block(s, row + m, c), 2 * 1024); });
+  through(layer.up, gradient_wide_);
+  weight_gradient(layer.down, rows, gradient_bf_.get(), row_of(s.after, row, f));
+  weight_gradient(layer.up, rows, gradient_wide_.get(), row_of(s.middle, row, h));
+
+  norm_backward(rows, gradient, layer.norm1, row_of(s.normed1, row, h), s.scale1.get() + row,
+                gradient_bf_.get());
+  amx::multiply(rows, h, h, amx::row_major(gradient_bf_.get(), h), layer.attention_out.backward.get(),
+                [&](int m, int c, const float* block) {
+                  for (int i = 0; i < 32; ++i)
+                    for (int j = 0; j < 32; j += 16)
+                      amx::store_bf16(row_of(gradient_context_, m + i, h) + c + j,
+                                      _mm512_load_ps(block + 32 * i + j));
+                });
+  weight_gradient(layer.attention_out, rows, gradient_bf_.get(), row_of(s.context, row, h));
+  const bf16* probabilities = s.probabilities.get() + group.probabilities;
+  for (std::size_t i = group.first; i < group.last; ++i) {
+    const data::Sequence& q = batch.sequences[i];
+    attention_backward(q, row_of(s.qkv, q.row, 3 * h), probabilities,
+                       row_of(gradient_context_, q.row - row, h), row_of(gradient_wide_, q.row - row, 3 * h));
+    probabilities += static_cast<std::size_t>(c_.heads) * q.padded * q.padded;
   }
-  in_chunks(rows, [&](int r0, int n) { through(layer.qkv, r0, n, gradient_wide_.get()); });
-  weight_gradient(layer.qkv, rows, gradient_wide_.get(), states_[l].get());
+  through(layer.qkv, gradient_wide_);
+  weight_gradient(layer.qkv, rows, gradient_wide_.get(), row_of(states_[l], row, h));
 }
 
 // The masked language model: dense, GELU, norm, and the softmax over the whole vocabulary with tied
@@ -755,13 +812,16 @@ inline void Worker::predictions(const data::Batch& batch, bool backward, Result&
     amx::pack_right(n, h, at(head_scaled_.get(), r0, h), h, pack_b_.get());
     amx::Left left =
         amx::packed(shares_packed_.get() + static_cast<std::size_t>(r0 / 32) * amx::kBlock, rows);
-    amx::multiply(vocabulary, h, n, left, pack_b_.get(), [&](int m, int c, const float* block) {
-      for (int i = 0; i < 32; ++i)
-        for (int j = 0; j < 32; j += 16) {
-          float* to = dword + static_cast<std::size_t>(m + i) * h + c + j;
-          _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_load_ps(block + 32 * i + j)));
-        }
-    });
+    amx::multiply(
+        vocabulary, h, n, left, pack_b_.get(),
+        [&](int m, int c, const float* block) {
+          for (int i = 0; i < 32; ++i)
+            for (int j = 0; j < 32; j += 16) {
+              float* to = dword + static_cast<std::size_t>(m + i) * h + c + j;
+              _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), _mm512_load_ps(block + 32 * i + j)));
+            }
+        },
+        0, amx::fetch_floats(dword, h));
   }
   // The head's norm, GELU and dense layer.
   norm_backward(rows, head_residual_.get(), norm, head_normed_.get(), head_scale_.get(), head_after_.get());
@@ -833,15 +893,19 @@ inline Result Worker::run(const data::Batch& batch, float nsp_weight, bool backw
   if (batch.rows() > rows_) data::fail("batch of too many rows");
   const int h = c_.hidden, rows = batch.rows();
   Result result;
+  make_groups(batch);
   embed(batch);
-  for (int l = 0; l < c_.layers; ++l) layer_forward(batch, l);
+  for (int l = 0; l < c_.layers; ++l)
+    for (const Group& group : groups_) layer_forward(batch, group, l, backward);
   if (backward) std::memset(gradient_.get(), 0, sizeof(float) * static_cast<std::size_t>(rows) * h);
   predictions(batch, backward, result);
   next_sentence(batch, nsp_weight, backward, result);
   if (!backward) return result;
-  for (int l = c_.layers - 1; l >= 0; --l) layer_backward(batch, l);
-  norm_backward(rows, gradient_.get(), w_.layout["bert.embeddings.LayerNorm.weight"], normed0_.get(),
-                scale0_.get(), gradient_bf_.get());
+  for (int l = c_.layers - 1; l >= 0; --l)
+    for (const Group& group : groups_) layer_backward(batch, group, l);
+  for (const Group& group : groups_)
+    norm_backward(group.rows, row_of(gradient_, group.row, h), w_.layout["bert.embeddings.LayerNorm.weight"],
+                  row_of(normed0_, group.row, h), scale0_.get() + group.row, gradient_bf_.get());
   float* words = g(w_.layout["bert.embeddings.word_embeddings.weight"]);
   float* positions = g(w_.layout["bert.embeddings.position_embeddings.weight"]);
   float* types = g(w_.layout["bert.embeddings.token_type_embeddings.weight"]);

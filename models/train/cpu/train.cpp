@@ -45,7 +45,7 @@ constexpr const char* kUsage =
     "  --embeddings FILE    float32 [vocabulary, hidden] to start the word embeddings from\n"
     "  --rate --warmup --batches --batches-late --rows --mask-rate --long-from --longest-from --threads "
     "--seed\n"
-    "  --steps N            stop after N steps\n"
+    "  --steps N            stop after step N\n"
     "  --dump FOLDER        write one batch, its losses and its gradients, then stop (checked by "
     "check_gradients.py)\n";
 
@@ -115,7 +115,7 @@ Settings parse(int argc, char** argv) {
     else if (a == "--seed")
       s.seed = static_cast<std::uint64_t>(number(i));
     else if (a == "--steps")
-      s.steps = integer();
+      s.steps = std::max(1, integer());
     else
       data::fail("unknown option " + a + "\n" + kUsage);
   }
