@@ -117,8 +117,11 @@ StepResult strip_accents(const Characters& in) {
              unicode::record(
                  unicode::decompose(in[i].code_point, unicode::record(in[i].code_point)).code_points[0])
                      .combining_class != 0);
-    // Canonical ordering as the Unicode standard defines it: exchange neighbours that are out of order (3.11).
-    const auto combining_class = [](const Part& part) { return unicode::record(part.code_point).combining_class; };
+    // Canonical ordering as the Unicode standard defines it: exchange neighbours that are out of order
+    // (3.11).
+    const auto combining_class = [](const Part& part) {
+      return unicode::record(part.code_point).combining_class;
+    };
     for (std::size_t k = 1; k < parts.size(); ++k) {
       if (combining_class(parts[k]) == 0) continue;
       for (std::size_t at = k; at > 0 && combining_class(parts[at - 1]) > combining_class(parts[at]); --at)

@@ -6,7 +6,8 @@
 namespace {
 
 bert::Expected<int> half(int n) {
-  if (n % 2 != 0) return bert::fail(bert::ErrorCode::kInvalidArgument, "n must be even, it is " + std::to_string(n));
+  if (n % 2 != 0)
+    return bert::fail(bert::ErrorCode::kInvalidArgument, "n must be even, it is " + std::to_string(n));
   return n / 2;
 }
 
