@@ -5,5 +5,6 @@ if(EXISTS ${BERTLENS_CACHE}/emscripten/bin/emcc)
   set(CMAKE_CXX_COMPILER ${BERTLENS_CACHE}/emscripten/bin/em++)
   find_program(BERTLENS_LLVM_AR llvm-ar-19)
   set(CMAKE_AR ${BERTLENS_LLVM_AR})
-  set(CMAKE_RANLIB ${CMAKE_COMMAND} -E true)
+  find_program(BERTLENS_TRUE true REQUIRED) # one word: CMake takes a list for the name of one program
+  set(CMAKE_RANLIB ${BERTLENS_TRUE})
 endif()
