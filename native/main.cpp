@@ -111,6 +111,13 @@ std::vector<std::string> marked_arguments(int count, char** arguments) {
   std::vector<std::string> marked;
   for (int i = 0; i < count; ++i) {
     const std::string_view argument = arguments[i];
+    // --attentions may stand alone, so that only numbers after it are its own and a text is not
+    const bool numbers =
+        !argument.empty() && argument.find_first_not_of("0123456789,") == std::string_view::npos;
+    if (numbers && !marked.empty() && marked.back().starts_with("--attentions")) {
+      marked.back() += (marked.back() == "--attentions" ? '=' : ',') + std::string(argument);
+      continue;
+    }
     const bool cut = argument.starts_with('[') && argument.ends_with(']');
     marked.push_back((cut || argument.starts_with(kMark) ? std::string(1, kMark) : "") +
                      std::string(argument));

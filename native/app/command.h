@@ -33,8 +33,17 @@ Action define_tokenize(CLI::App& app);
 Action define_decode(CLI::App& app);
 Action define_pad(CLI::App& app);
 Action define_vocab(CLI::App& app);
+Action define_encode(CLI::App& app);
+Action define_fill_mask(CLI::App& app);
+Action define_nsp(CLI::App& app);
+Action define_eval_nsp(CLI::App& app);
+Action define_mask_effect(CLI::App& app);
+Action define_embed(CLI::App& app);
+Action define_score(CLI::App& app);
 Action define_inspect(CLI::App& app);
 Action define_quantize(CLI::App& app);
+Action define_pull(CLI::App& app);
+Action define_bench(CLI::App& app);
 
 /// A command line that CLI11 cannot see is wrong (two options that contradict each other, say); exit
 /// status 2.

@@ -1,0 +1,73 @@
+// Loads models.
+#include "app/engine.h"
+
+#include <charconv>
+#include <chrono>
+
+#include "app/checkpoint_folder.h"
+#include "app/model_folder.h"
+#include "io/error_line.h"
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+Expected<std::shared_ptr<Backend>> make_backend(const EngineOptions& options) {
+  if (options.backend == "reference") return make_reference_backend();
+  if (options.backend == "xnnpack") return make_xnnpack_backend(options.threads);
+  return fail(ErrorCode::kUnsupported,
+              "--backend " + options.backend + ": this bertlens was built without it");
+}
+
+Precision stored_precision(DType storage) {
+  return storage == DType::kI8    ? Precision::kInt8
+         : storage == DType::kF16 ? Precision::kF16
+                                  : Precision::kF32;
+}
+
+}  // namespace
+
+Expected<LoadedEncoder> load_encoder(const EngineOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  Expected<std::string> folder = find_model_folder(options);
+  if (!folder) return tl::unexpected(folder.error());
+  const Expected<CheckpointFolder> checkpoint = open_checkpoint(*folder);
+  if (!checkpoint) return tl::unexpected(checkpoint.error());
+  const Expected<BertWeights> weights = bind_weights(*checkpoint);
+  if (!weights) return tl::unexpected(weights.error());
+  Expected<std::shared_ptr<Backend>> backend = make_backend(options);
+  if (!backend) return tl::unexpected(backend.error());
+  const Precision precision = options.precision.value_or(stored_precision(checkpoint->checkpoint.storage()));
+  Expected<std::shared_ptr<const Encoder>> encoder =
+      Encoder::create(*weights, std::move(*backend), precision, release_pages);
+  if (!encoder) return fail(encoder.error().code, in_quotes(*folder) + ": " + encoder.error().message);
+  const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+  return LoadedEncoder{std::move(*folder), std::move(*encoder), elapsed.count()};
+}
+
+Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding) {
+  Expected<LoadedEncoder> loaded = load_encoder(options);
+  if (!loaded) return tl::unexpected(loaded.error());
+  Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options, false);
+  if (!tokenizer) return tl::unexpected(tokenizer.error());
+  return Tasks::create(std::move(*tokenizer), std::move(loaded->encoder), encoding);
+}
+
+CallControl control_with(Progress& progress) {
+  return {.aborted = {},
+          .progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }};
+}
+
+std::string probability_text(double probability) {
+  return probability > 0 && probability < 0.00005 ? "< 0.0001" : fixed(probability, 4);
+}
+
+std::string python_number(double value) {
+  char digits[64];
+  // what comes from the model has the precision of a float
+  const auto end = std::to_chars(digits, digits + sizeof digits, static_cast<float>(value));
+  std::string text(digits, end.ptr);
+  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+}
+
+}  // namespace bert::cli

@@ -1,0 +1,36 @@
+// A loaded model, ready for the tasks.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "app/options.h"
+#include "bert/encoder.h"
+#include "bert/result.h"
+#include "bert/tasks.h"
+#include "io/progress.h"
+
+namespace bert::cli {
+
+/// The weights on their backend. The precision is that of the options, else as stored: int8 and f16 stay, all
+/// else is f32. Errors name the folder, file or option.
+struct LoadedEncoder {
+  std::string folder;
+  std::shared_ptr<const Encoder> encoder;
+  double load_ms = 0;
+};
+Expected<LoadedEncoder> load_encoder(const EngineOptions& options);
+
+/// The same with its vocabulary and the tasks.
+Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding);
+
+/// Shows the progress of one long call.
+CallControl control_with(Progress& progress);
+
+/// A probability: four digits; what would round to zero but is not is "< 0.0001".
+std::string probability_text(double probability);
+
+/// A double or float in the shortest form that reads back equal, as Python prints it ("0.0", "2.5").
+std::string python_number(double value);
+
+}  // namespace bert::cli

@@ -1,0 +1,360 @@
+// `bertlens encode`: hidden states, pooler and attentions of texts or token ids.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/command.h"
+#include "app/encoding_output.h"
+#include "app/engine.h"
+#include "app/options.h"
+#include "app/request.h"
+#include "app/stream.h"
+#include "app/texts.h"
+#include "io/error_line.h"
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+// Tokens that go through the encoder together. The encoder packs rows, so that lengths need no sorting;
+// results of all layers are held for this many tokens, so the bound is on memory.
+constexpr std::size_t kTokensPerRun = 1024;
+
+struct Options {
+  EngineOptions engine;
+  InputOptions input;
+  FormatOptions output;
+  TruncationOptions truncation;
+  std::optional<std::string> pair;
+  bool hidden_states = false;
+  std::string attentions;  // empty: none; "all"; "0,11"
+};
+
+// One sequence as the encoder takes it.
+struct Ids {
+  std::vector<std::int32_t> input_ids, token_type_ids, attention_mask;
+
+  bool has_padding() const {
+    return std::find(attention_mask.begin(), attention_mask.end(), 0) != attention_mask.end();
+  }
+  bert::Sequence sequence() const {
+    return {.input_ids = input_ids, .token_type_ids = token_type_ids, .attention_mask = attention_mask};
+  }
+};
+
+// What one sequence gives.
+struct States {
+  std::vector<std::vector<float>> hidden;  // of the layers asked for, [tokens][hidden] each
+  std::vector<float> pooler;
+  std::vector<Tensor> attentions;  // [heads, tokens, tokens]
+};
+
+Expected<std::vector<std::size_t>> attention_layers(const std::string& text, std::size_t layers) {
+  std::vector<std::size_t> chosen;
+  for (std::size_t layer = 0; text == "all" && layer < layers; ++layer) chosen.push_back(layer);
+  if (text.empty() || text == "all") return chosen;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    std::size_t layer = 0;
+    const auto result = std::from_chars(text.data() + at, text.data() + end, layer);
+    if (result.ec != std::errc() || result.ptr != text.data() + end || layer >= layers) {
+      usage_error("--attentions: " + in_quotes(text.substr(at, end - at)) + " is not a layer from 0 to " +
+                  std::to_string(layers - 1));
+    }
+    chosen.push_back(layer);
+    at = end + 1;
+  }
+  return chosen;
+}
+
+Expected<Ids> ids_of_text(const Options& options, const Tokenizer& tokenizer, const TextInput& input) {
+  Expected<Encoding> row = tokenizer.encode(input, encode_options(options.truncation));
+  if (!row) return tl::unexpected(row.error());
+  return Ids{std::move(row->ids), std::move(row->type_ids), {}};
+}
+
+Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const StreamLine& line) {
+  const Expected<nlohmann::json> object = line.object();
+  if (!object) return tl::unexpected(object.error());
+  if (!has_field(*object, "input_ids")) {
+    if (!has_field(*object, "text")) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "one of the fields \"text\" and \"input_ids\" is needed; both are missing");
+    }
+    const Expected<std::string> text = text_field(*object, "text");
+    if (!text) return tl::unexpected(text.error());
+    Expected<std::optional<std::string>> pair = optional_text_field(*object, "pair");
+    if (!pair) return tl::unexpected(pair.error());
+    if (!*pair && line.is_argument) *pair = options.pair;
+    return ids_of_text(options, tokenizer, *pair ? TextInput(*text, **pair) : TextInput(*text));
+  }
+  if (has_field(*object, "text")) {
+    return fail(ErrorCode::kInvalidArgument, "\"text\" and \"input_ids\" exclude each other");
+  }
+  Ids ids;
+  for (const auto& [name, target] : {std::pair{"input_ids", &ids.input_ids},
+                                     {"token_type_ids", &ids.token_type_ids},
+                                     {"attention_mask", &ids.attention_mask}}) {
+    if (!has_field(*object, name)) continue;
+    Expected<std::vector<std::int32_t>> list = integer_list_field(*object, name);
+    if (!list) return tl::unexpected(list.error());
+    if (list->size() != ids.input_ids.size() && target != &ids.input_ids) {
+      return fail(ErrorCode::kInvalidArgument, "\"" + std::string(name) + "\" has " +
+                                                   std::to_string(list->size()) + " entries, \"input_ids\" " +
+                                                   std::to_string(ids.input_ids.size()));
+    }
+    *target = std::move(*list);
+  }
+  if (ids.input_ids.empty()) return fail(ErrorCode::kInvalidArgument, "\"input_ids\" is empty");
+  return ids;
+}
+
+// Runs a batch and hands each sequence's part out.
+Expected<std::vector<States>> run_batch(const Options& options, Session& session,
+                                        const std::vector<std::size_t>& layers, std::span<const Ids> batch) {
+  const std::size_t depth = session.encoder().config().num_hidden_layers;
+  std::vector<bert::Sequence> sequences;
+  Request request;
+  for (const Ids& ids : batch) {
+    sequences.push_back(ids.sequence());
+    request.padding_rows |= ids.has_padding();
+  }
+  for (std::size_t state = options.hidden_states ? 0 : depth; state <= depth; ++state) {
+    request.hidden_states.push_back(state);
+  }
+  request.pooler = session.encoder().has_pooler();
+  request.attentions = layers;
+  Expected<bert::Output> output = session.run(sequences, request);
+  if (!output) return tl::unexpected(output.error());
+  std::vector<States> all(batch.size());
+  for (const Tensor& tensor : output->hidden_states) {
+    const std::size_t width = tensor.shape.back();
+    auto from = tensor.data.begin();
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const auto to = from + static_cast<std::ptrdiff_t>(batch[i].input_ids.size() * width);
+      all[i].hidden.emplace_back(from, to);
+      from = to;
+    }
+  }
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (request.pooler) {
+      const std::size_t width = output->pooler.shape.back();
+      const auto from = output->pooler.data.begin() + static_cast<std::ptrdiff_t>(i * width);
+      all[i].pooler.assign(from, from + static_cast<std::ptrdiff_t>(width));
+    }
+    for (std::vector<Tensor>& layer : output->attentions) all[i].attentions.push_back(std::move(layer[i]));
+  }
+  return all;
+}
+
+void write_states(JsonWriter& json, const Options& options, const States& states, std::size_t tokens) {
+  const std::size_t hidden = states.hidden.back().size() / tokens;
+  json.begin_object();
+  json.key("last_hidden_state").matrix(states.hidden.back(), hidden);
+  json.key("pooler_output");
+  states.pooler.empty() ? json.null() : json.numbers(states.pooler);
+  if (options.hidden_states) {
+    json.key("hidden_states").begin_array();
+    for (const std::vector<float>& state : states.hidden) json.matrix(state, hidden);
+    json.end_array();
+  }
+  if (!options.attentions.empty()) {
+    json.key("attentions").begin_array();
+    for (const Tensor& layer : states.attentions) {
+      json.begin_array();
+      const std::span<const float> all(layer.data);
+      for (std::size_t head = 0; head < layer.shape[0]; ++head) {
+        json.matrix(all.subspan(head * tokens * tokens, tokens * tokens), tokens);
+      }
+      json.end_array();
+    }
+    json.end_array();
+  }
+  json.end_object();
+}
+
+Expected<int> stream(const Options& options, Tasks& tasks, const std::vector<std::size_t>& layers,
+                     Output& out) {
+  const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+    std::vector<Ids> batch;
+    std::vector<std::size_t> owners;
+    const auto flush = [&] {
+      if (batch.empty()) return;
+      Expected<std::vector<States>> states = run_batch(options, tasks.session(), layers, batch);
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        // a batch fails as a whole, so each of its lines is then run alone
+        Expected<std::vector<States>> alone;
+        if (!states) alone = run_batch(options, tasks.session(), layers, std::span(&batch[i], 1));
+        if (states || alone) {
+          const States& own = states ? (*states)[i] : alone->front();
+          lines[owners[i]].answer(
+              [&](JsonWriter& json) { write_states(json, options, own, batch[i].input_ids.size()); });
+        } else {
+          lines[owners[i]].refuse(alone.error());
+        }
+        emit(owners[i]);
+      }
+      batch.clear();
+      owners.clear();
+    };
+    std::size_t tokens = 0;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      Expected<Ids> ids = read_ids(options, tasks.tokenizer(), lines[i]);
+      if (!ids) {
+        lines[i].refuse(ids.error());
+        continue;
+      }
+      // padding rows cost what real ones do, so sequences with and without them do not share a run
+      const bool fits = batch.empty() || (tokens + ids->input_ids.size() <= kTokensPerRun &&
+                                          ids->has_padding() == batch.front().has_padding());
+      if (!fits) {
+        flush();
+        tokens = 0;
+      }
+      tokens += ids->input_ids.size();
+      batch.push_back(std::move(*ids));
+      owners.push_back(i);
+    }
+    flush();
+  };
+  return run_stream(options.input, out, "encode", handler);
+}
+
+// Each token with the length of its last hidden state and the first of its values.
+void print_text(Output& out, const std::vector<std::string>& tokens, const States& states) {
+  constexpr std::size_t kShown = 4;
+  const std::vector<float>& last = states.hidden.back();
+  const std::size_t hidden = last.size() / tokens.size();
+  const std::string shape = "[1, " + std::to_string(tokens.size()) + ", " + std::to_string(hidden) + "]";
+  out.line("last_hidden_state " + shape);
+  if (!states.pooler.empty()) out.line("pooler_output [1, " + std::to_string(states.pooler.size()) + "]");
+  if (states.hidden.size() > 1) {
+    out.line("hidden_states " + std::to_string(states.hidden.size()) + " of " + shape +
+             " (the embeddings first)");
+  }
+  if (!states.attentions.empty()) {
+    const std::string length = std::to_string(tokens.size());
+    out.line("attentions " + std::to_string(states.attentions.size()) + " of [1, " +
+             std::to_string(states.attentions.front().shape[0]) + ", " + length + ", " + length + "]");
+  }
+  out.line();
+  std::vector<Table::Column> columns = {
+      {"", Align::kRight}, {"token", Align::kLeft}, {"length", Align::kRight}};
+  for (std::size_t i = 0; i < std::min(kShown, hidden); ++i)
+    columns.push_back({"h" + std::to_string(i), Align::kRight});
+  Table table(std::move(columns));
+  for (std::size_t token = 0; token < tokens.size(); ++token) {
+    const std::span<const float> row(&last[token * hidden], hidden);
+    double squares = 0;
+    for (const float value : row) squares += static_cast<double>(value) * static_cast<double>(value);
+    std::vector<std::string> cells = {std::to_string(token), tokens[token], fixed(std::sqrt(squares), 4)};
+    for (std::size_t i = 0; i < std::min(kShown, hidden); ++i)
+      cells.push_back(fixed(static_cast<double>(row[i]), 4));
+    table.add(std::move(cells));
+  }
+  out.write(table.markdown());
+}
+
+// All values of the last hidden state, a token a row.
+Table value_table(const std::vector<std::vector<std::string>>& tokens, std::span<const States> all) {
+  const std::size_t hidden = all.front().hidden.back().size() / tokens.front().size();
+  std::vector<Table::Column> columns = {
+      {"row", Align::kRight}, {"position", Align::kRight}, {"token", Align::kLeft}};
+  for (std::size_t i = 0; i < hidden; ++i) columns.push_back({"h" + std::to_string(i), Align::kRight});
+  Table table(std::move(columns));
+  for (std::size_t row = 0; row < all.size(); ++row) {
+    for (std::size_t token = 0; token < tokens[row].size(); ++token) {
+      std::vector<std::string> cells = {std::to_string(row), std::to_string(token), tokens[row][token]};
+      for (std::size_t i = 0; i < hidden; ++i) {
+        cells.push_back(python_number(static_cast<double>(all[row].hidden.back()[token * hidden + i])));
+      }
+      table.add(std::move(cells));
+    }
+  }
+  return table;
+}
+
+Expected<int> one_answer(const Options& options, Tasks& tasks, const std::vector<std::size_t>& layers,
+                         Output& out) {
+  const Expected<std::vector<std::string>> texts = all_texts(options.input);
+  if (!texts) return tl::unexpected(texts.error());
+  Progress progress("encode", Progress::Unit::kCount);
+  std::vector<States> all;
+  std::vector<std::vector<std::string>> tokens;
+  const Format format = options.output.format();
+  std::string text;
+  JsonWriter json(text);
+  if (texts->size() > 1) json.begin_array();
+  for (const std::string& one : *texts) {
+    const Expected<Ids> ids = ids_of_text(options, tasks.tokenizer(),
+                                          options.pair ? TextInput(one, *options.pair) : TextInput(one));
+    if (!ids) return tl::unexpected(ids.error());
+    Expected<std::vector<States>> states = run_batch(options, tasks.session(), layers, std::span(&*ids, 1));
+    if (!states) return tl::unexpected(states.error());
+    tokens.push_back(token_strings(tasks.tokenizer(), ids->input_ids));
+    if (format == Format::kJson) {
+      write_states(json, options, states->front(), ids->input_ids.size());
+    } else if (format == Format::kText) {
+      if (tokens.size() > 1) out.line();
+      out.line("Text: " + one);
+      print_text(out, tokens.back(), states->front());
+    } else {
+      all.push_back(std::move(states->front()));
+    }
+    progress.update(tokens.size(), texts->size());
+  }
+  if (texts->size() > 1) json.end_array();
+  if (format == Format::kJson) out.line(text);
+  if (format == Format::kCsv) out.write(value_table(tokens, all).csv());
+  if (format == Format::kMarkdown) out.write(value_table(tokens, all).markdown());
+  return finish(out);
+}
+
+Expected<int> run(const Options& options) {
+  check_input(options.input);
+  const Expected<std::unique_ptr<Tasks>> tasks =
+      load_tasks(options.engine, encode_options(options.truncation));
+  if (!tasks) return tl::unexpected(tasks.error());
+  const auto layers = attention_layers(options.attentions, (*tasks)->encoder().config().num_hidden_layers);
+  if (!layers) return tl::unexpected(layers.error());
+  Output out(1, "standard output");
+  return options.output.json_lines ? stream(options, **tasks, *layers, out)
+                                   : one_answer(options, **tasks, *layers, out);
+}
+
+}  // namespace
+
+Action define_encode(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_input_options(app, options->input, "TEXT", "the texts to encode");
+  app.add_option("--pair", options->pair, "a second text for each text given as an argument or line")
+      ->type_name("TEXT")
+      ->group("Input");
+  add_truncation_options(app, options->truncation);
+  app.add_flag("--hidden-states", options->hidden_states, "the embeddings and every layer's output too")
+      ->group("Output");
+  app.add_flag("--attentions{all}", options->attentions,
+               "the attentions of all layers, or of those named: --attentions 0,11")
+      ->group("Output");
+  add_format_options(app, options->output);
+  add_engine_options(app, options->engine);
+  app.footer(
+      "With --jsonl a line holds \"text\" and perhaps \"pair\", or \"input_ids\" with perhaps "
+      "\"token_type_ids\" and\n"
+      "\"attention_mask\". The answer holds last_hidden_state [tokens][hidden] and pooler_output [hidden] "
+      "(null where the\n"
+      "checkpoint has no pooler), and as asked hidden_states [layer][token][hidden], attentions "
+      "[layer][head][query][key].\n"
+      "\n"
+      "examples\n"
+      "  bertlens encode \"The bank of the river.\"\n"
+      "  bertlens encode --json --attentions 0,11 \"The bank of the river.\"\n"
+      "  printf '{\"text\": \"hello\", \"pair\": \"world\"}\\n' | bertlens encode --jsonl --hidden-states");
+  return [options] { return run(*options); };
+}
+
+}  // namespace bert::cli

@@ -1,0 +1,406 @@
+// `bertlens fill-mask`: what the model puts at each [MASK]. Without a format it prints the reports of the
+// notebook's cells 9 and 10, with --mask-words that of Exercise 4.
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/command.h"
+#include "app/encoding_output.h"
+#include "app/engine.h"
+#include "app/options.h"
+#include "app/request.h"
+#include "app/stream.h"
+#include "app/texts.h"
+#include "io/error_line.h"
+#include "io/table.h"
+#include "io/utf8.h"
+
+namespace bert::cli {
+namespace {
+
+struct Options {
+  EngineOptions engine;
+  InputOptions input;
+  FormatOptions output;
+  TruncationOptions truncation;
+  std::optional<std::size_t> top_k;
+  std::vector<std::string> targets;
+  std::optional<std::string> label_text;
+  std::vector<std::size_t> mask_words;
+  bool one_mask_per_word = false;
+  MaskOrder order = MaskOrder::kIndependent;
+
+  FillMaskOptions filling() const { return {.top_k = top_k, .order = order}; }
+};
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+std::vector<std::size_t> word_positions(const std::string& text) {
+  std::vector<std::size_t> positions;
+  for (const std::string& part : split_at_commas(text)) {
+    std::size_t position = 0;
+    const auto result = std::from_chars(part.data(), part.data() + part.size(), position);
+    if (result.ec != std::errc() || result.ptr != part.data() + part.size()) {
+      throw CLI::ValidationError("--mask-words", in_quotes(part) + " is not the position of a word");
+    }
+    positions.push_back(position);
+  }
+  return positions;
+}
+
+// One question, owned.
+struct Question {
+  std::string text;
+  std::optional<std::string> pair;
+  std::vector<std::string> targets;
+  std::optional<std::string> label_text;
+
+  FillMaskInput input() const {
+    FillMaskInput input{pair ? TextInput(text, *pair) : TextInput(text), targets, {}};
+    if (label_text) input.label_text = *label_text;
+    return input;
+  }
+};
+
+Expected<Question> read_question(const Options& options, const StreamLine& line) {
+  const Expected<nlohmann::json> object = line.object();
+  if (!object) return tl::unexpected(object.error());
+  Question question{.text = {}, .pair = {}, .targets = options.targets, .label_text = options.label_text};
+  Expected<std::string> text = text_field(*object, "text");
+  if (!text) return tl::unexpected(text.error());
+  question.text = std::move(*text);
+  for (const auto& [name, target] :
+       {std::pair{"pair", &question.pair}, {"label_text", &question.label_text}}) {
+    Expected<std::optional<std::string>> value = optional_text_field(*object, name);
+    if (!value) return tl::unexpected(value.error());
+    if (*value) *target = std::move(*value);
+  }
+  if (has_field(*object, "targets")) {
+    Expected<std::vector<std::string>> targets = text_list_field(*object, "targets");
+    if (!targets) return tl::unexpected(targets.error());
+    if (targets->empty()) return fail(ErrorCode::kInvalidArgument, "\"targets\" is an empty list");
+    question.targets = std::move(*targets);
+  }
+  return question;
+}
+
+// A label stands in no list, so it has no running sum.
+void write_prediction(JsonWriter& json, const Prediction& prediction, bool in_list) {
+  const bool single = prediction.pieces.size() == 1;
+  json.begin_object().key("token").string(prediction.token).key("id");
+  single ? json.number(prediction.pieces.front()) : json.null();
+  if (!single) json.key("ids").numbers(prediction.pieces);
+  json.key("probability").number(prediction.probability).key("logit").number(prediction.logit);
+  json.key("loss").number(prediction.loss).key("rank");
+  single ? json.number(prediction.rank) : json.null();
+  if (in_list) json.key("cumulative").number(prediction.cumulative);
+  json.end_object();
+}
+
+void write_answer(JsonWriter& json, const FillMaskAnswer& answer) {
+  json.begin_object().key("masks").begin_array();
+  for (const MaskAnswer& mask : answer.masks) {
+    json.begin_object().key("position").number(mask.position).key("step").number(mask.step);
+    json.key("predictions").begin_array();
+    for (const Prediction& prediction : mask.predictions) write_prediction(json, prediction, true);
+    json.end_array();
+    if (mask.label) {
+      json.key("label");
+      write_prediction(json, *mask.label, false);
+    }
+    json.end_object();
+  }
+  json.end_array().key("sequence").string(answer.sequence);
+  if (answer.loss) json.key("loss").number(*answer.loss).key("labels").numbers(answer.labels);
+  json.end_object();
+}
+
+Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
+  const auto handler = [&](std::span<StreamLine> lines, const Emit&) {
+    std::vector<Question> questions;
+    std::vector<std::size_t> owners;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      Expected<Question> question = read_question(options, lines[i]);
+      if (question) {
+        questions.push_back(std::move(*question));
+        owners.push_back(i);
+      } else {
+        lines[i].refuse(question.error());
+      }
+    }
+    std::vector<FillMaskInput> inputs;
+    for (const Question& question : questions) inputs.push_back(question.input());
+    const std::vector<Expected<FillMaskAnswer>> answers = tasks.fill_mask_batch(inputs, options.filling());
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i]) {
+        lines[owners[i]].answer([&](JsonWriter& json) { write_answer(json, *answers[i]); });
+      } else {
+        lines[owners[i]].refuse(answers[i].error());
+      }
+    }
+  };
+  return run_stream(options.input, out, "fill-mask", handler);
+}
+
+// ---- reports for people ---------------------------------------------------------------------------------
+
+std::string in_column(std::string text, std::size_t width) {
+  const std::size_t own = display_width(text);
+  return text + std::string(own < width ? width - own : 0, ' ');
+}
+
+// Cell 9's labels and loss.
+void print_labels(Output& out, const Tokenizer& tokenizer, const FillMaskAnswer& answer) {
+  out.line("Tokens: " + python_list(token_strings(tokenizer, answer.label_ids)));
+  out.line("Labels before masking non-[MASK]: [" + number_list(answer.label_ids) + "]");
+  out.line("Labels after masking non-[MASK]: [" + number_list(answer.labels) + "]");
+  for (const MaskAnswer& mask : answer.masks) {
+    out.line("Loss at position " + std::to_string(mask.position) + " ('" + mask.label->token + "', rank " +
+             with_separators(mask.label->rank) + "): " + fixed(mask.label->loss, 4));
+  }
+  out.line("Loss: " + fixed(*answer.loss, 2));
+  out.line();
+}
+
+// Cell 10's table.
+void print_predictions(Output& out, const MaskAnswer& mask) {
+  out.line(in_column("Rank", 7) + in_column("Token", 16) + in_column("Probability", 16) +
+           in_column("Loss if correct", 20) + " Cumulative");
+  out.line(std::string(72, '-'));
+  for (std::size_t i = 0; i < mask.predictions.size(); ++i) {
+    const Prediction& prediction = mask.predictions[i];
+    out.line(in_column(std::to_string(i + 1), 7) + in_column(prediction.token, 15) + " " +
+             in_column(probability_text(prediction.probability), 16) +
+             in_column(fixed(prediction.loss, 4), 20) + " " + fixed(prediction.cumulative, 4) +
+             (i == 0 ? "  \xe2\x86\x90 PREDICTED" : ""));
+  }
+}
+
+void print_text(Output& out, const Tokenizer& tokenizer, const Question& question,
+                const FillMaskAnswer& answer) {
+  const Expected<std::int32_t> mask_id = tokenizer.special_token_id("mask_token");
+  out.line("[MASK] -> " + std::to_string(mask_id.value_or(0)));
+  for (const MaskAnswer& mask : answer.masks) {
+    const Prediction& best = mask.predictions.front();
+    out.line("Predicted token id: " + std::to_string(best.pieces.front()) + " -> " + best.token);
+  }
+  out.line();
+  if (answer.loss) print_labels(out, tokenizer, answer);
+  for (const MaskAnswer& mask : answer.masks) {
+    const std::size_t count = mask.predictions.size();
+    out.line((question.targets.empty() ? "Top " + std::to_string(count) + " predictions"
+                                       : "The " + std::to_string(count) + " targets") +
+             " for '" + question.text + "'" +
+             (answer.masks.size() > 1 ? " at position " + std::to_string(mask.position) : "") + ":");
+    out.line();
+    print_predictions(out, mask);
+    out.line();
+  }
+  out.line("Filled: " + answer.sequence);
+  if (answer.masks.size() > 1) {
+    double sum = 0;
+    for (const MaskAnswer& mask : answer.masks) sum += mask.predictions.front().probability;
+    out.line("Average confidence of top predictions: " +
+             fixed(100 * sum / static_cast<double>(answer.masks.size()), 2) + "%");
+  }
+}
+
+// Exercise 4.
+Status print_masked_words(Output& out, const Options& options, Tasks& tasks, const std::string& text) {
+  const Expected<MaskedText> masked =
+      mask_words(tasks.tokenizer(), text, options.mask_words, !options.one_mask_per_word);
+  if (!masked) return tl::unexpected(masked.error());
+  const Question question{masked->text, {}, options.targets, {}};
+  const Expected<FillMaskAnswer> answer = tasks.fill_mask(question.input(), options.filling());
+  if (!answer) return tl::unexpected(answer.error());
+  const std::string line(70, '=');
+  out.line("Original: " + text);
+  out.line("Masked:   " + masked->text);
+  out.line();
+  out.line(line);
+  out.line("PREDICTIONS");
+  out.line(line);
+  double sum = 0;
+  for (const MaskedWord& word : masked->words) {
+    const Expected<Encoding> original = tasks.tokenizer().encode(word.original, {});
+    for (std::size_t i = 0; i < word.masks; ++i) {
+      const MaskAnswer& mask = answer->masks[word.first_mask + i];
+      const std::string piece =
+          word.masks > 1 ? " (piece " + std::to_string(i + 1) + " of " + std::to_string(word.masks) + ")"
+                         : "";
+      out.line();
+      out.line("Position " + std::to_string(word.word) + " - Original word: '" + word.original + "'" + piece);
+      out.line(std::string(50, '-'));
+      for (std::size_t rank = 0; rank < mask.predictions.size(); ++rank) {
+        const Prediction& prediction = mask.predictions[rank];
+        // the word's own piece: [CLS] stands before it
+        const bool right = original && original->size() == word.masks + 2 &&
+                           prediction.pieces == std::vector<std::int32_t>{original->ids[i + 1]};
+        char percent[32];
+        std::snprintf(percent, sizeof percent, "%5.2f%%", 100 * prediction.probability);
+        out.line("  " + std::to_string(rank + 1) + ". " + in_column(prediction.token, 15) +
+                 " (confidence: " + percent + ")" + (right ? " \xe2\x9c\x93" : ""));
+      }
+      sum += mask.predictions.front().probability;
+    }
+  }
+  out.line();
+  out.line(line);
+  out.line("Average confidence of top predictions: " +
+           fixed(100 * sum / static_cast<double>(answer->masks.size()), 2) + "%");
+  return {};
+}
+
+Table prediction_table(std::span<const FillMaskAnswer> answers) {
+  Table table({{"row", Align::kRight},
+               {"position", Align::kRight},
+               {"rank", Align::kRight},
+               {"token", Align::kLeft},
+               {"id", Align::kRight},
+               {"probability", Align::kRight},
+               {"loss", Align::kRight},
+               {"logit", Align::kRight},
+               {"cumulative", Align::kRight}});
+  for (std::size_t row = 0; row < answers.size(); ++row) {
+    for (const MaskAnswer& mask : answers[row].masks) {
+      for (std::size_t i = 0; i < mask.predictions.size(); ++i) {
+        const Prediction& p = mask.predictions[i];
+        const bool single = p.pieces.size() == 1;
+        table.add({std::to_string(row), std::to_string(mask.position), std::to_string(i + 1), p.token,
+                   single ? std::to_string(p.pieces.front()) : std::string(), fixed(p.probability, 6),
+                   fixed(p.loss, 4), single ? fixed(static_cast<double>(p.logit), 4) : std::string(),
+                   fixed(p.cumulative, 6)});
+      }
+    }
+  }
+  return table;
+}
+
+Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
+  const Expected<std::vector<std::string>> texts = all_texts(options.input);
+  if (!texts) return tl::unexpected(texts.error());
+  const Format format = options.output.format();
+  std::vector<Question> questions;
+  for (const std::string& text : *texts) {
+    if (!options.mask_words.empty() && format == Format::kText) {
+      if (&text != &texts->front()) out.line();
+      if (Status printed = print_masked_words(out, options, tasks, text); !printed) {
+        return tl::unexpected(printed.error());
+      }
+      continue;
+    }
+    questions.push_back({text, {}, options.targets, options.label_text});
+    if (options.mask_words.empty()) continue;
+    Expected<MaskedText> masked =
+        mask_words(tasks.tokenizer(), text, options.mask_words, !options.one_mask_per_word);
+    if (!masked) return tl::unexpected(masked.error());
+    // the text itself holds what the masks hide, so it is the label where each piece has its mask
+    if (!options.one_mask_per_word && !options.label_text) questions.back().label_text = text;
+    questions.back().text = std::move(masked->text);
+  }
+  std::vector<FillMaskInput> inputs;
+  for (const Question& question : questions) inputs.push_back(question.input());
+  Progress progress("fill-mask", Progress::Unit::kCount);
+  std::vector<FillMaskAnswer> answers;
+  for (Expected<FillMaskAnswer>& answer :
+       tasks.fill_mask_batch(inputs, options.filling(), control_with(progress))) {
+    if (!answer) return tl::unexpected(answer.error());
+    answers.push_back(std::move(*answer));
+  }
+  progress.wipe();
+  if (format == Format::kJson) {
+    std::string text;
+    JsonWriter json(text);
+    if (answers.size() > 1) json.begin_array();
+    for (const FillMaskAnswer& answer : answers) write_answer(json, answer);
+    if (answers.size() > 1) json.end_array();
+    out.line(text);
+  }
+  for (std::size_t i = 0; format == Format::kText && i < answers.size(); ++i) {
+    if (i > 0) out.line("\n" + std::string(72, '='));
+    print_text(out, tasks.tokenizer(), questions[i], answers[i]);
+  }
+  if (format == Format::kCsv) out.write(prediction_table(answers).csv());
+  if (format == Format::kMarkdown) out.write(prediction_table(answers).markdown());
+  return finish(out);
+}
+
+Expected<int> run(const Options& options) {
+  check_input(options.input);
+  if (options.output.json_lines && !options.mask_words.empty())
+    usage_error("--mask-words works without --jsonl");
+  const Expected<std::unique_ptr<Tasks>> tasks =
+      load_tasks(options.engine, encode_options(options.truncation));
+  if (!tasks) return tl::unexpected(tasks.error());
+  const std::size_t vocabulary = (*tasks)->encoder().config().vocab_size;
+  if (options.top_k && *options.top_k > vocabulary) {
+    usage_error("--top-k: must be from 1 to " + std::to_string(vocabulary) + " (the vocabulary), got " +
+                std::to_string(*options.top_k));
+  }
+  Output out(1, "standard output");
+  return options.output.json_lines ? stream(options, **tasks, out) : one_answer(options, **tasks, out);
+}
+
+}  // namespace
+
+Action define_fill_mask(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_input_options(app, options->input, "TEXT", "texts with [MASK]");
+  app.add_option("--label-text", options->label_text,
+                 "the text with its masks filled rightly: gives labels and loss")
+      ->type_name("TEXT")
+      ->group("Input");
+  app.add_option_function<std::string>(
+         "--mask-words", [options](const std::string& text) { options->mask_words = word_positions(text); },
+         "mask these words of a text without [MASK], counted from 0: 1,4,7 (Exercise 4)")
+      ->type_name("N,...")
+      ->group("Input");
+  app.add_flag("--one-mask-per-word", options->one_mask_per_word,
+               "with --mask-words: one [MASK] a word; default: one for each of its pieces")
+      ->group("Input");
+  add_truncation_options(app, options->truncation);
+  app.add_option("--top-k", options->top_k, "predictions for each mask; default: 5, or all targets")
+      ->type_name("K")
+      ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()));
+  app.add_option_function<std::string>(
+         "--targets", [options](const std::string& text) { options->targets = split_at_commas(text); },
+         "score these words alone: paris,london; probabilities stay those over the whole vocabulary")
+      ->type_name("WORD,...");
+  add_choice<MaskOrder>(
+      app, "--order", options->order,
+      {{"independent", MaskOrder::kIndependent},
+       {"left_to_right", MaskOrder::kLeftToRight},
+       {"most_confident", MaskOrder::kMostConfident}},
+      "several masks: each as if alone (default), or each filled before the next is computed");
+  add_format_options(app, options->output);
+  add_engine_options(app, options->engine);
+  app.footer(
+      "With --jsonl a line holds \"text\" and perhaps \"targets\", \"label_text\", \"pair\". A target of "
+      "several pieces\n"
+      "takes that many masks; its probability is the product over its pieces, its id and logit are null.\n"
+      "\n"
+      "examples\n"
+      "  bertlens fill-mask --top-k 10 --label-text \"The capital of France is Paris.\" \\\n"
+      "      \"The capital of France is [MASK].\"                            # cells 9 and 10 of the "
+      "notebook\n"
+      "  bertlens fill-mask --mask-words 1,4,7 \"The quick brown fox jumps over the lazy dog\"    # Exercise "
+      "4\n"
+      "  bertlens fill-mask --targets paris,london,lyon \"The capital of France is [MASK].\"\n"
+      "  bertlens fill-mask --order most_confident \"[MASK] [MASK] is the capital of Germany.\"\n"
+      "  printf '{\"text\": \"a [MASK].\", \"targets\": [\"dog\", \"cat\"]}\\n' | bertlens fill-mask "
+      "--jsonl");
+  return [options] { return run(*options); };
+}
+
+}  // namespace bert::cli

@@ -1,0 +1,196 @@
+// `bertlens pull`: fetches a checkpoint from the Hugging Face hub, or from a mirror of it.
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/checkpoint_folder.h"
+#include "app/command.h"
+#include "app/model_folder.h"
+#include "app/options.h"
+#include "app/texts.h"
+#include "io/download.h"
+#include "io/error_line.h"
+#include "io/json_writer.h"
+#include "io/table.h"
+
+namespace bert::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kHub = "https://huggingface.co";
+
+struct Options {
+  EngineOptions engine;
+  FormatOptions output;
+  std::string name;
+  std::string out;
+  std::string revision = "main";
+  std::string hub;
+  int tries = 5;
+};
+
+// OWNER/NAME (or an old model's NAME alone) that is safe in an address and as a folder.
+bool is_repository(const std::string& name) {
+  std::size_t slashes = 0, length = 0;
+  for (const char c : name) {
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (c == '/' ? length == 0 || ++slashes > 1 : !plain && (c != '.' || length == 0)) return false;
+    length = c == '/' ? 0 : length + 1;
+  }
+  return length > 0;
+}
+
+// One pull: where from, where to, and what came.
+class Pull {
+ public:
+  Pull(Downloader downloader, std::string base, std::string folder)
+      : downloader_(std::move(downloader)), base_(std::move(base)), folder_(std::move(folder)) {}
+
+  /// Fetches a file that need not be there; true if it is.
+  Expected<bool> optional(const std::string& name) {
+    const Expected<Fetched> fetched = downloader_.fetch(base_ + name, folder_ + "/" + name, name);
+    if (!fetched) return tl::unexpected(fetched.error());
+    if (*fetched == Fetched::kMissing) return false;
+    files_.push_back(name);
+    return true;
+  }
+  Status required(const std::string& name) {
+    const Expected<bool> there = optional(name);
+    if (!there) return tl::unexpected(there.error());
+    if (!*there)
+      return fail(ErrorCode::kNotFound, in_quotes(base_ + name) + ": there is no such file (HTTP 404)");
+    return {};
+  }
+
+  Status vocabulary() {
+    bool any = false;
+    for (const char* name : {"tokenizer_config.json", "vocab.txt", "tokenizer.json"}) {
+      const Expected<bool> there = optional(name);
+      if (!there) return tl::unexpected(there.error());
+      any |= *there && std::string_view(name) != "tokenizer_config.json";
+    }
+    if (!any)
+      return fail(ErrorCode::kNotFound, in_quotes(base_) + " has neither vocab.txt nor tokenizer.json");
+    return {};
+  }
+
+  Status weights() {
+    const Expected<bool> whole = optional("model.safetensors");
+    if (!whole) return tl::unexpected(whole.error());
+    if (*whole) return {};
+    const Expected<bool> sharded = optional("model.safetensors.index.json");
+    if (!sharded) return tl::unexpected(sharded.error());
+    if (!*sharded) {
+      const Expected<bool> pickle = downloader_.exists(base_ + "pytorch_model.bin");
+      if (!pickle) return tl::unexpected(pickle.error());
+      if (*pickle) return fail(ErrorCode::kUnsupported, kPickleAdvice);
+      return fail(ErrorCode::kNotFound, in_quotes(base_) + " has no model.safetensors");
+    }
+    const std::string path = folder_ + "/model.safetensors.index.json";
+    const Expected<MappedFile> file = MappedFile::open(path);
+    if (!file) return tl::unexpected(file.error());
+    const Expected<ShardIndex> index = ShardIndex::parse(file->text());
+    if (!index) return fail(index.error().code, in_quotes(path) + ": " + index.error().message);
+    for (const std::string& shard : index->files) {
+      if (Status fetched = required(shard); !fetched) return fetched;
+    }
+    return {};
+  }
+
+  const std::vector<std::string>& files() const { return files_; }
+
+ private:
+  Downloader downloader_;
+  std::string base_, folder_;
+  std::vector<std::string> files_;
+};
+
+Expected<int> run(Options& options) {
+  if (!is_repository(options.name)) {
+    usage_error(in_quotes(options.name) +
+                " is not the name of a repository; it looks like google-bert/bert-base-uncased");
+  }
+  if (options.hub.empty()) {
+    const char* variable = std::getenv("BERTLENS_HUB");
+    options.hub = variable && *variable ? variable : kHub;
+  }
+  if (!options.hub.starts_with("http://") && !options.hub.starts_with("https://")) {
+    usage_error("--hub: " + in_quotes(options.hub) +
+                " is not an address that starts with https:// or http://");
+  }
+  while (options.hub.ends_with('/')) options.hub.pop_back();
+  std::string folder = options.out;
+  if (folder.empty()) {
+    const std::string cache = cache_folder();
+    if (cache.empty())
+      return fail(ErrorCode::kNotFound, "there is no cache folder (HOME is not set): --out names one");
+    folder = cache + "/models/" + options.name;
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return fail(ErrorCode::kIo, in_quotes(folder) + ": " + error.message());
+
+  Expected<Downloader> downloader = Downloader::create(options.tries);
+  if (!downloader) return tl::unexpected(downloader.error());
+  Pull pull(std::move(*downloader), options.hub + "/" + options.name + "/resolve/" + options.revision + "/",
+            folder);
+  if (Status fetched = pull.required("config.json"); !fetched) return tl::unexpected(fetched.error());
+  // a model that is no BERT is found out before its weights come
+  if (const Expected<ModelConfig> config = read_config(folder + "/config.json"); !config) {
+    return tl::unexpected(config.error());
+  }
+  if (Status fetched = pull.vocabulary(); !fetched) return tl::unexpected(fetched.error());
+  if (Status fetched = pull.weights(); !fetched) return tl::unexpected(fetched.error());
+  const Expected<CheckpointFolder> checkpoint = open_checkpoint(folder);
+  if (!checkpoint) return tl::unexpected(checkpoint.error());
+
+  Output out(1, "standard output");
+  if (options.output.json) {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object().key("out").string(folder).key("files").strings(pull.files());
+    json.key("bytes").number(checkpoint->bytes);
+    json.key("parameters").number(parameter_table(checkpoint->checkpoint.config()).total).end_object();
+    out.line(text);
+  } else {
+    out.line(folder);
+  }
+  return finish(out);
+}
+
+}  // namespace
+
+Action define_pull(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("name", options->name, "repository, OWNER/NAME")->type_name("NAME")->required();
+  app.add_option("--out", options->out,
+                 "folder to fetch into; default: models/OWNER/NAME in the cache folder, where "
+                 "--model OWNER/NAME finds it")
+      ->type_name("DIR");
+  app.add_option("--revision", options->revision, "branch, tag or commit; default: main")->type_name("NAME");
+  app.add_option("--hub", options->hub,
+                 "address of the hub or a mirror; default: $BERTLENS_HUB, else " + std::string(kHub))
+      ->type_name("URL");
+  app.add_option("--tries", options->tries, "failures in a row before it gives up; default: 5")
+      ->type_name("N")
+      ->check(whole_number(1, 1000));
+  app.add_flag("--json", options->output.json, "one JSON value")->group("Output");
+  add_engine_options(app, options->engine);
+  app.footer(
+      "Fetches config.json, the vocabulary and the safetensors files. A download that was cut off goes on "
+      "where it\n"
+      "stopped when the command is given again; SHA-256 is checked where the hub names it.\n"
+      "\n"
+      "examples\n"
+      "  bertlens pull google-bert/bert-base-uncased\n"
+      "  bertlens fill-mask --model google-bert/bert-base-uncased \"The capital of France is [MASK].\"\n"
+      "  bertlens pull google-bert/bert-base-uncased --out bert-base-uncased --hub https://mirror.example");
+  return [options] { return run(*options); };
+}
+
+}  // namespace bert::cli

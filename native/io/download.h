@@ -1,0 +1,41 @@
+// Downloads files over HTTP(S): resumes what was cut off, tries again, checks size and SHA-256.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bert/result.h"
+
+namespace bert::cli {
+
+enum class Fetched {
+  kDownloaded,
+  kPresent,  ///< the file was there already, with the size and the hash that the server names
+  kMissing,  ///< the server has no such file (404)
+};
+
+/// One connection, used for one file after the other. Not for two threads at once.
+class Downloader {
+ public:
+  /// `tries` in a row may fail without a new byte before it gives up.
+  static Expected<Downloader> create(int tries);
+  Downloader(Downloader&&) noexcept;
+  ~Downloader();
+
+  /// Downloads `url` to `path`. What has arrived lies in `path`.part until it is whole and checked, and a
+  /// later call goes on from there. `label` names the file on the progress line. The SHA-256 is checked where
+  /// the server names it as the Hugging Face hub does (X-Linked-ETag, else an ETag of 64 hexadecimal digits).
+  /// Errors: kIo (connection, status, disk), kInvalidModel for bytes with another hash; each names the
+  /// address.
+  Expected<Fetched> fetch(const std::string& url, const std::string& path, const std::string& label);
+
+  /// Whether the server has this file.
+  Expected<bool> exists(const std::string& url);
+
+ private:
+  struct State;
+  explicit Downloader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bert::cli
