@@ -1,0 +1,443 @@
+// The commands that run a model: their answers against PyTorch's golden values and against each other, their errors.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+
+import { difference, goldenCases, goldenModel, modelsFolder, numbers, tinyModel } from './models.js';
+import { failure, json, output, run, stream, temporaryFolder } from './program.js';
+
+const close = (actual, expected, bound = 1e-6) =>
+  assert.ok(Math.abs(actual - expected) <= bound, `${actual} is not ${expected}`);
+const withTiny = (...args) => [args[0], '--model', tinyModel(), ...args.slice(1)];
+const sentence = 'The capital of France is [MASK].';
+
+describe('encode', () => {
+  for (const name of ['deep', 'sharded', 'plain', 'masked', 'wide']) {
+    for (const backend of ['xnnpack', 'reference']) {
+      it(`gives PyTorch's values: ${name}, ${backend}`, () => {
+        const args = ['encode', '--model', goldenModel(name), '--backend', backend, '--precision', 'f32'];
+        for (const golden of goldenCases(name)) {
+          const rows = golden.input_ids.map((input_ids, i) => ({
+            input_ids,
+            token_type_ids: golden.token_type_ids[i],
+            attention_mask: golden.attention_mask[i],
+          }));
+          const answers = stream([...args, '--hidden-states', '--attentions'], rows);
+          const last = golden.hidden_states.length - 1;
+          assert.ok(
+            difference(
+              answers.map((a) => a.last_hidden_state),
+              numbers(golden.hidden_states[last]),
+            ) < 1e-4,
+          );
+          golden.hidden_states.forEach((state, layer) => {
+            const values = answers.map((answer) => answer.hidden_states[layer]);
+            assert.ok(difference(values, numbers(state)) < 1e-4, `${golden.name}, hidden state ${layer}`);
+          });
+          (golden.attentions ?? []).forEach((attention, layer) => {
+            const values = answers.map((answer) => answer.attentions[layer]);
+            assert.ok(difference(values, numbers(attention)) < 1e-4, `${golden.name}, attention ${layer}`);
+          });
+          if (golden.pooler_output) {
+            assert.ok(
+              difference(
+                answers.map((a) => a.pooler_output),
+                numbers(golden.pooler_output),
+              ) < 1e-4,
+            );
+          } else {
+            assert.equal(answers[0].pooler_output, null);
+          }
+        }
+      });
+    }
+  }
+  it('chooses layers, with a text after the option', () => {
+    const one = json(withTiny('encode', '--json', '--attentions', '1', 'hello world'));
+    const all = json(withTiny('encode', '--json', 'hello world', '--attentions'));
+    assert.equal(one.attentions.length, 1);
+    assert.equal(all.attentions.length, 2);
+    assert.deepEqual(one.attentions[0], all.attentions[1]);
+    assert.equal(one.hidden_states, undefined);
+    assert.equal(json(withTiny('encode', '--json', '--attentions', '0', '1', 'a')).attentions.length, 2);
+    failure(
+      withTiny('encode', '--attentions', '0,2', 'a'),
+      2,
+      /--attentions: '2' is not a layer from 0 to 1/,
+    );
+  });
+  it('the same with text, pair and ids', () => {
+    const [text, ids, alone] = stream(withTiny('encode'), [
+      { text: 'hello', pair: 'world' },
+      { input_ids: [101, 7592, 102, 2088, 102], token_type_ids: [0, 0, 0, 1, 1] },
+      { input_ids: [101, 7592, 102, 2088, 102] },
+    ]);
+    assert.deepEqual(text, ids);
+    assert.notDeepEqual(text, alone);
+  });
+  it('a bad line spoils no other', () => {
+    const bad = [
+      {},
+      { text: 'a', input_ids: [1] },
+      { input_ids: [] },
+      { input_ids: [30522] },
+      { input_ids: [-1] },
+      { input_ids: [101], token_type_ids: [2] },
+      { input_ids: [101], attention_mask: [1, 1] },
+      { input_ids: [101], attention_mask: [7] },
+      { input_ids: Array(513).fill(101) },
+      { text: 'hello '.repeat(600) },
+    ];
+    const answers = stream(withTiny('encode'), [{ text: 'hello' }, ...bad, { text: 'hello' }], 1);
+    assert.equal(answers.length, bad.length + 2);
+    for (const answer of answers.slice(1, -1)) assert.ok(answer.error.message.length > 10);
+    assert.equal(answers.at(-2).error.code, 'too_long');
+    assert.ok(difference(answers.at(-1).last_hidden_state, answers[0].last_hidden_state.flat()) < 1e-5);
+  });
+});
+
+describe('fill-mask', () => {
+  it('gives the fields of the contract', () => {
+    const [answer] = stream(withTiny('fill-mask', '--top-k', '3'), [
+      { text: sentence, label_text: 'The capital of France is Paris.' },
+    ]);
+    assert.equal(answer.masks[0].position, 6);
+    assert.equal(answer.masks[0].predictions.length, 3);
+    for (const prediction of answer.masks[0].predictions) {
+      assert.deepEqual(Object.keys(prediction).slice(0, 5), ['token', 'id', 'probability', 'logit', 'loss']);
+      close(prediction.loss, -Math.log(prediction.probability), 1e-9);
+    }
+    assert.deepEqual(answer.labels, [-100, -100, -100, -100, -100, -100, 3000, -100, -100]);
+    assert.equal(answer.loss, answer.masks[0].label.loss);
+    assert.equal(answer.sequence, `the capital of france is ${answer.masks[0].predictions[0].token}.`);
+  });
+  it('the whole vocabulary sums to one', () => {
+    const answer = json(withTiny('fill-mask', '--json', '--top-k', '30522', sentence));
+    const { predictions } = answer.masks[0];
+    assert.equal(predictions.length, 30522);
+    close(
+      predictions.reduce((sum, p) => sum + p.probability, 0),
+      1,
+      1e-9,
+    );
+  });
+  it('targets keep the probability that they have among all', () => {
+    const all = json(withTiny('fill-mask', '--json', '--top-k', '30522', sentence)).masks[0].predictions;
+    const [answer] = stream(withTiny('fill-mask'), [
+      { text: sentence, targets: ['Paris', 'london', 'antidisestablishment'] },
+    ]);
+    const byToken = Object.fromEntries(answer.masks[0].predictions.map((p) => [p.token, p]));
+    for (const token of ['paris', 'london']) {
+      const other = all.find((p) => p.token === token);
+      close(byToken[token].probability, other.probability, 1e-9);
+      assert.equal(byToken[token].rank, other.rank);
+    }
+    assert.equal(byToken.antidisestablishment.id, null);
+    assert.equal(byToken.antidisestablishment.logit, null);
+    assert.ok(byToken.antidisestablishment.ids.length > 2);
+    assert.ok(byToken.antidisestablishment.loss > 0);
+  });
+  it('several masks in three orders', () => {
+    const text = '[MASK] is the [MASK] of Germany.';
+    for (const order of ['independent', 'left_to_right', 'most_confident']) {
+      const [answer] = stream(withTiny('fill-mask', '--order', order), [{ text }]);
+      assert.equal(answer.masks.length, 2);
+      assert.doesNotMatch(answer.sequence, /MASK/);
+    }
+  });
+  it('refuses what it cannot answer', () => {
+    const bad = [
+      { text: 'no mask' },
+      { text: 'a [mask] in lower case' },
+      { text: sentence, label_text: 'too short' },
+      { text: sentence, targets: [] },
+      { text: sentence, targets: ['\u{1f600}'] },
+      { text: sentence, targets: 'paris' },
+      { text: 1 },
+    ];
+    const answers = stream(withTiny('fill-mask'), bad, 1);
+    assert.match(answers[0].error.message, /no \[MASK\] in the text/);
+    for (const answer of answers) assert.ok(answer.error);
+    failure(
+      withTiny('fill-mask', '--top-k', '30523', sentence),
+      2,
+      /--top-k: must be from 1 to 30522.*got 30523/,
+    );
+    failure(withTiny('fill-mask', '--top-k', '0', sentence), 2, /--top-k: .*got 0/);
+    failure(withTiny('fill-mask', 'no mask'), 1, /no \[MASK\]/);
+    failure(withTiny('fill-mask', '--mask-words', '1,x', 'a b'), 2, /'x' is not the position of a word/);
+    failure(withTiny('fill-mask', '--mask-words', '7', 'a b'), 1, /word position 7 is not in the text/);
+  });
+  it("prints the notebook's reports: cells 9 and 10, exercise 4", () => {
+    const report = output(
+      withTiny('fill-mask', '--top-k', '10', '--label-text', 'The capital of France is Paris.', sentence),
+    );
+    for (const line of [
+      '[MASK] -> 103\n',
+      "Tokens: ['[CLS]', 'the', 'capital', 'of', 'france', 'is', 'paris', '.', '[SEP]']\n",
+      'Labels before masking non-[MASK]: [[101, 1996, 3007, 1997, 2605, 2003, 3000, 1012, 102]]\n',
+      'Labels after masking non-[MASK]: [[-100, -100, -100, -100, -100, -100, 3000, -100, -100]]\n',
+      "Top 10 predictions for 'The capital of France is [MASK].':\n",
+      'Rank   Token           Probability     Loss if correct',
+    ]) {
+      assert.ok(report.includes(line), line);
+    }
+    assert.match(report, /\nLoss: \d+\.\d\d\n/);
+    const words = output(
+      withTiny('fill-mask', '--mask-words', '1,4,7', 'The quick brown fox jumps over the lazy dog'),
+    );
+    assert.match(words, /Masked: {3}The \[MASK\] brown fox \[MASK\] over the \[MASK\] dog\n/);
+    assert.match(words, /Position 4 - Original word: 'jumps'\n-{50}\n {2}1\. /);
+    assert.match(words, /Average confidence of top predictions: \d+\.\d\d%\n$/);
+  });
+});
+
+describe('next sentence', () => {
+  const pairs = [
+    { text: 'It rains.', pair: 'Take an umbrella.', is_next: true, topic: 'Weather' },
+    { text: 'It rains.', pair: 'Pizza is "popular", they say.', is_next: false },
+    { text: 'She studied hard.', pair: 'She passed.', is_next: true },
+  ];
+  it('nsp answers in order', () => {
+    const answers = stream(withTiny('nsp'), pairs);
+    for (const answer of answers) {
+      assert.deepEqual(Object.keys(answer), ['is_next', 'not_next', 'logits']);
+      close(answer.is_next + answer.not_next, 1, 1e-12);
+      close(answer.is_next, 1 / (1 + Math.exp(answer.logits[1] - answer.logits[0])), 1e-6);
+    }
+    const [, missing] = stream(withTiny('nsp'), [pairs[0], { text: 'a' }], 1);
+    assert.match(missing.error.message, /"pair" is missing/);
+    assert.match(output(withTiny('nsp', 'It rains.', 'Take an umbrella.')), /P\(is next\) {5}= \d\.\d{4}\n/);
+    failure(withTiny('nsp', 'one text'), 2, /got one text/);
+  });
+  it('eval-nsp holds answers against labels, from JSON lines and from CSV', (t) => {
+    const report = stream(withTiny('eval-nsp'), pairs).at(-1);
+    const correct = report.pairs.filter((pair) => pair.label === pair.predicted).length;
+    close(report.accuracy, correct / 3, 1e-12);
+    const { tp, fp, tn, fn } = report.confusion;
+    assert.equal(tp + fp + tn + fn, 3);
+    assert.equal(tp + fn, 2);
+    for (const key of ['precision', 'recall', 'f1', 'highest_confidence']) assert.ok(key in report, key);
+    const margins = report.pairs.map((pair) => Math.abs(pair.logits[0] - pair.logits[1]));
+    assert.equal(report.highest_confidence.index, margins.indexOf(Math.max(...margins)));
+    const file = path.join(temporaryFolder(t), 'pairs.csv');
+    const quote = (text) => `"${text.replaceAll('"', '""')}"`;
+    writeFileSync(
+      file,
+      'topic,is_next,text,pair\r\n' +
+        pairs
+          .map((p) => [p.topic ?? '', p.is_next, quote(p.text), quote(p.pair)].join(',') + '\r\n')
+          .join(''),
+    );
+    const table = json(withTiny('eval-nsp', '--json', '--file', file));
+    assert.deepEqual(table, report);
+    assert.match(output(withTiny('eval-nsp', '--file', file)), /Pair 1 \(Weather\) - [✓✗] (CORRECT|WRONG)\n/);
+  });
+  it('eval-nsp: a bad line keeps its place; no pair is an error', () => {
+    const answers = stream(
+      withTiny('eval-nsp'),
+      [pairs[0], { text: 'a', pair: 'b', is_next: 'yes' }, pairs[1]],
+      1,
+    );
+    assert.equal(answers.length, 2);
+    assert.match(answers[0].error.message, /"is_next" must be true or false/);
+    assert.equal(answers[1].pairs.length, 2);
+    failure(withTiny('eval-nsp', '--jsonl'), 1, /no pair to evaluate/);
+    failure(withTiny('eval-nsp', '--threshold', '2'), 2, /--threshold: must be from 0 to 1/);
+    failure(withTiny('eval-nsp'), 1, /pair 1: .*is_next/, { input: '{"text":"a","pair":"b"}\n' });
+    failure(withTiny('eval-nsp'), 1, /first line must name the columns/, { input: 'a,b\n1,2\n' });
+  });
+});
+
+describe('embed, score, mask-effect', () => {
+  it('embed pools and normalizes', () => {
+    const lines = [{ text: 'hello world' }, { text: 'hello' }];
+    const states = stream(withTiny('encode'), lines);
+    const vectors = (...args) => stream(withTiny('embed', ...args), lines).map((answer) => answer.embedding);
+    assert.ok(difference(vectors('--pooling', 'cls')[0], states[0].last_hidden_state[0]) < 1e-5);
+    const column = (i) => states[1].last_hidden_state.map((row) => row[i]);
+    const mean = vectors('--pooling', 'mean')[1];
+    const most = vectors('--pooling', 'max')[1];
+    mean.forEach((value, i) => close(value, column(i).reduce((a, b) => a + b) / 3, 1e-5));
+    most.forEach((value, i) => close(value, Math.max(...column(i)), 1e-5));
+    close(Math.hypot(...vectors('--normalize')[0]), 1, 1e-5);
+    const [bad] = stream(withTiny('embed'), [{ text: null }], 1);
+    assert.match(bad.error.message, /"text" is missing/);
+  });
+  it('score sums the tokens', () => {
+    const [answer, empty] = stream(withTiny('score'), [{ text: 'the cat sat' }, { text: '' }]);
+    assert.deepEqual(
+      answer.tokens.map((token) => token.token),
+      ['the', 'cat', 'sat'],
+    );
+    close(
+      answer.pseudo_log_likelihood,
+      answer.tokens.reduce((sum, token) => sum + token.log_probability, 0),
+      1e-9,
+    );
+    const mask = json(withTiny('fill-mask', '--json', '--targets', 'cat', 'the [MASK] sat')).masks[0]
+      .predictions[0];
+    close(answer.tokens[1].log_probability, -mask.loss, 1e-4);
+    assert.deepEqual(empty, { pseudo_log_likelihood: 0, tokens: [] });
+  });
+  it('mask-effect: none without padding', () => {
+    const [answer] = stream(withTiny('mask-effect'), [{ texts: ['hello world', 'hello'] }]);
+    assert.equal(answer.cls_l2[0], 0);
+    assert.ok(answer.cls_l2[1] > 0.1);
+    assert.deepEqual(
+      answer.per_layer.map((layers) => layers.length),
+      [3, 3],
+    );
+    assert.equal(answer.per_layer[1][0], 0);
+    assert.equal(answer.per_layer[1][2], answer.cls_l2[1]);
+    const report = output(withTiny('mask-effect', 'hello world', 'hello'));
+    assert.match(report, /^L2 distance between CLS with\/without mask per sequence: \[0\.0, \d+\.\d+\]\n/);
+    const curve = json(withTiny('mask-effect', '--json', '--curve', '3', 'hello'));
+    close(curve.cls_l2[1], answer.cls_l2[1], 1e-4);
+    for (const line of [{ texts: [] }, { texts: 'a' }, { text: 'a' }, { texts: [1] }]) {
+      assert.ok(stream(withTiny('mask-effect'), [line], 1)[0].error);
+    }
+  });
+});
+
+describe('inspect', () => {
+  const base = {
+    model_type: 'bert',
+    vocab_size: 30522,
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+  };
+  it("prints the notebook's cell 8 and exercise 3 from a configuration alone", (t) => {
+    const file = path.join(temporaryFolder(t), 'bert-base-uncased.json');
+    writeFileSync(file, JSON.stringify(base));
+    const report = output(['inspect', '--config', file]);
+    for (const line of [
+      'Total params in bert-base-uncased: 109,482,240 (trainable: 109,482,240)',
+      ' - embeddings : BertEmbeddings',
+      'Encoder layer stack depth: 12',
+      'Intermediate FF size: 3072',
+      'Embedding layer parameters: 23,837,184',
+      '  - Word embeddings: 23,440,896',
+      '  - Position embeddings: 393,216',
+      '  - Token type embeddings: 1,536',
+      '  - LayerNorm + others: 1,536',
+      'Single encoder layer parameters: 7,087,872',
+      '  - Self-attention: 2,363,904',
+      '  - Intermediate (FFN): 2,362,368',
+      '  - Output projection: 2,361,600',
+      'Pooler layer parameters: 590,592',
+      'All encoder layers (12 layers) parameters: 85,054,464',
+      'Sum of calculated parameters: 109,482,240',
+      'Match: True',
+      'Encoder layers contain 77.7% of all parameters',
+      'Average parameters per layer (including embeddings): 7,820,160',
+    ]) {
+      assert.ok(report.includes(line), line);
+    }
+    const answer = json(['inspect', '--config', file, '--json']);
+    assert.equal(answer.total_parameters, 109482240);
+    assert.equal(answer.with_mlm_head, 109514298);
+    assert.equal(answer.with_nsp_head, 109483778);
+    assert.equal(answer.with_both_heads, 110106428);
+    assert.deepEqual(answer.tensors, []);
+  });
+  it('counts the tensors of the files', () => {
+    const answer = json(withTiny('inspect', '--json'));
+    assert.equal(answer.stored.matches, true);
+    assert.equal(answer.heads.mlm.present, true);
+    assert.equal(answer.tensors.length, 46);
+    const statistics = json(withTiny('inspect', '--json', '--statistics')).tensors[0];
+    assert.ok(statistics.min < statistics.mean && statistics.mean < statistics.max);
+  });
+});
+
+describe('quantize and bench', () => {
+  it('makes a folder that loads like the original', () => {
+    const states = (model) =>
+      stream(['encode', '--model', model], [{ text: 'hello world' }])[0].last_hidden_state.flat();
+    const original = states(tinyModel());
+    for (const [precision, bound] of [
+      ['int8', 0.999],
+      ['f16', 0.999999],
+    ]) {
+      const out = path.join(modelsFolder(), `tiny-${precision}`);
+      output(withTiny('quantize', '--out', out, '--precision', precision));
+      assert.deepEqual(
+        readdirSync(out).filter((name) => name.endsWith('.part')),
+        [],
+      );
+      const values = states(out);
+      const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+      const cosine = dot(values, original) / Math.sqrt(dot(values, values) * dot(original, original));
+      assert.ok(cosine > bound, `${precision}: ${cosine}`);
+      const bytes = (folder) => statSync(path.join(folder, 'model.safetensors')).size;
+      assert.ok(bytes(out) < bytes(tinyModel()) * (precision === 'int8' ? 0.28 : 0.52));
+      assert.equal(
+        json(['bench', '--model', out, '--json', '--runs', '1', '--seq', '8']).precision,
+        precision,
+      );
+    }
+    failure(withTiny('quantize'), 2, /--out is required/);
+    failure(withTiny('quantize', '--out', tinyModel()), 1, /is the model's own folder/);
+    failure(withTiny('quantize', '--out', '/dev/null'), 1, /'\/dev\/null' is not a folder/);
+    failure(withTiny('quantize', '--out', '/dev/null/x'), 1, /\/dev\/null\/x/);
+  });
+  it('bench gives the fields of the contract', () => {
+    const answer = json(
+      withTiny('bench', '--json', '--batch', '2', '--seq', '16', '--threads', '1', '--runs', '3'),
+    );
+    assert.equal(answer.ms.length, 3);
+    for (const key of ['gflops', 'tokens_per_second', 'peak_rss_mb']) assert.ok(answer[key] > 0, key);
+    assert.equal(answer.backend, 'xnnpack');
+    assert.equal(answer.threads, 1);
+    assert.ok(answer.kernels.length > 3);
+    failure(withTiny('bench', '--seq', '600'), 1, /600 tokens/);
+  });
+});
+
+describe('models that cannot be used', () => {
+  const copy = (t, change) => {
+    const folder = path.join(temporaryFolder(t), 'model');
+    mkdirSync(folder);
+    for (const name of ['config.json', 'model.safetensors', 'vocab.txt']) {
+      copyFileSync(path.join(tinyModel(), name), path.join(folder, name));
+    }
+    change(folder);
+    return folder;
+  };
+  it('say which file and what', (t) => {
+    const weights = readFileSync(path.join(tinyModel(), 'model.safetensors'));
+    const cases = [
+      [
+        (f) => writeFileSync(path.join(f, 'model.safetensors'), weights.subarray(0, 100_000)),
+        /model\.safetensors/,
+      ],
+      [(f) => writeFileSync(path.join(f, 'model.safetensors'), weights.subarray(0, 5)), /model\.safetensors/],
+      [(f) => writeFileSync(path.join(f, 'model.safetensors'), ''), /model\.safetensors/],
+      [(f) => writeFileSync(path.join(f, 'config.json'), '{'), /config\.json/],
+      [(f) => writeFileSync(path.join(f, 'config.json'), '{"model_type": "llama"}'), /config\.json.*llama/],
+      [(f) => writeFileSync(path.join(f, 'vocab.txt'), 'a\n'), /\[UNK\]/],
+    ];
+    for (const [change, pattern] of cases) {
+      failure(['fill-mask', '--model', copy(t, change), sentence], 1, pattern);
+    }
+    failure(['fill-mask', '--model', '/none', sentence], 1, /--model '\/none': there is no such folder/);
+    failure(['embed', 'a'], 1, /BERTLENS_MODEL '\/none'/, { env: { BERTLENS_MODEL: '/none' } });
+    failure(['nsp', '--model', goldenModel('masked'), 'a', 'b'], 1, /pooler|seq_relationship|nsp/);
+    failure(withTiny('embed', '--backend', 'cuda', 'a'), 1, /--backend cuda/);
+  });
+  it('pytorch_model.bin is refused with what to do', (t) => {
+    const folder = temporaryFolder(t);
+    copyFileSync(path.join(tinyModel(), 'config.json'), path.join(folder, 'config.json'));
+    writeFileSync(path.join(folder, 'pytorch_model.bin'), 'x');
+    failure(['embed', '--model', folder, 'a'], 1, /safetensors only: save the model with save_pretrained/);
+  });
+  it('BERTLENS_MODEL names the model', () => {
+    const result = run(['embed', '--json', 'a'], { env: { BERTLENS_MODEL: tinyModel() } });
+    assert.equal(result.status, 0);
+    assert.equal(JSON.parse(result.stdout).embedding.length, 128);
+  });
+});

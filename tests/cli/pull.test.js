@@ -1,0 +1,246 @@
+// `pull` against a small server of our own that serves a tiny checkpoint, cuts connections and sends wrong bytes.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+
+import { goldenModel, tinyModel } from './models.js';
+import { assertOneLine, binary, failure, temporaryFolder } from './program.js';
+
+/**
+ * A hub that serves `folder` as some/model. `trouble(name, request, response, bytes)` may answer a GET itself and then
+ * returns true. Requests are kept in `log`.
+ */
+async function hub(t, folder, trouble = () => false) {
+  const log = [];
+  const server = http.createServer((request, response) => {
+    const name = decodeURIComponent(request.url).replace('/some/model/resolve/main/', '');
+    log.push(`${request.method} ${name} ${request.headers.range ?? ''}`.trim());
+    const file = path.join(folder, name);
+    if (name.includes('/') || !existsSync(file)) {
+      response.writeHead(404).end('Entry not found');
+      return;
+    }
+    const bytes = readFileSync(file);
+    const hash = createHash('sha256').update(bytes).digest('hex');
+    response.setHeader('ETag', `"${createHash('md5').update(bytes).digest('hex')}"`);
+    if (name.endsWith('.safetensors')) {
+      response.setHeader('X-Linked-ETag', `"${hash}"`);
+      response.setHeader('X-Linked-Size', bytes.length);
+    }
+    response.setHeader('Accept-Ranges', 'bytes');
+    if (request.method === 'GET' && trouble(name, request, response, bytes)) return;
+    const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
+    const start = range ? Number(range[1]) : 0;
+    if (range) {
+      response.setHeader('Content-Range', `bytes ${start}-${bytes.length - 1}/${bytes.length}`);
+      response.statusCode = 206;
+    }
+    response.setHeader('Content-Length', bytes.length - start);
+    response.end(request.method === 'HEAD' ? undefined : bytes.subarray(start));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  t.after(() => server.closeAllConnections());
+  return { url: `http://127.0.0.1:${server.address().port}`, log };
+}
+
+/** Runs pull without blocking the server, which lives in this process. */
+function pull(url, out, ...args) {
+  return new Promise((resolve) => {
+    const env = { ...process.env, BERTLENS_HUB: url, BERTLENS_MODEL: '', no_proxy: '*' };
+    const child = spawn(binary, ['pull', 'some/model', '--out', out, '--tries', '3', ...args], { env });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data) => (stdout += data));
+    child.stderr.on('data', (data) => (stderr += data));
+    child.on('close', (status) => resolve({ status, stdout, stderr }));
+  });
+}
+
+const same = (out, folder, names) => {
+  for (const name of names) {
+    assert.ok(readFileSync(path.join(out, name)).equals(readFileSync(path.join(folder, name))), name);
+  }
+  assert.deepEqual(
+    readdirSync(out).filter((name) => name.includes('.part')),
+    [],
+  );
+};
+
+describe('pull', () => {
+  it('fetches a checkpoint, and nothing again the second time', async (t) => {
+    const { url, log } = await hub(t, tinyModel());
+    const out = path.join(temporaryFolder(t), 'deep/er');
+    const first = await pull(url, out);
+    assert.equal(first.stderr, '');
+    assert.equal(first.status, 0);
+    assert.equal(first.stdout, out + '\n');
+    same(out, tinyModel(), ['config.json', 'vocab.txt', 'model.safetensors']);
+    log.length = 0;
+    assert.equal((await pull(url, out)).status, 0);
+    assert.deepEqual(
+      log.filter((line) => line.startsWith('GET')),
+      [],
+    );
+  });
+  it('goes on after cut connections', async (t) => {
+    let cuts = 0;
+    const { url, log } = await hub(t, tinyModel(), (name, request, response, bytes) => {
+      if (name !== 'model.safetensors' || cuts >= 2) return false;
+      cuts += 1;
+      const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      if (start > 0) {
+        response.statusCode = 206;
+        response.setHeader('Content-Range', `bytes ${start}-${bytes.length - 1}/${bytes.length}`);
+      }
+      response.setHeader('Content-Length', bytes.length - start);
+      response.write(bytes.subarray(start, start + 5_000_000), () =>
+        setTimeout(() => response.destroy(), 50),
+      );
+      return true;
+    });
+    const out = temporaryFolder(t);
+    const result = await pull(url, out);
+    assert.equal(result.status, 0, result.stderr);
+    assert.equal(cuts, 2);
+    same(out, tinyModel(), ['model.safetensors']);
+    const ranges = log.filter((line) => /GET model\.safetensors bytes=[1-9]/.test(line));
+    assert.equal(ranges.length, 2, log.join('\n'));
+  });
+  it('a later call goes on where an earlier one gave up', async (t) => {
+    let broken = true;
+    const { url, log } = await hub(t, tinyModel(), (name, request, response, bytes) => {
+      if (name !== 'model.safetensors' || !broken) return false;
+      if (request.headers.range) {
+        response.destroy();
+      } else {
+        response.setHeader('Content-Length', bytes.length);
+        response.write(bytes.subarray(0, 3_000_000), () => setTimeout(() => response.destroy(), 50));
+      }
+      return true;
+    });
+    const out = temporaryFolder(t);
+    const first = await pull(url, out);
+    assert.equal(first.status, 1);
+    assertOneLine(first.stderr);
+    assert.match(first.stderr, /model\.safetensors': .*gave up after 3 tries/);
+    assert.ok(!existsSync(path.join(out, 'model.safetensors')));
+    broken = false;
+    log.length = 0;
+    assert.equal((await pull(url, out)).status, 0);
+    assert.ok(
+      log.some((line) => /GET model\.safetensors bytes=[1-9]/.test(line)),
+      log.join('\n'),
+    );
+    same(out, tinyModel(), ['model.safetensors']);
+  });
+  it('a server without ranges sends it all again', async (t) => {
+    let cut = false;
+    const { url } = await hub(t, tinyModel(), (name, _, response, bytes) => {
+      if (name !== 'model.safetensors') return false;
+      response.setHeader('Content-Length', bytes.length);
+      if (cut) {
+        response.end(bytes);
+      } else {
+        response.write(bytes.subarray(0, 1_000_000), () => setTimeout(() => response.destroy(), 50));
+      }
+      cut = true;
+      return true;
+    });
+    const out = temporaryFolder(t);
+    const result = await pull(url, out);
+    assert.equal(result.status, 0, result.stderr);
+    same(out, tinyModel(), ['model.safetensors']);
+  });
+  it('throws wrong bytes away', async (t) => {
+    const { url } = await hub(t, tinyModel(), (name, _, response, bytes) => {
+      if (name !== 'model.safetensors') return false;
+      const wrong = Buffer.from(bytes);
+      wrong[wrong.length >> 1] ^= 1;
+      response.setHeader('Content-Length', wrong.length);
+      response.end(wrong);
+      return true;
+    });
+    const out = temporaryFolder(t);
+    const result = await pull(url, out);
+    assert.equal(result.status, 1);
+    assertOneLine(result.stderr);
+    assert.match(result.stderr, /SHA-256 .* they were thrown away/);
+    assert.deepEqual(
+      readdirSync(out).filter((name) => name.startsWith('model')),
+      [],
+    );
+  });
+  it('a leftover of another version is not gone on with', async (t) => {
+    const { url, log } = await hub(t, tinyModel());
+    const out = temporaryFolder(t);
+    writeFileSync(path.join(out, 'model.safetensors.part'), 'old bytes');
+    writeFileSync(path.join(out, 'model.safetensors.part.etag'), 'old-version\n');
+    assert.equal((await pull(url, out)).status, 0);
+    assert.ok(log.includes('GET model.safetensors'));
+    same(out, tinyModel(), ['model.safetensors']);
+  });
+  it('fetches shards', async (t) => {
+    const { url } = await hub(t, goldenModel('sharded'));
+    const out = temporaryFolder(t);
+    const result = await pull(url, out, '--json');
+    assert.equal(result.status, 0, result.stderr);
+    const { files } = JSON.parse(result.stdout);
+    assert.equal(files.filter((name) => /^model-0000\d-of-00003\.safetensors$/.test(name)).length, 3);
+    same(out, goldenModel('sharded'), files);
+  });
+  it('follows redirections', async (t) => {
+    const { url } = await hub(t, tinyModel());
+    const front = http.createServer((request, response) =>
+      response.writeHead(302, { Location: url + request.url }).end(),
+    );
+    await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
+    t.after(() => front.close());
+    t.after(() => front.closeAllConnections());
+    const out = temporaryFolder(t);
+    assert.equal((await pull(`http://127.0.0.1:${front.address().port}`, out)).status, 0);
+    same(out, tinyModel(), ['model.safetensors']);
+  });
+  it('names what is not there', async (t) => {
+    const folder = temporaryFolder(t);
+    const { url } = await hub(t, folder);
+    const expectFailure = async (pattern) => {
+      const result = await pull(url, path.join(temporaryFolder(t), 'out'));
+      assert.equal(result.status, 1);
+      assert.equal(result.stdout, '');
+      assertOneLine(result.stderr);
+      assert.match(result.stderr, pattern);
+    };
+    await expectFailure(/config\.json': there is no such file \(HTTP 404\)/);
+    writeFileSync(path.join(folder, 'config.json'), '{"model_type": "gpt2"}');
+    await expectFailure(/gpt2/);
+    writeFileSync(path.join(folder, 'config.json'), readFileSync(path.join(tinyModel(), 'config.json')));
+    await expectFailure(/neither vocab\.txt nor tokenizer\.json/);
+    writeFileSync(path.join(folder, 'vocab.txt'), '[UNK]\n');
+    await expectFailure(/no model\.safetensors/);
+    writeFileSync(path.join(folder, 'pytorch_model.bin'), 'x');
+    await expectFailure(/safetensors only: save the model with save_pretrained/);
+  });
+  it('says why a server or a name is of no use', async (t) => {
+    const refusing = http.createServer((_, response) => response.writeHead(401).end());
+    await new Promise((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+    const { port } = refusing.address();
+    const refused = await pull(`http://127.0.0.1:${port}`, path.join(temporaryFolder(t), 'out'));
+    assert.match(refused.stderr, /HTTP 401/);
+    refusing.closeAllConnections();
+    await new Promise((resolve) => refusing.close(resolve));
+    const nobody = await pull(`http://127.0.0.1:${port}`, path.join(temporaryFolder(t), 'out'));
+    assert.equal(nobody.status, 1);
+    assertOneLine(nobody.stderr);
+    failure(['pull'], 2, /name is required/);
+    for (const name of ['../x', 'a/b/c', '/a', 'a/', 'a b', 'a/../b']) {
+      failure(['pull', name, '--hub', 'http://127.0.0.1:1'], 2, /is not the name of a repository/);
+    }
+    failure(['pull', 'a/b', '--hub', 'ftp://x'], 2, /--hub: 'ftp:\/\/x' is not an address/);
+    mkdirSync(path.join(temporaryFolder(t), 'x'));
+  });
+});
