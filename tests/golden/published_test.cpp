@@ -77,14 +77,14 @@ class BertBaseUncased : public testing::Test {
       GTEST_SKIP() << "BertBaseUncased." << name << ": the published figures are not beside the checkout";
     published_ = json::parse(*published);
     notebook_ = json::parse(*notebook);
-    if (model_ == nullptr) model_ = new Model(load(folder));
+    if (loaded == nullptr) loaded = new Model(load(folder));
   }
   static void TearDownTestSuite() {
-    delete model_;
-    model_ = nullptr;
+    delete loaded;
+    loaded = nullptr;
   }
 
-  static bert::Tasks& tasks() { return *model_->tasks; }
+  static bert::Tasks& tasks() { return *loaded->tasks; }
 
   /// Runs one sequence of an object's input_ids, attention_mask and token_type_ids.
   static bert::Output run(const json& object, const bert::Request& request) {
@@ -129,7 +129,7 @@ class BertBaseUncased : public testing::Test {
 
   json published_;
   json notebook_;
-  static inline Model* model_ = nullptr;
+  static inline Model* loaded = nullptr;
 };
 
 TEST_F(BertBaseUncased, HiddenStates) {
@@ -191,8 +191,7 @@ TEST_F(BertBaseUncased, FillMaskOfTheModelCard) {
 
 TEST_F(BertBaseUncased, NotebookMaskEffect) {
   std::vector<std::string> texts = notebook_["mask_effect"]["batch"];
-  std::vector<bert::TextInput> inputs;
-  for (const std::string& text : texts) inputs.emplace_back(text);
+  const std::vector<bert::TextInput> inputs(texts.begin(), texts.end());
   const auto effect = value_of(tasks().mask_effect(inputs), "mask_effect");
   const auto known = notebook_["mask_effect"]["cls_l2_with_vs_without_mask"].get<std::vector<double>>();
   ASSERT_EQ(effect.size(), known.size());

@@ -306,6 +306,28 @@ TEST_P(Compute, LinearInt8IsExactOnWholeSteps) {
     }
 }
 
+/// Layers larger than a cache are cut into pieces: sizes that end within a piece, and with several of them.
+const std::vector<LinearSize> kLargeLinearSizes = {{257, 1000}, {300, 2111}, {771, 3070}};
+
+TEST_P(Compute, LargeLinear) {
+  for (const LinearSize& size : kLargeLinearSizes)
+    for (const std::size_t rows : {1U, 19U}) {
+      Numbers numbers(static_cast<std::uint32_t>(size.outputs + rows));
+      const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, WeightType::kF32);
+      const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
+      const LinearView layer{weight.view, bias.view};
+      const std::string where = std::to_string(size.inputs) + " to " + std::to_string(size.outputs) +
+                                ", rows " + std::to_string(rows);
+      for (const Precision precision : {Precision::kF32, Precision::kF16})
+        compare_linear(*reference_, *backend_, std::span(&layer, 1), precision, Activation::kGelu,
+                       numbers.floats(rows * size.inputs), rows, 3e-7 * static_cast<double>(size.inputs + 2),
+                       std::string(precision_name(precision)) + " " + where);
+      compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kInt8, Activation::kNone,
+                     whole_steps(numbers, rows, size.inputs), rows,
+                     4e-6 * static_cast<double>(size.inputs + 2), "int8 " + where);
+    }
+}
+
 TEST_P(Compute, LinearInt8ErrsByHalfAStepOfItsInputs) {
   Numbers numbers(5);
   const std::size_t inputs = 100, outputs = 33, rows = 21;
@@ -550,6 +572,47 @@ TEST_P(Compute, Attends) {
               }
           }
         }
+}
+
+/// As long as the model reads, where the work is cut into blocks of queries and keys.
+TEST_P(Compute, AttendsOverLongSequences) {
+  const std::vector<std::size_t> lengths = {512, 1, 259};
+  const std::size_t heads = 2, head_size = 33, width = heads * head_size, rows = 772;
+  Numbers numbers(77);
+  const auto qkv = numbers.floats(rows * 3 * width, -2, 2);
+  std::vector<std::vector<float>> contexts, probabilities;
+  for (Backend* backend : {reference_.get(), backend_.get()}) {
+    Host host(*backend);
+    const auto source = host.upload(qkv);
+    const auto context = host.empty(rows * width);
+    std::vector<AttentionSequence> sequences;
+    std::size_t first = 0, matrix = 0;
+    for (const std::size_t length : lengths) {
+      sequences.push_back({first, length, first, length});
+      first += length;
+      matrix += heads * length * length;
+    }
+    ASSERT_EQ(first, rows);
+    const auto p = host.empty(matrix);
+    AttentionCall call;
+    call.query = {source.get(), 0, 3 * width};
+    call.key = {source.get(), width, 3 * width};
+    call.value = {source.get(), 2 * width, 3 * width};
+    call.context = {context.get(), 0, width};
+    call.heads = heads;
+    call.head_size = head_size;
+    call.scale = 1 / std::sqrt(static_cast<float>(head_size));
+    call.sequences = sequences;
+    succeed(host.stream->attention(call));
+    contexts.push_back(host.download(*context, rows * width));
+    call.probabilities = p.get();
+    succeed(host.stream->attention(call));
+    contexts.push_back(host.download(*context, rows * width));
+    probabilities.push_back(host.download(*p, matrix));
+  }
+  expect_near(contexts[2], contexts[0], 1e-5, "contexts");
+  EXPECT_EQ(contexts[2], contexts[3]) << "taps change the result";
+  expect_near(probabilities[1], probabilities[0], 1e-5, "probabilities");
 }
 
 TEST_P(Compute, MultipliesByTheVocabulary) {

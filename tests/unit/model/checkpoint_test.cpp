@@ -14,13 +14,11 @@ namespace {
 
 using bert::BertWeights;
 using bert::Checkpoint;
-using bert::DType;
 using bert::ErrorCode;
 using bert::Head;
 using bert::ModuleId;
 using bert::ModuleKind;
 using bert_test::CheckpointSpec;
-using bert_test::MadeTensor;
 using testing::HasSubstr;
 
 CheckpointSpec small_spec() {
@@ -251,6 +249,7 @@ TEST(Checkpoint, IndexAndFilesMustAgree) {
   const auto made = bert_test::plan_checkpoint(spec);
   const auto headers = [&made] {
     std::vector<bert::SafetensorsHeader> all;
+    all.reserve(made.files.size());
     for (const auto& file : made.files)
       all.push_back(*bert::SafetensorsHeader::parse(std::as_bytes(std::span(file.header))));
     return all;

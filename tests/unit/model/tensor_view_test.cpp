@@ -120,8 +120,8 @@ TEST(TensorStatistics, CountsAndMeasures) {
 
 TEST(TensorStatistics, StayExactFarFromZero) {
   // Naive sums of squares lose everything here: the deviation is 1, the mean 2^20.
-  std::vector<float> values;
-  for (int i = 0; i < 3000; ++i) values.push_back(1048576.0F + (i % 2 == 0 ? 1.0F : -1.0F));
+  std::vector<float> values(3000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1048576.0F + (i % 2 == 0 ? 1.0F : -1.0F);
   const auto s = bert::tensor_statistics({"t", DType::kF32, 300, 10, std::as_bytes(std::span(values))});
   EXPECT_NEAR(s.mean, 1048576.0, 1e-9);
   EXPECT_NEAR(s.deviation, 1.0, 1e-9);
