@@ -110,18 +110,21 @@ def _build_piece(job):
     return build(*_shared, starts, seed, length)
 
 
-def build_pass(corpus, vocabulary, starts, seed, length, jobs=0):
-    """A whole pass in random order, by all cores."""
-    global _shared
-    _shared = (corpus, vocabulary)
-    starts = starts[np.random.default_rng(seed).permutation(len(starts))]
-    pieces = [(piece, (seed, i), length) for i, piece in enumerate(np.array_split(starts, max(1, len(starts) // 4096)))]
-    if jobs == 1 or len(pieces) == 1:
-        parts = [_build_piece(piece) for piece in pieces]
-    else:
-        with multiprocessing.get_context("fork").Pool(jobs or os.cpu_count()) as pool:
-            parts = pool.map(_build_piece, pieces)
-    return [np.concatenate(arrays) for arrays in zip(*parts)]
+class Builder:
+    """Builds whole passes in random order by all cores. Make it before anything else starts threads or a GPU: it forks."""
+
+    def __init__(self, corpus, vocabulary, jobs=0):
+        global _shared
+        _shared = (corpus, vocabulary)
+        jobs = jobs or os.cpu_count()
+        self.pool = multiprocessing.get_context("fork").Pool(jobs) if jobs > 1 else None
+
+    def build(self, starts, seed, length):
+        starts = starts[np.random.default_rng(seed).permutation(len(starts))]
+        pieces = np.array_split(starts, max(1, len(starts) // 4096))
+        jobs = [(piece, (seed, i), length) for i, piece in enumerate(pieces)]
+        parts = self.pool.map(_build_piece, jobs) if self.pool else map(_build_piece, jobs)
+        return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
 def mask_words(ids, lengths, vocabulary, continues, rate, generator=None):

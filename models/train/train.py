@@ -57,15 +57,14 @@ def arguments():
 class Passes:
     """Batches of one length: pass after pass over the corpus, the next pass built while this one is used."""
 
-    def __init__(self, corpus, vocabulary, length, args, device):
-        self.corpus, self.vocabulary, self.length, self.args, self.device = corpus, vocabulary, length, args, device
+    def __init__(self, corpus, builder, length, seed, device):
+        self.builder, self.length, self.seed, self.device = builder, length, seed, device
         self.starts = corpus.starts(max(8, length * 5 // 8))
         self.executor = concurrent.futures.ThreadPoolExecutor(1)
         self.number, self.position, self.data, self.coming = 0, 0, None, None
 
     def build(self, number):
-        return examples.build_pass(self.corpus, self.vocabulary, self.starts, self.args.seed * 1000 + number, self.length,
-                                   self.args.jobs)
+        return self.builder.build(self.starts, self.seed * 1000 + number, self.length)
 
     def state(self):
         return {"number": self.number, "position": self.position}
@@ -118,13 +117,14 @@ def save(folder, model, optimizer, progress, passes, vocab):
 
 def main():
     args = arguments()
+    vocabulary = examples.Vocabulary(args.vocab)
+    corpus = examples.Corpus(args.data, "train")
+    builder = examples.Builder(corpus, vocabulary, args.jobs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(args.seed)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
     args.out.mkdir(parents=True, exist_ok=True)
-    vocabulary = examples.Vocabulary(args.vocab)
-    corpus = examples.Corpus(args.data, "train")
     model = bert.Bert({
         "architectures": ["BertForPreTraining"], "model_type": "bert", "hidden_act": "gelu", "vocab_size": vocabulary.size,
         "hidden_size": args.hidden, "num_hidden_layers": args.layers, "num_attention_heads": args.heads,
@@ -136,7 +136,7 @@ def main():
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
                                   lr=args.rate, betas=(0.9, 0.98), eps=1e-6,
                                   **({"fused": True} if device.type == "cuda" else {}))
-    passes = {length: Passes(corpus, vocabulary, length, args, device) for length in sorted(set(args.lengths))}
+    passes = {length: Passes(corpus, builder, length, args.seed, device) for length in sorted(set(args.lengths))}
     progress = {"step": 0, "seconds": 0.0, "tokens": 0, "reach": min(args.lengths)}
     if (args.out / "checkpoint.pt").exists():
         state = torch.load(args.out / "checkpoint.pt", map_location=device)
@@ -148,7 +148,7 @@ def main():
         print(f"resumed at step {progress['step']}, {progress['seconds']:.0f} s", flush=True)
     compute = losses
     if device.type == "cuda" and not args.no_compile:
-        compute = torch.compile(losses)
+        compute = torch.compile(losses, dynamic=False)
     continues = torch.from_numpy(vocabulary.continues).to(device)
     log = open(args.out / "log.txt", "a", encoding="utf-8")
 
