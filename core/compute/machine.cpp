@@ -36,7 +36,7 @@ const Kernels* const* available_kernels() {
   return list.entries;
 }
 
-#if defined(MADV_HUGEPAGE)
+#if defined(MADV_HUGEPAGE) && !defined(__EMSCRIPTEN__)  // whose headers name it, whose memory has none
 std::size_t large_page() {
   return std::size_t{2} << 20;
 }
