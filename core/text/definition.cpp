@@ -3,7 +3,6 @@
 #include "text/definition.h"
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -65,11 +64,67 @@ std::optional<std::int32_t> read_id(const json* value) {
   return static_cast<std::int32_t>(id);
 }
 
+/// Builds the document. (json::parse has two of these, for callers with and without a callback; one is half
+/// the code.)
+class DocumentBuilder {
+ public:
+  json document;
+
+  bool null() { return add(nullptr); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(std::int64_t value) { return add(value); }
+  bool number_unsigned(std::uint64_t value) { return add(value); }
+  bool number_float(double value, const std::string&) { return add(value); }
+  bool string(std::string& value) { return add(std::move(value)); }
+  bool binary(json::binary_t&) { return false; }
+  bool start_object(std::size_t) { return open(json::object()); }
+  bool key(std::string& name) {
+    member_ = &(*open_.back())[std::move(name)];
+    return true;
+  }
+  bool end_object() { return close(); }
+  bool start_array(std::size_t) { return open(json::array()); }
+  bool end_array() { return close(); }
+  template <class Exception>
+  bool parse_error(std::size_t, const std::string&, const Exception&) {
+    return false;
+  }
+
+ private:
+  template <class Value>
+  json* place(Value&& value) {
+    if (open_.empty()) return &(document = std::forward<Value>(value));
+    json& parent = *open_.back();
+    if (parent.is_object()) return &(*member_ = std::forward<Value>(value));
+    parent.push_back(std::forward<Value>(value));
+    return &parent.back();
+  }
+  template <class Value>
+  bool add(Value&& value) {
+    place(json(std::forward<Value>(value)));
+    return true;
+  }
+  bool open(json container) {
+    if (open_.size() == kDeepest) return false;
+    open_.push_back(place(std::move(container)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  static constexpr std::size_t kDeepest = 64;
+  std::vector<json*>
+      open_;  ///< containers around the next value; an array grows only while its last element is closed
+  json* member_ = nullptr;
+};
+
 Expected<json> parse(std::string_view bytes, std::string_view file) {
-  json document = json::parse(bytes.begin(), bytes.end(), nullptr, false);
-  if (document.is_discarded()) return invalid(file, "not well-formed JSON");
-  if (!document.is_object()) return invalid(file, "not a JSON object");
-  return document;
+  DocumentBuilder builder;
+  if (!json::sax_parse(bytes.begin(), bytes.end(), &builder)) return invalid(file, "not well-formed JSON");
+  if (!builder.document.is_object()) return invalid(file, "not a JSON object");
+  return std::move(builder.document);
 }
 
 /// Steps of reading; each fills its part of the definition.
@@ -132,16 +187,6 @@ Status Reader::read_vocab_txt(std::string_view bytes) {
   }
   if (definition_.entries.size() > kMostIds) return invalid("vocab.txt", "more than 4,194,304 lines");
   definition_.words = definition_.entries.size();
-  // An id looked up must be the id written; a repeated line would make one of the two unreachable.
-  std::vector<std::size_t> order(definition_.entries.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  const auto text = [&](std::size_t i) -> const std::string& { return definition_.entries[i].text; };
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return text(a) != text(b) ? text(a) < text(b) : a < b; });
-  for (std::size_t i = 1; i < order.size(); ++i)
-    if (text(order[i]) == text(order[i - 1]) && !text(order[i]).empty())
-      return invalid("vocab.txt", "lines " + std::to_string(order[i - 1] + 1) + " and " +
-                                      std::to_string(order[i] + 1) + " are both " + shown(text(order[i])));
   return {};
 }
 
@@ -246,6 +291,8 @@ Status Reader::read_added_token(const json& token, std::string_view file) {
                                                  {"special", &added.special}};
   for (const auto& [name, value] : flags)
     if (auto status = read(token, name, file, *value); !status) return status;
+  if (const auto known = id_of(added.content))
+    added.id = *known;  // as the reference: the vocabulary's id wins
   const auto index = static_cast<std::size_t>(added.id);
   if (index >= definition_.entries.size() || definition_.entries[index].kind == TokenEntry::Kind::kAbsent) {
     add_entry(added.id, added.content, TokenEntry::Kind::kAdded);

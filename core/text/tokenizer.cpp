@@ -204,7 +204,19 @@ Tokenizer::~Tokenizer() = default;
 Expected<Tokenizer> Tokenizer::load(const TokenizerFiles& files, const TokenizerOptions& options) {
   auto definition = text::read_definition(files, options);
   if (!definition) return tl::unexpected<Error>(definition.error());
-  return Tokenizer(std::make_unique<const Data>(std::move(*definition)));
+  auto data = std::make_unique<const Data>(std::move(*definition));
+  // An id looked up must be the id written: of a line that stands twice, one could not be reached.
+  const text::Vocabulary& vocabulary = data->pipeline.vocabulary;
+  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+    const auto token = vocabulary.token(static_cast<std::int32_t>(i));
+    if (!token || token->empty()) continue;
+    const std::int32_t id = vocabulary.id(*token).value_or(-1);
+    if (id != static_cast<std::int32_t>(i))
+      return fail(ErrorCode::kInvalidModel, "vocab.txt: lines " + std::to_string(i + 1) + " and " +
+                                                std::to_string(id + 1) + " are both '" +
+                                                std::string(token->substr(0, 40)) + "'");
+  }
+  return Tokenizer(std::move(data));
 }
 
 const TokenizerSettings& Tokenizer::settings() const {

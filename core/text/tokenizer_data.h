@@ -16,8 +16,9 @@ namespace text {
 /// The parts of a definition that come after the pipeline.
 struct TokenizerParts {
   std::vector<SpecialToken> special_tokens;
-  std::vector<std::int32_t> added_ids;    ///< of tokens found as a whole, ascending
-  std::vector<std::int32_t> special_ids;  ///< those that decoding may skip, ascending
+  /// By id: what the tokens found as a whole are.
+  enum AddedKind : std::uint8_t { kNotAdded, kAdded, kSpecial };
+  std::vector<AddedKind> added;
   std::vector<TemplatePart> single;
   std::vector<TemplatePart> pair;
   std::size_t words = 0;
@@ -27,8 +28,9 @@ struct TokenizerParts {
   Side truncation_side = Side::kRight;
 
   explicit TokenizerParts(Definition definition);
-  bool is_special(std::int32_t id) const;
-  bool is_added(std::int32_t id) const;
+  /// Ids of the vocabulary only. Decoding may skip special tokens.
+  bool is_special(std::int32_t id) const { return added[static_cast<std::size_t>(id)] == kSpecial; }
+  bool is_added(std::int32_t id) const { return added[static_cast<std::size_t>(id)] != kNotAdded; }
 };
 
 }  // namespace text

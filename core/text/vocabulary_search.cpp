@@ -35,7 +35,7 @@ std::span<const std::string_view> script_names() {
 
 std::string_view Tokenizer::script_of(std::int32_t id) const {
   std::string_view token = id_to_token(id).value_or("");
-  if (data_->parts.is_added(id) || is_unused(token)) return unicode::kScriptNames[0];
+  if (token.empty() || data_->parts.is_added(id) || is_unused(token)) return unicode::kScriptNames[0];
   if (token.size() > data_->pipeline.prefix.size() && token.starts_with(data_->pipeline.prefix))
     token.remove_prefix(data_->pipeline.prefix.size());
   while (!token.empty()) {

@@ -365,7 +365,8 @@ TEST(Tokenizer, BadFilesAreNamed) {
   };
   EXPECT_EQ(message("", ""),
             "invalid_argument: neither tokenizer.json nor vocab.txt was given, or both are empty");
-  EXPECT_EQ(message("a\nb\na\n", ""), "invalid_model: vocab.txt: lines 1 and 3 are both 'a'");
+  EXPECT_EQ(message("[UNK]\n[CLS]\n[SEP]\na\nb\na\n", ""),
+            "invalid_model: vocab.txt: lines 4 and 6 are both 'a'");
   EXPECT_EQ(message("a\nb\n", ""), "invalid_model: vocab.txt: no entry '[UNK]' for unknown words");
   EXPECT_EQ(message("[UNK]\n[CLS]\n", ""), "invalid_model: vocab.txt: no line '[SEP]'");
   EXPECT_EQ(message("", "{"), "invalid_model: tokenizer.json: not well-formed JSON");
