@@ -186,7 +186,7 @@ export class Driver {
     runs: number,
     threads: number,
     options: EncodeOptions = {},
-  ): Promise<{ ms: number[]; hash: number; tokens: number }> {
+  ): Promise<{ ms: number[]; cpu_ms: number[]; hash: number; tokens: number }> {
     const cases = texts.map((first) => ({ first }));
     this.send({ time: options, count: texts.length, runs, threads }, cases);
     return this.line();
