@@ -55,7 +55,7 @@ double max_abs_error(std::span<const float> row) {
 
 TEST(QuantizeRow, IsNeverWorseThanMaxAbs) {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
-    const std::size_t count = 1 + 37 * seed;  // ends of every length beside whole vectors
+    const auto count = static_cast<std::size_t>(1 + 37 * seed);  // ends of every length beside whole vectors
     auto row = normal_values(count, seed);
     if (seed % 3 == 1) row[count / 2] *= 12;  // an outlier
     if (seed % 3 == 2)
@@ -157,11 +157,12 @@ struct Written {
   }
   void put(std::uint64_t offset, std::span<const std::byte> piece) {
     ASSERT_LE(offset + piece.size(), bytes.size());
+    const auto start = static_cast<std::size_t>(offset);
     largest = std::max(largest, piece.size());
     for (std::size_t i = 0; i < piece.size(); ++i) {
-      ASSERT_FALSE(covered[offset + i]);
-      covered[offset + i] = true;
-      bytes[offset + i] = piece[i];
+      ASSERT_FALSE(covered[start + i]);
+      covered[start + i] = true;
+      bytes[start + i] = piece[i];
     }
   }
 };
