@@ -51,7 +51,7 @@ void check_row(const Tokenizer& tokenizer, const Encoding& row, const bert::Text
   const auto points = bert::convert_offsets(row, input, bert::OffsetUnit::kCodePoints);
   const auto units = bert::convert_offsets(row, input, bert::OffsetUnit::kUtf16);
   Offsets last;
-  int sequence = -1;
+  std::int8_t sequence = -1;
   for (std::size_t i = 0; i < size; ++i) {
     check(tokenizer.id_to_token(row.ids[i]).has_value(), "every id has a token");
     const Offsets place = row.offsets[i];

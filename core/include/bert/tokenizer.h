@@ -129,7 +129,7 @@ struct Encoding {
   std::vector<Offsets> offsets;        ///< bytes of the token's own sequence (or word); added tokens: {0, 0}
   std::vector<std::int32_t> word_ids;  ///< index of the word within its sequence; -1 for added tokens
   std::vector<std::int8_t> sequence_ids;  ///< 0, 1; -1 for added tokens
-  std::vector<Encoding> overflowing;      ///< the further windows, in reading order; empty unless asked for
+  std::vector<Encoding> overflowing;      ///< the further windows, in the Rust package's order, if asked for
   bool too_long = false;            ///< more tokens than `model_max_length`: the model will refuse this row
   bool truncation_implied = false;  ///< truncated because `max_length` was given without `truncation`
 
@@ -300,10 +300,10 @@ class Tokenizer {
                                                   const DecodeOptions& options = {}) const;
 
   /// The words of an encoding that have at least `least_pieces` tokens (2: the words that were split).
-  /// Padding, added special tokens and recognised ones are left out.
+  /// Padding and added special tokens are left out; a [MASK] that stands in the text is a word.
   std::vector<Word> words(const Encoding& encoding, std::size_t least_pieces = 1) const;
 
-  /// Every step from text to ids. kTooLong above 65,536 bytes, because the tried candidates are all kept.
+  /// Every step from text to ids. kTooLong above 8,192 bytes or 500,000 tried candidates: all are kept.
   Expected<Explanation> explain(std::string_view text, bool recognize_special_tokens = true) const;
 
  private:
