@@ -42,21 +42,21 @@ struct TableProduct {
   std::size_t output_stride;
 };
 
-/// Columns of one panel of packed f16 weights: [panel][input][kHalfPanel].
-inline constexpr std::size_t kHalfPanel = 64;
+/// Columns of one panel of packed weights: [panel][input][kPanel].
+inline constexpr std::size_t kPanel = 64;
 
-/// One panel of out = in W^T + bias with f16 weights.
-struct HalfProduct {
-  const std::uint16_t* panel;  ///< [inputs, kHalfPanel], zeros in unused columns
-  const float* bias;           ///< [columns]
+/// One panel of out = in W^T + bias with weights that are f32 or f16.
+struct PanelProduct {
+  const std::byte* panel;  ///< [inputs, kPanel], zeros in unused columns; the next panel may follow it
+  const float* bias;       ///< [columns]
   std::size_t inputs, columns;
   const float* input;
   std::size_t input_stride, rows;
   float* output;  ///< first column of this panel
   std::size_t output_stride;
-  float* scratch;  ///< kHalfScratch floats
+  float* scratch;  ///< kPanelScratch floats, for f16
 };
-inline constexpr std::size_t kHalfScratch = 256 * kHalfPanel;
+inline constexpr std::size_t kPanelScratch = 256 * kPanel;
 
 /// One instruction set's functions. All are pure: no state, no allocation.
 struct Kernels {
@@ -67,7 +67,9 @@ struct Kernels {
                     float epsilon, std::size_t count, float* output);
   void (*attend)(const AttentionHead& head);
   void (*table_product)(const TableProduct& product);
-  void (*half_product)(const HalfProduct& product);
+  void (*product_f16)(const PanelProduct& product);
+  /// Null where XNNPACK's f32 operators are the better choice.
+  void (*product_f32)(const PanelProduct& product);
 };
 
 /// Floats of scratch that one `attend` needs.

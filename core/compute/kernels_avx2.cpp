@@ -9,6 +9,8 @@ namespace bert::compute {
 namespace {
 constexpr std::size_t kBytes = 32;
 constexpr std::size_t kTileRows = 6;
+constexpr bool kFetchesAhead = true;
+constexpr bool kOwnF32 = true;
 constexpr std::size_t kTileVectors = 2;
 constexpr const char* kName = "avx2";
 using Vector = float __attribute__((vector_size(kBytes)));

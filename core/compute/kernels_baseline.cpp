@@ -9,6 +9,8 @@ namespace bert::compute {
 namespace {
 constexpr std::size_t kBytes = 16;
 constexpr std::size_t kTileRows = 4;
+constexpr bool kFetchesAhead = false;
+constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
 constexpr std::size_t kTileVectors = 2;
 using Vector = float __attribute__((vector_size(kBytes)));
 #if defined(__wasm_relaxed_simd__)

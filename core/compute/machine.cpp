@@ -3,7 +3,7 @@
 
 #include "compute/kernels.h"
 
-#if __has_include(<sys/mman.h>)
+#if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
@@ -36,7 +36,7 @@ const Kernels* const* available_kernels() {
   return list.entries;
 }
 
-#if defined(MADV_HUGEPAGE) && !defined(__EMSCRIPTEN__)  // whose headers name it, whose memory has none
+#if defined(__linux__)
 std::size_t large_page() {
   return std::size_t{2} << 20;
 }

@@ -1,5 +1,5 @@
 // The kernels on vectors of kBytes bytes. Included by one file per instruction set, which defines before it, in an
-// unnamed namespace: kBytes, kTileRows, kTileVectors, kName, Vector, and multiply_add, load_half for Vector.
+// unnamed namespace: kBytes, kTileRows, kTileVectors, kFetchesAhead, kOwnF32, kName, Vector, multiply_add, load_half.
 // Only plain loops and built-in types here: a template of the standard library instantiated in this file would be compiled
 // for this instruction set and could then be linked into code for every machine.
 
@@ -181,11 +181,17 @@ void normalise(const float* input, const float* residual, const float* gamma, co
 
 // -- Matrix product on row-major operands ------------------------------------------------------------------------
 
+/// Bytes fetched ahead in each step of a product: two cache lines.
+constexpr std::size_t kAhead = 128;
+
 /// c[rows, vectors * kWidth] = a[rows, depth] b[depth, ...] (+ c). The last vector of c has `last` columns; b must be
-/// readable to the end of every vector.
+/// readable to the end of every vector. Meanwhile depth * kAhead bytes from `ahead` on are fetched into the cache (any
+/// address will do: a fetch never faults); null fetches nothing new.
 template <std::size_t rows, std::size_t vectors>
 void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, std::size_t depth, float* c,
-          std::size_t c_stride, std::size_t last, bool accumulate) {
+          std::size_t c_stride, std::size_t last, bool accumulate, const std::byte* ahead) {
+  const std::size_t step = ahead == nullptr ? 0 : kAhead;
+  if (ahead == nullptr) ahead = reinterpret_cast<const std::byte*>(b);
   Vector sums[rows][vectors];
   for (std::size_t i = 0; i < rows; ++i)
     for (std::size_t j = 0; j < vectors; ++j) {
@@ -196,7 +202,11 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
       else
         sums[i][j] = load(c + i * c_stride + j * kWidth);
     }
-  for (std::size_t k = 0; k < depth; ++k) {
+  for (std::size_t k = 0; k < depth; ++k, ahead += step) {
+    if constexpr (kFetchesAhead) {
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + kAhead / 2, 0, 2);
+    }
     Vector columns[vectors];
     for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(b + k * b_stride + j * kWidth);
     for (std::size_t i = 0; i < rows; ++i) {
@@ -214,7 +224,7 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
 }
 
 using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*, std::size_t, std::size_t,
-                      bool);
+                      bool, const std::byte*);
 
 template <std::size_t rows>
 Tile tile_of(std::size_t vectors) {
@@ -236,21 +246,26 @@ Tile tile_of(std::size_t rows, std::size_t vectors) {
                      : tile_of<1>(vectors);
 }
 
-/// At most kTileRows rows of a product with any number of columns.
-void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
-                  std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, bool accumulate) {
+/// At most kTileRows rows of a product with any number of columns. Returns how far the fetching from `ahead` got.
+const std::byte* product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
+                              std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, bool accumulate,
+                              const std::byte* ahead = nullptr) {
   constexpr std::size_t kTileColumns = kTileVectors * kWidth;
+  const std::size_t fetched = ahead == nullptr ? 0 : depth * kAhead;
   std::size_t j = 0;
   if (columns >= kTileColumns) {
     const Tile full = tile_of(rows, kTileVectors);
-    for (; j + kTileColumns <= columns; j += kTileColumns)
-      full(a, a_stride, b + j, b_stride, depth, c + j, c_stride, kWidth, accumulate);
+    for (; j + kTileColumns <= columns; j += kTileColumns, ahead += fetched)
+      full(a, a_stride, b + j, b_stride, depth, c + j, c_stride, kWidth, accumulate, ahead);
   }
   if (j < columns) {
     const std::size_t rest = columns - j;
     const std::size_t vectors = (rest + kWidth - 1) / kWidth;
-    tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, rest - (vectors - 1) * kWidth, accumulate);
+    tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, rest - (vectors - 1) * kWidth, accumulate,
+                           ahead);
+    ahead += fetched;
   }
+  return ahead;
 }
 
 // -- Attention ---------------------------------------------------------------------------------------------------
@@ -414,23 +429,36 @@ void table_product(const TableProduct& product) {
   }
 }
 
-// -- Product with f16 weights --------------------------------------------------------------------------------------
+// -- Product with packed weights -----------------------------------------------------------------------------------
 
-void half_product(const HalfProduct& p) {
-  constexpr std::size_t kDepth = kHalfScratch / kHalfPanel;
+template <WeightType type>
+void panel_product(const PanelProduct& p) {
+  constexpr std::size_t kDepth = kPanelScratch / kPanel;
+  constexpr std::size_t kRow = kPanel * Element<type>::kSize;
   for (std::size_t r = 0; r < p.rows; ++r)
-    for (std::size_t j = 0; j < p.columns; ++j) p.output[r * p.output_stride + j] = p.bias[j];
+    __builtin_memcpy(p.output + r * p.output_stride, p.bias, p.columns * sizeof(float));
   for (std::size_t k = 0; k < p.inputs; k += kDepth) {
     const std::size_t depth = p.inputs - k < kDepth ? p.inputs - k : kDepth;
-    // the conversion is shared by all rows
-    for (std::size_t i = 0; i < depth * kHalfPanel; i += kWidth)
-      store(p.scratch + i, load_half(reinterpret_cast<const std::byte*>(p.panel + k * kHalfPanel + i)));
+    const std::byte* const block = p.panel + k * kRow;
+    const float* weights = p.scratch;
+    if constexpr (type == WeightType::kF32)
+      weights = reinterpret_cast<const float*>(block);
+    else  // the conversion is shared by all rows
+      for (std::size_t i = 0; i < depth * kPanel; i += kWidth)
+        store(p.scratch + i, Element<type>::read(block + i * Element<type>::kSize));
+    // while this block is multiplied, the next one comes from memory
+    const std::byte* const next = block + depth * kRow;
+    const std::byte* ahead = next;
     for (std::size_t r = 0; r < p.rows; r += kTileRows) {
       const std::size_t rows = p.rows - r < kTileRows ? p.rows - r : kTileRows;
-      product_rows(rows, p.input + r * p.input_stride + k, p.input_stride, p.scratch, kHalfPanel, depth, p.columns,
-                   p.output + r * p.output_stride, p.output_stride, true);
+      const bool fetching = ahead < next + depth * kRow;
+      const std::byte* const reached =
+          product_rows(rows, p.input + r * p.input_stride + k, p.input_stride, weights, kPanel, depth, p.columns,
+                       p.output + r * p.output_stride, p.output_stride, true, fetching ? ahead : nullptr);
+      if (fetching) ahead = reached;
     }
   }
 }
 
-constexpr Kernels kKernels = {kName, activate, normalise, attend, table_product, half_product};
+constexpr Kernels kKernels = {kName,         activate, normalise, attend, table_product, panel_product<WeightType::kF16>,
+                              kOwnF32 ? panel_product<WeightType::kF32> : nullptr};

@@ -53,8 +53,10 @@ Status checked(xnn_status status, const char* what) {
   }
 }
 
-/// Calls work(begin, end, thread) for pieces of at most `grain` of 0..count on the threads of `pool` (null:
-/// here).
+/// Workers sleep after their piece (the flag below) instead of spinning: on a machine with other work a
+/// spinning worker takes the time slice that a piece of ours is waiting for, and two threads become ten times
+/// slower than one. Calls work(begin, end, thread) for pieces of at most `grain` of 0..count on the threads
+/// of `pool` (null: here).
 template <class Work>
 void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const Work& work) {
   struct Context {
@@ -66,7 +68,8 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
     const std::size_t begin = index * c.grain;
     c.work(begin, begin + c.grain < c.count ? begin + c.grain : c.count, thread);
   };
-  pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain, 0);
+  pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain,
+                                         PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
 /// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
@@ -86,23 +89,31 @@ class XnnLinear : public Linear {
   std::size_t owned_bytes() const override { return packed_.size() + bias_.size() * sizeof(float); }
   Precision precision() const { return precision_; }
   std::uint64_t id() const { return id_; }
-  const std::uint16_t* half_panel(std::size_t panel) const {
-    return reinterpret_cast<const std::uint16_t*>(packed_.data()) + panel * inputs_ * compute::kHalfPanel;
+  /// True for panels of our own kernels, false for chunks of XNNPACK's.
+  bool has_panels() const { return panels_; }
+  const std::byte* panel(std::size_t index) const {
+    return packed_.data() + index * inputs_ * compute::kPanel * (precision_ == Precision::kF16 ? 2 : 4);
   }
   const float* bias() const { return bias_.data(); }
   /// Outputs of each operator but the last.
   std::size_t chunk() const { return chunk_; }
   std::size_t chunks() const { return (outputs_ + chunk_ - 1) / chunk_; }
 
-  static Expected<std::unique_ptr<Linear>> make(std::span<const LinearView> parts, Precision precision) {
+  static Expected<std::unique_ptr<Linear>> make(std::span<const LinearView> parts, Precision precision,
+                                                const Kernels& kernels) {
     auto stacked = StackedLinear::make(parts, precision);
     if (!stacked) return tl::unexpected(stacked.error());
     auto linear = std::make_unique<XnnLinear>();
     linear->inputs_ = stacked->inputs;
     linear->outputs_ = stacked->outputs;
     linear->precision_ = precision;
-    if (precision == Precision::kF16) {
-      if (const Status done = linear->pack_halves(*stacked); !done) return tl::unexpected(done.error());
+    linear->panels_ =
+        precision == Precision::kF16 || (precision == Precision::kF32 && kernels.product_f32 != nullptr);
+    if (linear->panels_) {
+      const Status done = precision == Precision::kF16
+                              ? linear->pack_panels<std::uint16_t>(*stacked, compute::float_to_half)
+                              : linear->pack_panels<float>(*stacked, [](float w) { return w; });
+      if (!done) return tl::unexpected(done.error());
       return linear;
     }
     for (const float scale : stacked->scales)
@@ -182,27 +193,37 @@ class XnnLinear : public Linear {
     return packed_.data() == nullptr || size > stride_ ? nullptr : packed_.data() + index * stride_;
   }
 
-  Status pack_halves(const StackedLinear& stacked) {
-    constexpr std::size_t kPanel = compute::kHalfPanel;
+  /// [panel][input][kPanel], zeros behind the last output.
+  template <class T, class Convert>
+  Status pack_panels(const StackedLinear& stacked, const Convert& convert) {
+    using compute::kPanel;
     const std::size_t panels = (outputs_ + kPanel - 1) / kPanel;
-    packed_ = AlignedBytes(panels * kPanel * inputs_ * sizeof(std::uint16_t));
+    packed_ = AlignedBytes(panels * kPanel * inputs_ * sizeof(T));
     if (!packed_.ok()) return compute::out_of_memory("a linear layer", packed_.size());
-    std::memset(packed_.data(), 0, packed_.size());
-    auto* halves = reinterpret_cast<std::uint16_t*>(packed_.data());
-    for (std::size_t o = 0; o < outputs_; ++o)
-      for (std::size_t i = 0; i < inputs_; ++i)
-        halves[(o / kPanel * inputs_ + i) * kPanel + o % kPanel] =
-            compute::float_to_half(stacked.weights[o * inputs_ + i]);
     bias_ = stacked.bias;
+    constexpr std::size_t kBlock = 16;  // a cache line of each source row at a time
+    for (std::size_t first = 0; first < panels * kPanel; first += kPanel) {
+      T* const panel = reinterpret_cast<T*>(packed_.data()) + first * inputs_;
+      const std::size_t columns = outputs_ - first < kPanel ? outputs_ - first : kPanel;
+      if (columns < kPanel) std::memset(panel, 0, kPanel * inputs_ * sizeof(T));
+      for (std::size_t begin = 0; begin < inputs_; begin += kBlock) {
+        const std::size_t end = inputs_ - begin < kBlock ? inputs_ : begin + kBlock;
+        for (std::size_t o = 0; o < columns; ++o) {
+          const float* const row = stacked.weights + (first + o) * inputs_;
+          for (std::size_t i = begin; i < end; ++i) panel[i * kPanel + o] = convert(row[i]);
+        }
+      }
+    }
     return {};
   }
 
   std::size_t inputs_ = 0, outputs_ = 0;
   Precision precision_ = Precision::kF32;
+  bool panels_ = false;
   std::size_t chunk_ = kChunkColumns;
   std::size_t stride_ = 0;  // bytes from one packed chunk to the next
   AlignedBytes packed_;
-  std::vector<float> bias_;  // of f16 layers; the others have it in their packed bytes
+  std::vector<float> bias_;                              // of panels; chunks have it in their packed bytes
   mutable std::vector<std::unique_ptr<Entry>> entries_;  // complete once the layer is made
   const std::uint64_t id_ = next_id();
 
@@ -246,8 +267,7 @@ class XnnStream : public compute::HostStream {
                 Rows output) override {
     if (rows == 0) return {};
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
-    if (xnn_layer.precision() == Precision::kF16)
-      return linear_f16(xnn_layer, activation, rows, input, output);
+    if (xnn_layer.has_panels()) return linear_panels(xnn_layer, activation, rows, input, output);
     if (xnn_layer.precision() == Precision::kInt8)
       if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
     const auto operators = operators_of(xnn_layer);
@@ -377,41 +397,45 @@ class XnnStream : public compute::HostStream {
 
   /// Rows as int8 into `quantised_`, the zero point and scale of each into `row_params_`.
   Status quantise(std::size_t rows, std::size_t inputs, Rows input) {
-    if (convert_ == nullptr) {
+    while (converts_.size() < threads_) {
       xnn_operator_t made = nullptr;
       const Status done = checked(xnn_create_convert_nc_f32_qd8(0, &made), "create a conversion to int8");
-      convert_.reset(made);
       if (!done) return done;
+      converts_.emplace_back(made);
     }
     if (const Status done = reserve(quantised_, rows * inputs + XNN_EXTRA_BYTES); !done) return done;
-    if (const Status done =
-            reserve(row_params_, (rows + XNN_EXTRA_QUANTIZATION_PARAMS) * sizeof(xnn_quantization_params));
-        !done)
-      return done;
-    if (const Status done =
-            checked(xnn_reshape_convert_nc_f32_qd8(convert_.get(), rows, inputs, inputs, inputs, pool_),
-                    "shape a conversion to int8");
-        !done)
-      return done;
-    if (const Status done = checked(
-            xnn_setup_convert_nc_f32_qd8(convert_.get(), row_of(input, 0),
-                                         reinterpret_cast<std::int8_t*>(quantised_.data()), row_params()),
-            "set up a conversion to int8");
-        !done)
-      return done;
-    return checked(xnn_run_operator(convert_.get(), pool_), "convert to int8");
+    const std::size_t all = rows + XNN_EXTRA_QUANTIZATION_PARAMS;
+    if (const Status done = reserve(row_params_, all * sizeof(xnn_quantization_params)); !done) return done;
+    auto* const values = reinterpret_cast<std::int8_t*>(quantised_.data());
+    std::atomic<int> failure{xnn_status_success};
+    constexpr std::size_t kRows = 16;
+    in_parallel(pool_, rows, kRows, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+      const xnn_operator_t convert = converts_[thread].get();
+      // XNNPACK repeats the last row's parameters behind it, which may be another piece's place
+      xnn_quantization_params params[kRows + XNN_EXTRA_QUANTIZATION_PARAMS];
+      const std::size_t count = end - begin;
+      xnn_status status = xnn_reshape_convert_nc_f32_qd8(convert, count, inputs, inputs, inputs, nullptr);
+      if (status == xnn_status_success)
+        status = xnn_setup_convert_nc_f32_qd8(convert, row_of(input, begin), values + begin * inputs, params);
+      if (status == xnn_status_success) status = xnn_run_operator(convert, nullptr);
+      if (status != xnn_status_success) failure = status;
+      const std::size_t kept = end == rows ? count + XNN_EXTRA_QUANTIZATION_PARAMS : count;
+      std::memcpy(row_params() + begin, params, kept * sizeof(params[0]));
+    });
+    return checked(static_cast<xnn_status>(failure.load()), "convert to int8");
   }
 
-  Status linear_f16(const XnnLinear& layer, Activation activation, std::size_t rows, Rows input,
-                    Rows output) {
-    constexpr std::size_t kPanel = compute::kHalfPanel;
-    if (const Status done = reserve(scratch_, threads_ * compute::kHalfScratch * sizeof(float)); !done)
+  Status linear_panels(const XnnLinear& layer, Activation activation, std::size_t rows, Rows input,
+                       Rows output) {
+    using compute::kPanel;
+    if (const Status done = reserve(scratch_, threads_ * compute::kPanelScratch * sizeof(float)); !done)
       return done;
     const std::size_t panels = (layer.outputs() + kPanel - 1) / kPanel;
+    const auto run_panel = layer.precision() == Precision::kF16 ? kernels_.product_f16 : kernels_.product_f32;
     in_parallel(pool_, panels, 1, [&](std::size_t panel, std::size_t, std::size_t thread) {
-      compute::HalfProduct product{};
+      compute::PanelProduct product{};
       const std::size_t first = panel * kPanel;
-      product.panel = layer.half_panel(panel);
+      product.panel = layer.panel(panel);
       product.bias = layer.bias() + first;
       product.inputs = layer.inputs();
       product.columns = layer.outputs() - first < kPanel ? layer.outputs() - first : kPanel;
@@ -420,9 +444,9 @@ class XnnStream : public compute::HostStream {
       product.rows = rows;
       product.output = row_of(output, 0) + first;
       product.output_stride = output.stride;
-      product.scratch = scratch_.floats() + thread * compute::kHalfScratch;
-      kernels_.half_product(product);
-      for (std::size_t r = 0; r < rows; ++r)
+      product.scratch = scratch_.floats() + thread * compute::kPanelScratch;
+      run_panel(product);
+      for (std::size_t r = 0; r < rows && activation != Activation::kNone; ++r)
         kernels_.activate(activation, product.output + r * output.stride, product.columns);
     });
     return {};
@@ -441,7 +465,7 @@ class XnnStream : public compute::HostStream {
   pthreadpool_t pool_;
   std::size_t threads_;
   std::unordered_map<std::uint64_t, std::vector<Operator>> operators_;  // by XnnLinear::id
-  Operator convert_;
+  std::vector<Operator> converts_;                                      // one per thread
   AlignedBytes scratch_, quantised_, row_params_;
 };
 
@@ -459,7 +483,7 @@ class XnnBackend : public Backend {
   }
   Expected<std::unique_ptr<Linear>> make_linear(std::span<const LinearView> parts,
                                                 Precision precision) override {
-    return XnnLinear::make(parts, precision);
+    return XnnLinear::make(parts, precision, kernels_);
   }
   Expected<std::unique_ptr<Vector>> make_vector(const WeightView& source) override {
     return HostVector::make(source);

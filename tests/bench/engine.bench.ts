@@ -1,0 +1,245 @@
+// ./run bench engine [--sizes mini,base] [--threads 1,2] [--rounds N] [--quick]: the native engine beside onnxruntime-node on the same
+// random weights, in turn (A B A B ...), medians and ratios. A row is only printed where both gave the same numbers.
+//   ratio      median over the rounds of the peer's time over ours within the round
+//   cpu        the same of processor time: with one thread it stands for the time on a quiet machine
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { cpus, homedir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { writeOnnx } from './onnx-model.ts';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const build = path.join(here, '../../build/native');
+const cacheHome = process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache');
+const models = path.join(process.env.BERTLENS_CACHE ?? path.join(cacheHome, 'bertlens'), 'bench');
+
+const { values: options } = parseArgs({
+  options: {
+    sizes: { type: 'string', default: 'mini,base' },
+    threads: { type: 'string', default: '1,2' },
+    rounds: { type: 'string', default: '5' },
+    quick: { type: 'boolean', default: false },
+  },
+});
+const rounds = options.quick ? 3 : Number(options.rounds);
+const sizes = options.sizes.split(',');
+
+interface Reply {
+  error?: string;
+  load_ms?: number;
+  peak_mb: number;
+  ms: number[];
+  cpu_ms: number[];
+  hidden?: number[][];
+  logits?: number[][];
+  kernels?: string;
+}
+
+class Engine {
+  readonly process: ChildProcess;
+  private waiting: ((reply: Reply) => void)[] = [];
+
+  constructor(command: string[]) {
+    this.process = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'], cwd: here });
+    createInterface({ input: this.process.stdout! }).on('line', (line) => {
+      this.waiting.shift()?.(JSON.parse(line) as Reply);
+    });
+    this.process.on('exit', (code) => {
+      for (const waiting of this.waiting)
+        waiting({ error: `exit status ${code}`, peak_mb: 0, ms: [], cpu_ms: [] });
+    });
+  }
+  async ask(request: object): Promise<Reply> {
+    const reply = await new Promise<Reply>((resolve) => {
+      this.waiting.push(resolve);
+      this.process.stdin!.write(`${JSON.stringify(request)}\n`);
+    });
+    if (reply.error !== undefined) throw new Error(reply.error);
+    return reply;
+  }
+  close(): void {
+    this.process.stdin!.end();
+  }
+}
+
+const median = (values: number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+};
+
+/** [CLS] x [SEP] of each length, padded to the longest or to `tokens`. */
+function inputs(
+  lengths: number[],
+  tokens = Math.max(...lengths),
+): { batch: number; tokens: number; ids: number[]; mask: number[] } {
+  const ids: number[] = [];
+  const mask: number[] = [];
+  let state = 12345;
+  for (const length of lengths) {
+    for (let t = 0; t < tokens; t++) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      ids.push(t >= length ? 0 : t === 0 ? 101 : t === length - 1 ? 102 : 1000 + ((state >>> 8) % 29000));
+      mask.push(t < length ? 1 : 0);
+    }
+  }
+  return { batch: lengths.length, tokens, ids, mask };
+}
+
+function makeModels(size: string): string {
+  const folder = path.join(models, size);
+  if (existsSync(path.join(folder, 'mlm-int8.onnx'))) return folder;
+  console.error(`making random weights and their ONNX twins: ${folder}`);
+  mkdirSync(models, { recursive: true });
+  const partial = `${folder}.partial`;
+  rmSync(partial, { recursive: true, force: true });
+  const tool = path.join(build, 'tests/support/make_checkpoint');
+  const made = spawnSync(tool, ['--size', size, '--out', partial], { stdio: 'inherit' });
+  if (made.status !== 0) throw new Error('make_checkpoint failed');
+  const quantized = spawnSync(
+    path.join(build, 'bertlens'),
+    ['quantize', '--model', partial, '--out', path.join(partial, 'int8'), '--precision', 'int8'],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  if (quantized.status !== 0) throw new Error('bertlens quantize failed');
+  for (const head of ['hidden', 'mlm'] as const) {
+    for (const precision of ['f32', 'int8']) {
+      writeOnnx(partial, path.join(partial, `${head}-${precision}.onnx`), head, precision === 'int8');
+    }
+  }
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(partial, folder);
+  return folder;
+}
+
+interface Case {
+  name: string;
+  lengths: number[];
+  /** Padded to this many tokens; default: to the longest. */
+  tokens?: number;
+  /** Ask for the vocabulary logits at this token of the first sequence instead of hidden states. */
+  mlm?: number;
+}
+// the two padded batches are the notebook's: 41 real tokens, padded to the longest and to 64
+const padded = [20, 9, 7, 5];
+const cases: Case[] = [
+  { name: '1 x 16', lengths: [16] },
+  { name: '1 x 128', lengths: [128] },
+  { name: '8 x 128', lengths: Array<number>(8).fill(128) },
+  { name: '4 x 20, 49 % padding', lengths: padded },
+  { name: '4 x 64, 84 % padding', lengths: padded, tokens: 64 },
+  { name: 'fill-mask, 1 x 16', lengths: [16], mlm: 7 },
+];
+if (!options.quick) cases.splice(2, 0, { name: '1 x 512', lengths: [512] });
+
+/** Floating-point operations of the layers for the real tokens. */
+function operations(size: string, lengths: number[]): number {
+  const sizesOf: Record<string, [number, number]> = {
+    tiny: [2, 128],
+    mini: [4, 256],
+    small: [4, 512],
+    base: [12, 768],
+  };
+  const [layers, hidden] = sizesOf[size]!;
+  return lengths.reduce((sum, n) => sum + layers * (24 * n * hidden ** 2 + 4 * n * n * hidden), 0);
+}
+
+const largestDifference = (a: number[][], b: number[][]): number =>
+  Math.max(...a.map((row, r) => Math.max(...row.map((value, i) => Math.abs(value - (b[r]?.[i] ?? NaN))))));
+
+const rows: string[][] = [];
+let failed = false;
+for (const size of sizes) {
+  const folder = makeModels(size);
+  for (const precision of ['f32', 'int8']) {
+    // int8 engines round differently: the bound tells a wrong result from a rounded one
+    const tolerance = precision === 'f32' ? 2e-4 : 0.6;
+    for (const threads of options.threads.split(',').map(Number)) {
+      for (const head of ['hidden', 'mlm']) {
+        const chosen = cases.filter((one) => (one.mlm === undefined) === (head === 'hidden'));
+        const ours = new Engine([path.join(build, 'tests/bench/engine_server')]);
+        const peer = new Engine([process.execPath, 'onnx-server.js']);
+        const ourFolder = precision === 'int8' ? path.join(folder, 'int8') : folder;
+        const loaded = await ours.ask({ op: 'load', folder: ourFolder, precision, threads });
+        const peerLoaded = await peer.ask({ op: 'load', folder, precision, threads, head });
+        if (head === 'hidden' && threads === 1) {
+          console.error(`${size} ${precision}: ${loaded.kernels}`);
+          rows.push([
+            `${size} ${precision}`,
+            'load',
+            '',
+            `${loaded.load_ms!.toFixed(0)} ms, ${loaded.peak_mb.toFixed(0)} MB`,
+            `${peerLoaded.load_ms!.toFixed(0)} ms, ${peerLoaded.peak_mb.toFixed(0)} MB`,
+            (peerLoaded.load_ms! / loaded.load_ms!).toFixed(2),
+            '',
+            '',
+          ]);
+        }
+        for (const one of chosen) {
+          const request = {
+            op: 'run',
+            ...inputs(one.lengths, one.tokens),
+            mlm: one.mlm === undefined ? [] : [[0, one.mlm]],
+          };
+          const a = await ours.ask({ ...request, runs: 1 });
+          const b = await peer.ask({ ...request, runs: 1 });
+          const difference = largestDifference((a.hidden ?? a.logits)!, (b.hidden ?? b.logits)!);
+          if (!(difference <= tolerance)) {
+            console.error(
+              `${size} ${precision} ${one.name}: the results differ by ${difference}: no speed reported`,
+            );
+            failed = true;
+            continue;
+          }
+          const runs = Math.max(1, Math.min(20, Math.round(400 / Math.max(a.ms[0]!, b.ms[0]!))));
+          const times = {
+            ours: [] as number[],
+            peer: [] as number[],
+            ratio: [] as number[],
+            cpu: [] as number[],
+          };
+          for (let round = 0; round < rounds; round++) {
+            const mine = await ours.ask({ ...request, runs });
+            const theirs = await peer.ask({ ...request, runs });
+            times.ours.push(median(mine.ms));
+            times.peer.push(median(theirs.ms));
+            times.ratio.push(median(theirs.ms) / median(mine.ms));
+            times.cpu.push(median(theirs.cpu_ms) / median(mine.cpu_ms));
+          }
+          const speed = operations(size, one.lengths) / median(times.ours) / 1e6;
+          rows.push([
+            `${size} ${precision}`,
+            one.name,
+            String(threads),
+            `${median(times.ours).toFixed(2)} ms`,
+            `${median(times.peer).toFixed(2)} ms`,
+            median(times.ratio).toFixed(2),
+            median(times.cpu).toFixed(2),
+            one.mlm === undefined ? speed.toFixed(0) : '',
+          ]);
+          console.error(rows.at(-1)!.join('  '));
+        }
+        ours.close();
+        peer.close();
+      }
+    }
+  }
+}
+
+const heading = [
+  'model',
+  'input',
+  'threads',
+  'bertlens',
+  'onnxruntime-node',
+  'ratio',
+  'ratio by cpu',
+  'GFLOP/s',
+];
+console.log(
+  `${cpus()[0]?.model ?? ''}, ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}, medians of ${rounds} rounds\n`,
+);
+for (const row of [heading, heading.map(() => '---'), ...rows]) console.log(`| ${row.join(' | ')} |`);
+process.exitCode = failed ? 1 : 0;
