@@ -19,9 +19,11 @@ function securityPolicy(): Plugin {
   };
 }
 
+const modelFolder = path.join(import.meta.dirname, '../models/default');
+
 /** The files of models/default, the weights where they are there, become part of the page. */
 function modelFiles(): Plugin {
-  const folder = path.join(import.meta.dirname, '../models/default');
+  const folder = modelFolder;
   const served = 'models/default/';
   const wanted = /\.(json|txt|safetensors)$/;
   return {
@@ -48,6 +50,7 @@ function modelFiles(): Plugin {
 
 export default defineConfig({
   base: './',
+  define: { __MODEL_INCLUDED__: existsSync(path.join(modelFolder, 'model.safetensors')) },
   plugins: [securityPolicy(), modelFiles()],
   build: {
     target: 'es2022',

@@ -12,17 +12,19 @@ interface PrintedLine {
 interface PrintedProps {
   cell: string;
   lines: readonly PrintedLine[];
+  /** The notebook's model is another one here: values may differ, and that is no fault. */
+  otherModel?: boolean;
   /** Shown where the page does not run on the notebook's input now. */
   children?: ComponentChildren;
 }
 
-export function Printed({ cell, lines, children }: PrintedProps) {
+export function Printed({ cell, lines, otherModel = false, children }: PrintedProps) {
   return (
     <section aria-label={cell}>
       <h3 class="hint">{cell}</h3>
       <dl>
         {lines.map((line) => (
-          <PrintedRow key={line.what} line={line} />
+          <PrintedRow key={line.what} line={line} otherModel={otherModel} />
         ))}
       </dl>
       {children}
@@ -30,7 +32,7 @@ export function Printed({ cell, lines, children }: PrintedProps) {
   );
 }
 
-function PrintedRow({ line }: { line: PrintedLine }) {
+function PrintedRow({ line, otherModel }: { line: PrintedLine; otherModel: boolean }) {
   const same = line.here === line.printed;
   return (
     <>
@@ -42,7 +44,7 @@ function PrintedRow({ line }: { line: PrintedLine }) {
         ) : same ? (
           <span class="agree">= here</span>
         ) : (
-          <span class="differ">
+          <span class={otherModel ? 'differ other' : 'differ'}>
             here: <span class="mono">{line.here}</span>
           </span>
         )}

@@ -1,20 +1,18 @@
-// The width that an element has on screen, followed as it changes.
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+// The width that an element has on screen, followed as it changes; the element may come later than the component.
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 
-export function useWidth<T extends HTMLElement>() {
-  const ref = useRef<T>(null);
+export function useWidth() {
   const [width, setWidth] = useState(0);
-  useLayoutEffect(() => {
-    const element = ref.current;
+  const observer = useRef<ResizeObserver | null>(null);
+  const ref = useCallback((element: HTMLDivElement | null) => {
+    observer.current?.disconnect();
     if (!element) return;
     setWidth(element.clientWidth);
-    const observer = new ResizeObserver(() => {
+    observer.current = new ResizeObserver(() => {
       setWidth(element.clientWidth);
     });
-    observer.observe(element);
-    return () => {
-      observer.disconnect();
-    };
+    observer.current.observe(element);
   }, []);
+  useEffect(() => () => observer.current?.disconnect(), []);
   return { ref, width };
 }

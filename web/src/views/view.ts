@@ -29,5 +29,6 @@ export interface Section {
   id: string;
   number: number;
   label: string;
+  needsModel?: boolean;
   load: () => Promise<View>;
 }

@@ -115,14 +115,14 @@ const partColumns: readonly Column<PartRow>[] = [
       </span>
     ),
   },
-  { title: 'gives', kind: 'mono', value: ({ part }) => withTokens(part.output) },
-  { title: 'formula', kind: 'mono', value: ({ part }) => part.formula },
   {
     title: 'parameters',
     kind: 'number',
     value: ({ part }) => part.parameters,
     show: ({ part }) => (part.parameters === 0 ? '–' : count(part.parameters)),
   },
+  { title: 'formula', kind: 'mono', value: ({ part }) => part.formula },
+  { title: 'gives', kind: 'mono', value: ({ part }) => withTokens(part.output) },
 ];
 
 export function StackInstrument() {
@@ -304,7 +304,7 @@ const shareColumns: readonly Column<{ name: string; parameters: number; share: n
 ];
 
 export function TreemapInstrument() {
-  const { ref, width } = useWidth<HTMLDivElement>();
+  const { ref, width } = useWidth();
   const { base, heads } = parts.value;
   const trouble = configurationTrouble.value;
   const drawing = useMemo(() => treemapDrawing(base, Math.max(280, width)), [base, width]);

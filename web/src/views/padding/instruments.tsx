@@ -291,7 +291,7 @@ function sentenceCase(text: string): string {
 }
 
 export function StrategiesInstrument() {
-  const { ref, width } = useWidth<HTMLDivElement>();
+  const { ref, width } = useWidth();
   const results = padded.value;
   const cell = cellSize(width, results);
   const ragged = results.find((result) => result.ragged !== undefined);

@@ -5,7 +5,7 @@ import { sentence } from '../../state/sentence';
 import { integerCodec, parameter } from '../../state/url';
 
 /** The second sentence; undefined where there is none. An empty one still takes part, so the address marks it with a dot. */
-export const second = parameter<string | undefined>('tokenizer', 'pair', undefined, {
+export const second = parameter<string | undefined>('*', 'pair', undefined, {
   read: (text) => (text.startsWith('.') ? text.slice(1) : undefined),
   write: (value) => (value === undefined ? '' : `.${value}`),
 });
