@@ -56,7 +56,7 @@ struct PanelProduct {
   std::size_t output_stride;
   float* scratch;  ///< kPanelScratch floats, for f16
 };
-inline constexpr std::size_t kPanelScratch = 256 * kPanel;
+inline constexpr std::size_t kPanelScratch = 768 * kPanel;
 
 /// One instruction set's functions. All are pure: no state, no allocation.
 struct Kernels {

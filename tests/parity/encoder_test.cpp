@@ -91,8 +91,8 @@ std::shared_ptr<Backend> xnnpack() {
 std::shared_ptr<Backend> narrowest() {
   return value_of(make_xnnpack_backend(1, simd_names().back()));
 }
-void PrintTo(const Variant& variant, std::ostream* out) {
-  *out << variant.name;
+std::ostream& operator<<(std::ostream& out, const Variant& variant) {
+  return out << variant.name;
 }
 
 class Encoders : public testing::TestWithParam<Variant> {
