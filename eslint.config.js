@@ -39,7 +39,7 @@ export default tseslint.config(
   },
   {
     // glue that Emscripten includes into its own output
-    files: ['tests/support/node_environment.js'],
+    files: ['tests/support/node_environment.js', 'wasm/bindings/threads.js'],
     languageOptions: {
       sourceType: 'script',
       globals: { ...globals.node, Module: 'writable', ENV: 'readonly' },

@@ -39,10 +39,29 @@ function brotliKilobytes(files: Iterable<string>): number {
   return bytes / 1000;
 }
 
-test('bertlens/tokenizer takes at most 120 KB with brotli, WebAssembly and JavaScript together', (t) => {
+test('bertlens/tokenizer takes at most 90 KB with brotli, WebAssembly and JavaScript together', (t) => {
   const size = brotliKilobytes([...graph('tokenizer.js'), 'tokenizer.wasm']);
   t.diagnostic(`${size.toFixed(1)} KB`);
-  assert.ok(size <= 120, `${size.toFixed(1)} KB`);
+  assert.ok(size <= 90, `${size.toFixed(1)} KB`);
+});
+
+// what a page downloads for one build beside its own JavaScript: the worker's, and the WebAssembly
+for (const build of ['simd', 'relaxed']) {
+  for (const suffix of ['', '-threads']) {
+    test(`the engine's ${build}${suffix} build takes at most 200 KB with brotli, its worker's JavaScript included`, (t) => {
+      const files = new Set([...graph(`worker-${build}${suffix}.js`), `engine-${build}${suffix}.wasm`]);
+      if (suffix) for (const file of graph(`thread-${build}.js`)) files.add(file);
+      const size = brotliKilobytes(files);
+      t.diagnostic(`${size.toFixed(1)} KB`);
+      assert.ok(size <= 200, `${size.toFixed(1)} KB`);
+    });
+  }
+}
+
+test("the page's own JavaScript for the engine takes at most 25 KB with brotli", (t) => {
+  const size = brotliKilobytes(graph('index.js'));
+  t.diagnostic(`${size.toFixed(1)} KB`);
+  assert.ok(size <= 25, `${size.toFixed(1)} KB`);
 });
 
 test('the tarball takes at most 3 MB', (t) => {
@@ -52,7 +71,10 @@ test('the tarball takes at most 3 MB', (t) => {
 });
 
 test('nothing in the package evaluates text or makes blob addresses', () => {
-  for (const file of graph('tokenizer.js')) {
+  const files = ['index', 'sync', 'worker-relaxed-threads', 'thread-relaxed'].flatMap((name) => [
+    ...graph(`${name}.js`),
+  ]);
+  for (const file of new Set(files)) {
     const text = readFileSync(path.join(dist, file), 'utf8');
     assert.doesNotMatch(text, /\beval\(|new Function|createObjectURL|\bblob:(?!")/, file);
   }

@@ -1,6 +1,6 @@
 // The packed npm package, installed in an empty folder as a user has it; and what runs it there.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -67,8 +67,14 @@ export function nodes(): Map<number, string> {
 }
 
 /** Runs a script with one of them; what it printed. Anything on standard error is a failure. */
-export function runNode(node: string, script: string, args: readonly string[], cwd: string): string {
-  const done = spawnSync(node, [script, ...args], { cwd, encoding: 'utf8' });
+export function runNode(
+  node: string,
+  script: string,
+  args: readonly string[],
+  cwd: string,
+  flags: readonly string[] = [],
+): string {
+  const done = spawnSync(node, [...flags, script, ...args], { cwd, encoding: 'utf8' });
   if (done.status !== 0 || done.stderr !== '') {
     throw new Error(
       `${path.basename(script)} ended with status ${done.status ?? 'none'}:\n${done.stdout}${done.stderr}`,
@@ -77,6 +83,12 @@ export function runNode(node: string, script: string, args: readonly string[], c
   return done.stdout;
 }
 
-export function readText(file: string): string {
-  return readFileSync(file, 'utf8');
+/** The models of the golden files and `tiny`, made in `folder`/models; the folder's path. */
+export function makeModels(folder: string): string {
+  const models = path.join(folder, 'models');
+  const maker = path.join(root, 'build/native/tests/support/make_checkpoint');
+  if (!existsSync(maker)) throw new Error('make_checkpoint is missing: run ./run build native');
+  execFileSync(maker, ['--models', path.join(root, 'tests/golden/models.json'), '--out', models]);
+  execFileSync(maker, ['--size', 'tiny', '--vocab', vocabulary, '--out', path.join(models, 'tiny')]);
+  return models;
 }

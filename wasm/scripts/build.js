@@ -22,8 +22,18 @@ const dist = path.join(root, 'wasm/dist');
 /** Module name in src/ -> CMake preset and target that make it. The .wasm keeps the name in dist/. */
 const modules = {
   tokenizer: { preset: 'wasm-tokenizer', target: 'tokenizer' },
+  'engine-simd': { preset: 'wasm-simd', target: 'engine' },
+  'engine-simd-threads': { preset: 'wasm-simd-threads', target: 'engine' },
+  'engine-relaxed': { preset: 'wasm-relaxed', target: 'engine' },
+  'engine-relaxed-threads': { preset: 'wasm-relaxed-threads', target: 'engine' },
 };
-const entries = ['tokenizer'];
+const entries = ['index', 'sync', 'tokenizer'];
+/** Scripts that workers run: entries of their own, so that a page loads the one it needs. */
+const workers = ['simd', 'relaxed'].flatMap((name) => [
+  `worker-${name}`,
+  `worker-${name}-threads`,
+  `thread-${name}`,
+]);
 
 const linked = Object.entries(modules).map(([name, { preset, target }]) => {
   const output = path.join(root, 'build', preset, 'wasm', target);
@@ -38,7 +48,7 @@ mkdirSync(dist);
 for (const { name, output } of linked) copyFileSync(`${output}.wasm`, path.join(dist, `${name}.wasm`));
 
 await build({
-  entryPoints: entries.map((entry) => path.join(source, `${entry}.ts`)),
+  entryPoints: [...entries, ...workers].map((entry) => path.join(source, `${entry}.ts`)),
   outdir: dist,
   bundle: true,
   splitting: true,

@@ -1,5 +1,8 @@
 // The engine's public types: how a model is loaded, what each call takes and gives, and how the runtime was chosen.
-import type { EncodeOptions, Encoding, TextInput, Tokenizer } from './tokenizer-types.ts';
+import type { EncodeOptions, Encoding, Tokenizer } from './tokenizer-types.ts';
+
+/** One text, or a first and a second one. */
+export type TextPair = string | { readonly text: string; readonly textPair?: string };
 
 /** How weights are kept: as floats, as half floats, or as int8 per output channel. */
 export type Precision = 'f32' | 'f16' | 'int8';
@@ -20,7 +23,7 @@ export type ModelSource =
 
 /** One step of progress. `total` is undefined where the server does not tell. */
 export interface ProgressEvent {
-  readonly phase: 'download' | 'load';
+  readonly phase: 'load';
   readonly file: string;
   /** Bytes so far, after any content encoding was undone. */
   readonly loaded: number;
@@ -47,6 +50,10 @@ export interface LoadOptions extends CallOptions {
   readonly integrity?: Readonly<Record<string, string>>;
   /** Branch, tag or commit of a Hugging Face name. Default 'main'. */
   readonly revision?: string;
+  /** The files that the folder has, where they are known: no others are asked for. */
+  readonly files?: readonly string[];
+  /** Gather each tensor's statistics while it loads, for `info.tensors`. Default false. */
+  readonly statistics?: boolean;
   readonly onProgress?: (event: ProgressEvent) => void;
 }
 
@@ -56,6 +63,8 @@ export interface Runtime {
   readonly threads: number;
   readonly precision: Precision;
   readonly inWorker: boolean;
+  /** The kernels that this machine runs, for people. */
+  readonly kernels: string;
   /** One sentence for each faster choice that was not taken. */
   readonly reasons: readonly string[];
 }
@@ -74,21 +83,31 @@ export interface FillMaskOptions extends CallOptions {
   /** The text without masks: gives the loss. Must have as many tokens as the masked text. */
   readonly labelText?: string;
   /** How several masks are filled. Default 'independent': each alone, as transformers does. */
-  readonly order?: 'independent' | 'left_to_right' | 'most_confident_first';
+  readonly order?: 'independent' | 'left_to_right' | 'most_confident';
 }
 
 export interface Prediction {
+  /** As the vocabulary writes it; a target of several pieces as given. */
   readonly token: string;
-  readonly id: number;
+  /** null for a target of several pieces, as `logit` and `rank`. */
+  readonly id: number | null;
+  readonly pieces: readonly number[];
+  /** Softmax over the whole vocabulary; of several pieces the product of their conditional probabilities. */
   readonly probability: number;
-  readonly logit: number;
+  readonly logit: number | null;
   /** The cross-entropy if this were the right word: -ln(probability). */
   readonly loss: number;
+  /** Among the whole vocabulary, from 1. */
+  readonly rank: number | null;
+  /** Probability of this and of all predictions before it in the list. */
+  readonly cumulative: number;
 }
 
 export interface MaskPredictions {
   /** Index of the mask among the tokens. */
   readonly position: number;
+  /** When it was filled, from 0; 0 for all where each is filled alone. */
+  readonly step: number;
   readonly predictions: readonly Prediction[];
   /** The label's own prediction, with `labelText`. */
   readonly label?: Prediction;
@@ -98,8 +117,12 @@ export interface FillMaskResult {
   readonly masks: readonly MaskPredictions[];
   /** The text with the best word in each mask. */
   readonly sequence: string;
+  /** Its ids, special tokens included. */
+  readonly filled: Int32Array;
   /** Mean cross-entropy over the masks, with `labelText`. */
   readonly loss?: number;
+  /** The label's ids at the masks and -100 elsewhere, with `labelText`. */
+  readonly labels?: Int32Array;
 }
 
 export interface NextSentenceResult {
@@ -117,7 +140,7 @@ export interface SentencePair {
 }
 
 export interface EvaluateOptions extends CallOptions {
-  /** A pair counts as "is next" from this probability on. Default 0.5. */
+  /** A pair counts as "is next" above this probability. Default 0.5. */
   readonly threshold?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -132,6 +155,7 @@ export interface EvaluatedPair extends SentencePair {
 }
 
 export interface EvaluationResult {
+  readonly threshold: number;
   readonly accuracy: number;
   readonly precision: number;
   readonly recall: number;
@@ -139,6 +163,10 @@ export interface EvaluationResult {
   readonly confusion: { readonly tp: number; readonly fp: number; readonly tn: number; readonly fn: number };
   /** Index of the pair with the highest confidence; ties are broken by the margin of the logits. */
   readonly highestConfidence: number;
+  readonly meanConfidence: number;
+  /** Right and wrong answers by confidence, in ten steps of 0.05 from 0.5 to 1. */
+  readonly correctByConfidence: readonly number[];
+  readonly wrongByConfidence: readonly number[];
   readonly pairs: readonly EvaluatedPair[];
 }
 
@@ -188,14 +216,29 @@ export interface EmbedOptions extends CallOptions {
   readonly normalize?: boolean;
 }
 
+export interface ScoreOptions extends CallOptions {
+  /** Mask the later pieces of a token's word too, so that its own end does not give it away. Default false. */
+  readonly hideRestOfWord?: boolean;
+}
+
+export interface ScoredToken {
+  /** Index among the tokens of the encoding. */
+  readonly position: number;
+  readonly token: string;
+  readonly id: number;
+  /** ln P(token | all others), the token itself masked. */
+  readonly logProbability: number;
+  /** Among the whole vocabulary, from 1. */
+  readonly rank: number;
+  /** What the model would have put there. */
+  readonly bestToken: string;
+  readonly bestProbability: number;
+}
+
 export interface ScoreResult {
   /** The sum of the log probabilities, each token masked in turn (natural logarithm). */
   readonly pseudoLogLikelihood: number;
-  readonly tokens: readonly {
-    readonly token: string;
-    readonly id: number;
-    readonly logProbability: number;
-  }[];
+  readonly tokens: readonly ScoredToken[];
 }
 
 export interface MaskEffectResult {
@@ -203,15 +246,63 @@ export interface MaskEffectResult {
   readonly clsL2: readonly number[];
   /** The same for each hidden state, embeddings first: [sequence][layers + 1]. */
   readonly perLayer: readonly (readonly number[])[];
+  /** By token: [sequence][layers + 1][real token]. */
+  readonly perToken: readonly (readonly (readonly number[])[])[];
+  /** Real and padding tokens of each sequence. */
+  readonly tokens: readonly number[];
+  readonly padding: readonly number[];
 }
 
-/** A parameter tensor as the file has it. */
+/** Statistics of a tensor's elements. */
+export interface TensorStatistics {
+  readonly zeros: number;
+  readonly nans: number;
+  readonly infinities: number;
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+/** A tensor as the file has it. */
 export interface TensorInfo {
   readonly name: string;
-  readonly shape: readonly number[];
   readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Its elements; 0 for the scales of int8 storage. */
   readonly parameters: number;
+  /** The part of BERT that it belongs to, e.g. 'bert.encoder.layer.3.attention.self.query'. */
+  readonly module?: string;
+  /** With the option `statistics`. */
+  readonly statistics?: TensorStatistics;
 }
+
+/** One line of the parameter table, e.g. { count: 23440896, formula: '30522 x 768' }. */
+export interface ParameterCount {
+  readonly name: string;
+  readonly formula: string;
+  readonly count: number;
+}
+
+/** The parts of the parameter table (Exercise 3 of the notebook); layer parts are of one layer. */
+export type ParameterPart =
+  | 'wordEmbeddings'
+  | 'positionEmbeddings'
+  | 'tokenTypeEmbeddings'
+  | 'embeddingsNorm'
+  | 'embeddings'
+  | 'selfAttention'
+  | 'intermediate'
+  | 'output'
+  | 'encoderLayer'
+  | 'encoder'
+  | 'pooler'
+  | 'mlmTransform'
+  | 'mlmNorm'
+  | 'mlmBias'
+  | 'mlmDecoder'
+  | 'mlmHead'
+  | 'nspHead';
 
 export interface ModelInfo {
   readonly config: {
@@ -225,28 +316,15 @@ export interface ModelInfo {
     readonly typeVocabSize: number;
     readonly layerNormEps: number;
   };
-  /** Of the base model, as the notebook counts. */
+  readonly parameters: Readonly<Record<ParameterPart, ParameterCount>>;
+  /** Of the base model with its pooler, as the notebook counts: 109,482,240 for bert-base-uncased. */
   readonly totalParameters: number;
   readonly trainableParameters: number;
   readonly withMlmHead: number;
   readonly withNspHead: number;
   readonly withBothHeads: number;
-  readonly embeddings: {
-    readonly total: number;
-    readonly word: number;
-    readonly position: number;
-    readonly tokenType: number;
-    readonly layerNorm: number;
-  };
-  readonly encoderLayer: {
-    readonly total: number;
-    readonly attention: number;
-    readonly intermediate: number;
-    readonly output: number;
-  };
-  readonly encoder: number;
-  readonly pooler: number;
-  readonly heads: { readonly mlm: boolean; readonly nsp: boolean };
+  /** Which of the optional parts the checkpoint has. */
+  readonly heads: { readonly pooler: boolean; readonly mlm: boolean; readonly nsp: boolean };
   readonly tensors: readonly TensorInfo[];
 }
 
@@ -267,21 +345,24 @@ export interface Bert extends AsyncDisposable {
   readonly runtime: Runtime;
   readonly info: ModelInfo;
   /** Predict the [MASK]s of a text. */
-  fillMask(text: TextInput, options?: FillMaskOptions): Promise<FillMaskResult>;
+  fillMask(text: TextPair, options?: FillMaskOptions): Promise<FillMaskResult>;
   /** Does the second sentence follow the first? */
   nextSentence(text: string, textPair: string, options?: CallOptions): Promise<NextSentenceResult>;
   /** Judge labelled pairs (Exercise 5 of the notebook). */
   evaluateNextSentence(pairs: readonly SentencePair[], options?: EvaluateOptions): Promise<EvaluationResult>;
-  /** Hidden states, attentions and inner values of one text. */
-  encode(input: TextInput | TokenInput, options?: EncodeModelOptions): Promise<EncodeResult>;
+  /** Hidden states, attentions and inner values of a text, or of each text of a batch. */
+  encode(input: TextPair | TokenInput, options?: EncodeModelOptions): Promise<EncodeResult>;
+  encode(inputs: readonly (TextPair | TokenInput)[], options?: EncodeModelOptions): Promise<EncodeResult[]>;
   /** One vector per text. */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Tensor>;
   /** How likely a sentence is, each token masked in turn. */
-  score(text: string, options?: CallOptions): Promise<ScoreResult>;
+  score(text: TextPair, options?: ScoreOptions): Promise<ScoreResult>;
   /** What the attention mask changes in a padded batch. */
   maskEffect(texts: readonly string[], options?: CallOptions): Promise<MaskEffectResult>;
-  /** Sizes, shapes and parameters. */
+  /** The distance of [CLS] with and without the mask, for each of these numbers of padding tokens. */
+  maskEffectCurve(text: string, paddings: readonly number[], options?: CallOptions): Promise<number[]>;
+  /** Sizes, shapes and parameters: `info`. */
   inspect(options?: CallOptions): Promise<ModelInfo>;
   memory(options?: CallOptions): Promise<MemoryUse>;
   /** Ends the worker and returns all memory. Pending calls reject with `disposed`. Safe to call twice. */
@@ -291,7 +372,7 @@ export interface Bert extends AsyncDisposable {
 /** A file kept in the browser's storage. */
 export interface StoredFile {
   readonly url: string;
+  /** Bytes. */
   readonly size: number;
-  readonly sha256: string;
   readonly storedAt: Date;
 }

@@ -5,3 +5,8 @@ declare module 'bertlens-wasm/tokenizer' {
   ) => Promise<import('./wasm-modules.ts').TokenizerModule>;
   export default createModule;
 }
+
+declare module 'bertlens-wasm/engine-*' {
+  const createModule: import('./wasm-modules.ts').CreateEngineModule;
+  export default createModule;
+}

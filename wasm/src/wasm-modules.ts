@@ -1,4 +1,13 @@
 // What Emscripten's output gives: the classes that wasm/bindings/*.cpp export.
+import type {
+  FillMaskResult,
+  MaskEffectResult,
+  MemoryUse,
+  ModelInfo,
+  NextSentenceResult,
+  ScoreResult,
+  Tensor,
+} from './engine-types.ts';
 import type { Explanation, PaddingStatistics, SpecialToken, Tokenizer, Word } from './tokenizer-types.ts';
 
 /** The parts of an Emscripten module that this package uses. */
@@ -53,3 +62,64 @@ export interface TokenizerHandle {
 export interface TokenizerModule extends EmscriptenModule {
   readonly Tokenizer: new () => TokenizerHandle;
 }
+
+/** bindings/engine.cpp: a failing call returns 0, false or undefined and `error` tells why. */
+export interface EngineHandle {
+  error(): { code: string; message: string };
+  setAborted(poll: (() => boolean) | undefined): void;
+  open(
+    configJson: Uint8Array,
+    vocabTxt: Uint8Array,
+    tokenizerJson: Uint8Array,
+    tokenizerConfigJson: Uint8Array,
+    threads: number,
+  ): boolean;
+  headerSize(prefix: Uint8Array): number;
+  addHeader(bytes: Uint8Array, fileBytes: number): boolean;
+  shardFiles(index: Uint8Array): string[] | undefined;
+  begin(shardIndex: Uint8Array, precision: number, statistics: boolean): boolean;
+  room(): number;
+  roomSize(): number;
+  commit(bytes: number): boolean;
+  finish(): boolean;
+  info(): ModelInfo;
+  precision(): string;
+  kernels(): string;
+  threads(): number;
+  memory(): MemoryUse;
+  fillMask(request: object): FillMaskResult | undefined;
+  nextSentence(request: object): NextSentenceResult[] | undefined;
+  nextSentenceReport(
+    answers: readonly number[],
+    labels: readonly number[],
+    threshold: number,
+  ): object | undefined;
+  score(request: object): ScoreResult | undefined;
+  embed(request: object): Tensor | undefined;
+  maskEffect(texts: readonly object[]): MaskEffectResult | undefined;
+  maskEffectCurve(text: object, paddings: readonly number[]): number[] | undefined;
+  encode(request: object): RawEncoding[] | undefined;
+}
+
+/** One sequence's results, the probes in the order asked for. */
+export interface RawEncoding {
+  readonly lastHiddenState: Tensor;
+  readonly poolerOutput?: Tensor;
+  readonly hiddenStates: Readonly<Record<number, Tensor>>;
+  readonly attentions: Readonly<Record<number, Tensor>>;
+  readonly probes: readonly Tensor[];
+}
+
+export interface EngineModule extends EmscriptenModule {
+  readonly Engine: new () => EngineHandle;
+}
+
+/** What the threads of a build run in: the page's Worker, or what stands for it. */
+export type ThreadWorker = new (url: string) => unknown;
+
+export interface EngineOptions extends EmscriptenOptions {
+  readonly threads?: number;
+  readonly ThreadWorker?: ThreadWorker;
+}
+
+export type CreateEngineModule = (options: EngineOptions) => Promise<EngineModule>;

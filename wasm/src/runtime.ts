@@ -1,0 +1,94 @@
+// Which build of the engine this machine can run: features are validated, and relaxed arithmetic is checked by running it.
+import { BertlensError } from './errors.ts';
+import type { Build } from './engine-types.ts';
+import { nodeProcess } from './resources.ts';
+
+/** (a, b, c) -> the first lane of relaxed_dot(splat a, splat b) + splat c, i.e. 4 a b + c for b in 0..127. */
+const kRelaxedDot = new Uint8Array([
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x01, 0x60, 0x03, 0x7f, 0x7f, 0x7f, 0x01, 0x7f,
+  0x03, 0x02, 0x01, 0x00, 0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00, 0x0a, 0x16, 0x01, 0x14, 0x00, 0x20, 0x00,
+  0xfd, 0x0f, 0x20, 0x01, 0xfd, 0x0f, 0x20, 0x02, 0xfd, 0x11, 0xfd, 0x93, 0x02, 0xfd, 0x1b, 0x00, 0x0b,
+]);
+/** () -> the first lane of splat 0: any SIMD at all. */
+const kSimd = new Uint8Array([
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7f, 0x03, 0x02, 0x01,
+  0x00, 0x0a, 0x0b, 0x01, 0x09, 0x00, 0x41, 0x00, 0xfd, 0x11, 0xfd, 0x1b, 0x00, 0x0b,
+]);
+
+/** Why relaxed SIMD cannot be used here, or undefined where it can. */
+function relaxedFault(): string | undefined {
+  if (!WebAssembly.validate(kRelaxedDot)) return 'relaxed SIMD: not in this browser or Node.js';
+  const { f } = new WebAssembly.Instance(new WebAssembly.Module(kRelaxedDot)).exports;
+  const dot = f as (a: number, b: number, c: number) => number;
+  // exact wherever the second operand stays within 7 bits; Node 20 gets it wrong
+  for (const [a, b, c] of [
+    [-15, 1, 1],
+    [-128, 127, 5],
+    [127, 127, -9],
+  ] as const) {
+    const found = dot(a, b, c);
+    if (found !== 4 * a * b + c) {
+      return `relaxed SIMD: computes ${found} for 4 * ${a} * ${b} + ${c} here`;
+    }
+  }
+  return undefined;
+}
+
+/** Why threads cannot be used here, or undefined where they can. */
+function threadFault(): string | undefined {
+  if (!nodeProcess() && !(globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated) {
+    return 'threads: the page is not cross-origin isolated (COOP and COEP headers)';
+  }
+  if (typeof SharedArrayBuffer === 'undefined') return 'threads: no SharedArrayBuffer here';
+  return undefined;
+}
+
+/** The cores that this process may use. */
+function cores(): number {
+  const node = nodeProcess();
+  return node ? node.getBuiltinModule('node:os').availableParallelism() : navigator.hardwareConcurrency;
+}
+
+export interface Choice {
+  readonly build: Build;
+  readonly threads: number;
+  readonly reasons: readonly string[];
+}
+
+const kMostThreads = 8;
+export const kBuilds = [
+  'simd',
+  'simd-threads',
+  'relaxed',
+  'relaxed-threads',
+] as const satisfies readonly Build[];
+
+/** Chooses the fastest build that passes. `mayThread` is false where the caller must not wait for threads. */
+export function chooseBuild(wanted: Build | 'auto', threads: number | 'auto', mayThread: boolean): Choice {
+  if (!WebAssembly.validate(kSimd))
+    throw new BertlensError('unsupported', 'WebAssembly SIMD is needed and not here');
+  const relaxed = relaxedFault();
+  const shared = mayThread ? threadFault() : 'threads: this entry computes in place';
+  const many = threads === 'auto' ? Math.min(kMostThreads, cores()) : threads;
+  if (wanted !== 'auto') {
+    const fault =
+      (wanted.startsWith('relaxed') ? relaxed : undefined) ??
+      (wanted.endsWith('threads') ? shared : undefined);
+    if (fault !== undefined) throw new BertlensError('unsupported', `build ${wanted} cannot run: ${fault}`);
+    return {
+      build: wanted,
+      threads: wanted.endsWith('threads') ? many : 1,
+      reasons: ['the build was asked for'],
+    };
+  }
+  const reasons: string[] = [];
+  if (relaxed !== undefined) reasons.push(relaxed);
+  if (shared !== undefined) reasons.push(shared);
+  else if (many === 1) reasons.push(threads === 'auto' ? 'threads: one core' : 'threads: one was asked for');
+  const threaded = shared === undefined && many > 1;
+  if (shared !== undefined && typeof threads === 'number' && threads > 1 && mayThread) {
+    throw new BertlensError('unsupported', `${threads} threads cannot run: ${shared}`);
+  }
+  const simd = relaxed === undefined ? 'relaxed' : 'simd';
+  return { build: threaded ? `${simd}-threads` : simd, threads: threaded ? many : 1, reasons };
+}

@@ -1,0 +1,14 @@
+// The worker of the relaxed-threads build.
+import createModule from 'bertlens-wasm/engine-relaxed-threads';
+
+import { threadWorkers } from './threads.ts';
+import { serveEngine } from './worker.ts';
+
+serveEngine({
+  create: createModule,
+  wasm: new URL('./engine-relaxed-threads.wasm', import.meta.url),
+  ThreadWorker: threadWorkers(
+    './thread-relaxed.js',
+    () => new Worker(new URL('./thread-relaxed.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
+  ),
+});

@@ -1,0 +1,14 @@
+// The worker of the simd-threads build.
+import createModule from 'bertlens-wasm/engine-simd-threads';
+
+import { threadWorkers } from './threads.ts';
+import { serveEngine } from './worker.ts';
+
+serveEngine({
+  create: createModule,
+  wasm: new URL('./engine-simd-threads.wasm', import.meta.url),
+  ThreadWorker: threadWorkers(
+    './thread-simd.js',
+    () => new Worker(new URL('./thread-simd.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
+  ),
+});
