@@ -17,6 +17,8 @@ install(FILES LICENSE NOTICE.md TYPE DOC)
 install(DIRECTORY ${BERTLENS_XNNPACK_PREFIX}/licenses TYPE DOC)
 if(TARGET bertlens_cli)
   install(TARGETS bertlens_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # where the command line looks for the model that comes with it
+  install(DIRECTORY models/default DESTINATION share/bertlens/models OPTIONAL)
 endif()
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/bertlens)

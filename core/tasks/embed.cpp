@@ -66,6 +66,7 @@ std::vector<Expected<std::vector<float>>> Tasks::embed_batch(std::span<const Tex
   }
   for (const tasks::Slice slice : tasks::cut(costs, tasks::kTokensPerRun)) {
     std::vector<Sequence> batch;
+    batch.reserve(slice.end - slice.begin);
     for (std::size_t i = slice.begin; i < slice.end; ++i) batch.push_back(tasks::as_sequence(rows[i]));
     Request request;
     request.hidden_states = {data_->layers};

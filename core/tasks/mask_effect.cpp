@@ -99,6 +99,7 @@ Expected<std::vector<double>> Tasks::mask_effect_curve(const TextInput& text,
   std::vector<float> masked;
   for (const tasks::Slice slice : tasks::cut(costs, tasks::kTokensPerRun)) {
     std::vector<Sequence> batch;
+    batch.reserve(slice.end - slice.begin);
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
       batch.push_back({.input_ids = ids[i], .token_type_ids = types[i]});
     }

@@ -83,6 +83,7 @@ std::vector<Expected<NextSentence>> Tasks::next_sentence_batch(std::span<const T
   }
   for (const tasks::Slice slice : tasks::cut(costs, tasks::kTokensPerRun)) {
     std::vector<Sequence> batch;
+    batch.reserve(slice.end - slice.begin);
     for (std::size_t i = slice.begin; i < slice.end; ++i) batch.push_back(tasks::as_sequence(rows[i]));
     Request request;
     request.nsp = true;

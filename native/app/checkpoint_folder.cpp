@@ -47,7 +47,7 @@ Expected<CheckpointFolder> open_checkpoint(const std::string& folder) {
     Expected<ShardIndex> parsed = ShardIndex::parse(file->text());
     if (!parsed) return named(folder + kIndex, parsed.error());
     index = std::move(*parsed);
-    for (const std::string& name : index->files) paths.push_back(folder + "/" + name);
+    for (const std::string& name : index->files) paths.emplace_back(folder).append("/").append(name);
   } else if (exists(folder + "/pytorch_model.bin")) {
     return fail(ErrorCode::kUnsupported, in_quotes(folder) + ": " + kPickleAdvice);
   } else {
@@ -73,6 +73,7 @@ Expected<CheckpointFolder> open_checkpoint(const std::string& folder) {
 
 Expected<BertWeights> bind_weights(const CheckpointFolder& folder) {
   std::vector<std::span<const std::byte>> files;
+  files.reserve(folder.files->size());
   for (const MappedFile& file : *folder.files) files.push_back(file.bytes());
   Expected<BertWeights> weights = BertWeights::bind(folder.checkpoint, files);
   if (weights) weights->owner = folder.files;
@@ -80,11 +81,12 @@ Expected<BertWeights> bind_weights(const CheckpointFolder& folder) {
 }
 
 void release_pages(std::span<const std::byte> bytes) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size()) / page * page;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t skipped = (page - reinterpret_cast<std::uintptr_t>(bytes.data()) % page) % page;
+  if (bytes.size() < skipped + page) return;
   // only advice: the pages come back from the file should anyone read them again
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  ::madvise(const_cast<std::byte*>(bytes.data() + skipped), (bytes.size() - skipped) / page * page,
+            MADV_DONTNEED);
 }
 
 }  // namespace bert::cli

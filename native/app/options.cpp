@@ -1,8 +1,10 @@
 // Declares the shared options.
 #include "app/options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 
 #include "app/command.h"
@@ -30,10 +32,9 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
     std::int64_t value = 0;
     if (!parse_number(text, value)) return in_quotes(text) + " is not a whole number";
     if (value >= least && value <= most) return {};
-    const std::string range =
-        most == std::numeric_limits<std::int64_t>::max() || most >= (std::int64_t{1} << 31) - 1
-            ? "at least " + std::to_string(least)
-            : "from " + std::to_string(least) + " to " + std::to_string(most);
+    const bool open_ended = most >= std::numeric_limits<std::int32_t>::max();
+    const std::string range = open_ended ? "at least " + std::to_string(least)
+                                         : "from " + std::to_string(least) + " to " + std::to_string(most);
     return "must be " + range + ", got " + text;
   };
   return CLI::Validator(check, "", "whole_number");
@@ -86,7 +87,8 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
   add_switch(app, "--clean-text", options.tokenizer.clean_text, "drop control characters; default: true");
 }
 
-void add_format_options(CLI::App& app, FormatOptions& options, bool lines, std::vector<std::string> reports) {
+void add_format_options(CLI::App& app, FormatOptions& options, bool lines,
+                        const std::vector<std::string>& reports) {
   const std::string group = "Output";
   app.add_flag("--json", options.json, "one JSON value")->group(group);
   app.add_flag("--csv", options.csv, "comma-separated values with a header")->group(group);
@@ -99,12 +101,10 @@ void add_format_options(CLI::App& app, FormatOptions& options, bool lines, std::
   if (lines) names.emplace_back("--jsonl");
   names.insert(names.end(), reports.begin(), reports.end());
   app.parse_complete_callback([&app, names] {
-    std::string first;
-    for (const std::string& name : names) {
-      if (app.count(name) == 0) continue;
-      if (!first.empty()) usage_error(first + " and " + name + " exclude each other");
-      first = name;
-    }
+    std::vector<std::string> given;
+    std::copy_if(names.begin(), names.end(), std::back_inserter(given),
+                 [&](const std::string& name) { return app.count(name) > 0; });
+    if (given.size() > 1) usage_error(given[0] + " and " + given[1] + " exclude each other");
   });
 }
 

@@ -30,6 +30,8 @@ enum class Format { kText, kJson, kCsv, kMarkdown, kJsonLines };
 
 struct FormatOptions {
   bool json = false, csv = false, markdown = false, json_lines = false;
+  /// A command without a stream answers --jsonl as --json: its one value is one line.
+  Format single_format() const { return json_lines ? Format::kJson : format(); }
   Format format() const {
     return json_lines ? Format::kJsonLines
            : json     ? Format::kJson
@@ -41,7 +43,7 @@ struct FormatOptions {
 /// --json, --csv, --md, and --jsonl where `lines` says so; at most one of them and of `reports` (other
 /// options that choose what is printed) may be given.
 void add_format_options(CLI::App& app, FormatOptions& options, bool lines = true,
-                        std::vector<std::string> reports = {});
+                        const std::vector<std::string>& reports = {});
 
 /// Texts as arguments, from a file or from standard input.
 struct InputOptions {
@@ -70,7 +72,7 @@ CLI::Validator number_between(double least, double most);
 /// An option that takes one of a few names and stores what the name stands for.
 template <class T, class Target>
 CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& target,
-                        std::vector<std::pair<std::string, T>> choices, const std::string& help) {
+                        const std::vector<std::pair<std::string, T>>& choices, const std::string& help) {
   std::string names;
   for (const auto& choice : choices) names += (names.empty() ? "" : "|") + choice.first;
   const auto set = [&target, choices, names, name](const std::string& value) {

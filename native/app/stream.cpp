@@ -84,8 +84,9 @@ Expected<int> run_stream(const InputOptions& input, Output& out, const std::stri
         const Expected<bool> got = reader->next(line.text);
         if (!got) return tl::unexpected(got.error());
         more = *got;
-      } else if ((more = lines < input.texts.size())) {
-        line.text = input.texts[lines];
+      } else {
+        more = lines < input.texts.size();
+        if (more) line.text = input.texts[lines];
         line.is_argument = true;
       }
       if (!more) break;

@@ -71,6 +71,7 @@ Expected<int> run(const Options& options) {
   if (!session) return tl::unexpected(session.error());
   const std::vector<std::int32_t> ids = fixed_ids(options.batch, options.tokens, config.vocab_size);
   std::vector<Sequence> batch;
+  batch.reserve(options.batch);
   for (std::size_t row = 0; row < options.batch; ++row) {
     batch.push_back({.input_ids = std::span(ids).subspan(row * options.tokens, options.tokens)});
   }
@@ -95,7 +96,7 @@ Expected<int> run(const Options& options) {
   const double gflops = work / median / 1e6;
   const double per_second = static_cast<double>(ids.size()) / median * 1e3;
   Output out(1, "standard output");
-  const Format format = options.output.format();
+  const Format format = options.output.single_format();
   if (format == Format::kJson) {
     std::string text;
     JsonWriter json(text);
@@ -144,7 +145,7 @@ Action define_bench(CLI::App& app) {
   app.add_option("--runs", options->runs, "runs that count, after one that does not; default: 5")
       ->type_name("N")
       ->check(whole_number(1, 1 << 20));
-  add_format_options(app, options->output, false);
+  add_format_options(app, options->output);
   add_engine_options(app, options->engine);
   app.footer(
       "GFLOP/s counts the matrix products (two operations for each multiply-add); int8 counts the same.\n"

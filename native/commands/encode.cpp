@@ -119,6 +119,7 @@ Expected<std::vector<States>> run_batch(const Options& options, Session& session
   const std::size_t depth = session.encoder().config().num_hidden_layers;
   std::vector<bert::Sequence> sequences;
   Request request;
+  sequences.reserve(batch.size());
   for (const Ids& ids : batch) {
     sequences.push_back(ids.sequence());
     request.padding_rows |= ids.has_padding();

@@ -140,6 +140,7 @@ Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
       }
     }
     std::vector<FillMaskInput> inputs;
+    inputs.reserve(questions.size());
     for (const Question& question : questions) inputs.push_back(question.input());
     const std::vector<Expected<FillMaskAnswer>> answers = tasks.fill_mask_batch(inputs, options.filling());
     for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -155,7 +156,7 @@ Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
 
 // ---- reports for people ---------------------------------------------------------------------------------
 
-std::string in_column(std::string text, std::size_t width) {
+std::string in_column(const std::string& text, std::size_t width) {
   const std::size_t own = display_width(text);
   return text + std::string(own < width ? width - own : 0, ' ');
 }
@@ -310,6 +311,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     questions.back().text = std::move(masked->text);
   }
   std::vector<FillMaskInput> inputs;
+  inputs.reserve(questions.size());
   for (const Question& question : questions) inputs.push_back(question.input());
   Progress progress("fill-mask", Progress::Unit::kCount);
   std::vector<FillMaskAnswer> answers;

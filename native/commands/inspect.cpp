@@ -364,7 +364,7 @@ Action define_inspect(CLI::App& app) {
   app.add_flag("--tensors", options->tensors, "list the tensors of the files")->group("Output");
   app.add_flag("--statistics", options->statistics, "list them with least, greatest, mean and deviation")
       ->group("Output");
-  add_format_options(app, options->output, false);
+  add_format_options(app, options->output);
   add_engine_options(app, options->engine);
   config->excludes(app.get_option("--model"));
   app.footer(

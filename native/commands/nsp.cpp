@@ -48,6 +48,7 @@ Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
       }
     }
     std::vector<TextInput> inputs;
+    inputs.reserve(pairs.size());
     for (const Pair& pair : pairs) inputs.emplace_back(TextSequence(pair.text), TextSequence(pair.pair));
     const std::vector<Expected<NextSentence>> answers = tasks.next_sentence_batch(inputs);
     for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -67,6 +68,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   if (texts->size() < 2)
     usage_error("a first text and at least one that may follow it are needed, got one text");
   std::vector<TextInput> inputs;
+  inputs.reserve(texts->size() - 1);
   for (std::size_t i = 1; i < texts->size(); ++i) {
     inputs.emplace_back(TextSequence(texts->front()), TextSequence((*texts)[i]));
   }

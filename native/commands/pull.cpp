@@ -179,7 +179,7 @@ Action define_pull(CLI::App& app) {
   app.add_option("--tries", options->tries, "failures in a row before it gives up; default: 5")
       ->type_name("N")
       ->check(whole_number(1, 1000));
-  app.add_flag("--json", options->output.json, "one JSON value")->group("Output");
+  app.add_flag("--json,--jsonl", options->output.json, "one JSON value")->group("Output");
   add_engine_options(app, options->engine);
   app.footer(
       "Fetches config.json, the vocabulary and the safetensors files. A download that was cut off goes on "

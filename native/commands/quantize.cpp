@@ -142,7 +142,7 @@ Expected<int> run(const Options& options) {
   const auto megabytes = [](std::uint64_t bytes) {
     return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB";
   };
-  if (options.output.format() == Format::kJson) {
+  if (options.output.json) {
     std::string text;
     JsonWriter json(text);
     json.begin_object().key("out").string(options.out).key("precision").string(precision_name(precision));
@@ -163,7 +163,7 @@ Action define_quantize(CLI::App& app) {
   app.add_option("--out", options->out, "folder to write; made if it is not there")
       ->type_name("DIR")
       ->required();
-  app.add_flag("--json", options->output.json, "one JSON value")->group("Output");
+  app.add_flag("--json,--jsonl", options->output.json, "one JSON value")->group("Output");
   add_engine_options(app, options->engine);
   app.footer(
       "int8 (the default here) keeps a quarter of the bytes: every matrix per output channel, embeddings per "

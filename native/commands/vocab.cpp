@@ -27,6 +27,7 @@ struct Options {
 // Cells 3 and 4.
 Status print_overview(Output& out, const Tokenizer& tokenizer) {
   std::vector<std::string> special;
+  special.reserve(tokenizer.special_tokens().size());
   for (const SpecialToken& token : tokenizer.special_tokens()) special.push_back(token.content);
   out.line("Max length: " + std::to_string(tokenizer.settings().model_max_length));
   out.line("Vocab size: " + std::to_string(tokenizer.vocab_size()));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "io/table.h"
@@ -22,9 +23,9 @@ std::string amount(std::uint64_t value, Progress::Unit unit) {
 }
 
 std::string duration(double seconds) {
-  const auto whole = static_cast<unsigned long long>(seconds + 0.5);
-  char text[32];
-  std::snprintf(text, sizeof text, "%llu:%02llu", whole / 60, whole % 60);
+  const long whole = std::lround(std::min(seconds, 1e6));
+  char text[64];
+  std::snprintf(text, sizeof text, "%ld:%02ld", whole / 60, whole % 60);
   return text;
 }
 

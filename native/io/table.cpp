@@ -39,6 +39,7 @@ std::string csv_cell(std::string_view cell) {
 std::string Table::markdown() const {
   std::vector<std::vector<std::string>> cells;
   std::vector<std::size_t> widths;
+  widths.reserve(columns_.size());
   for (const Column& column : columns_) widths.push_back(display_width(column.name) + 2);
   for (const auto& row : rows_) {
     auto& line = cells.emplace_back();
