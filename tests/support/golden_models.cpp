@@ -100,6 +100,12 @@ GoldenCase case_of(const json& object) {
   result.nsp_logits = maybe_tensor(object, "nsp_logits");
   result.mlm_logits = maybe_tensor(object, "mlm_logits");
   result.embedding_sum = maybe_tensor(object, "embedding_sum");
+  if (object.contains("mlm_words")) {
+    for (const json& words : object["mlm_words"])
+      result.mlm_words.push_back({words["token"].get<std::size_t>(),
+                                  words["ids"].get<std::vector<std::int32_t>>(),
+                                  words["logits"].get<std::vector<float>>(), words["log_sum"].get<double>()});
+  }
   result.mlm_loss = maybe_number(object, "mlm_loss");
   result.nsp_loss = maybe_number(object, "nsp_loss");
   result.mlm_losses = object.value("mlm_losses", std::vector<double>{});
@@ -137,6 +143,14 @@ std::optional<GoldenModel> load_golden(const std::string& name) {
   std::from_chars(digits.data(), digits.data() + digits.size(), model.weights_fnv1a, 16);
   for (const json& object : golden["cases"]) model.cases.push_back(case_of(object));
   return model;
+}
+
+std::optional<std::vector<GoldenCase>> load_default_golden() {
+  const json golden = read_json("golden/default_model.json");
+  if (!golden.is_object() || !golden.contains("cases")) return std::nullopt;
+  std::vector<GoldenCase> cases;
+  for (const json& object : golden["cases"]) cases.push_back(case_of(object));
+  return cases;
 }
 
 }  // namespace bert_test

@@ -18,6 +18,14 @@ struct GoldenTensor {
   std::vector<float> data;
 };
 
+/// The words with the highest logits at one position of a batch of one sequence.
+struct GoldenWords {
+  std::size_t token = 0;
+  std::vector<std::int32_t> ids;  ///< highest first
+  std::vector<float> logits;
+  double log_sum = 0;  ///< logarithm of the sum of all words' exponentials
+};
+
 /// One input and everything that the model gives for it. Fields that the file leaves out are empty. Every
 /// position is there, padding too: values of padding positions are those of a padded computation.
 struct GoldenCase {
@@ -31,6 +39,7 @@ struct GoldenCase {
   std::optional<GoldenTensor> pooler_output;      ///< [batch, hidden]
   std::optional<GoldenTensor> nsp_logits;         ///< [batch, 2]
   std::optional<GoldenTensor> mlm_logits;         ///< [batch, tokens, vocabulary]
+  std::vector<GoldenWords> mlm_words;             ///< instead of mlm_logits, at the masks
   std::vector<double> mlm_losses;                 ///< for each label that counts, in order
   std::optional<double> mlm_loss, nsp_loss;       ///< means
   std::optional<GoldenTensor> embedding_sum;      ///< [batch, tokens, hidden]
@@ -54,5 +63,8 @@ std::vector<std::string> golden_names();
 
 /// Nothing if a file is missing or is not what make_golden.py writes.
 std::optional<GoldenModel> load_golden(const std::string& name);
+
+/// The cases of the default model (models/default), as make_default_golden.py writes them; else nothing.
+std::optional<std::vector<GoldenCase>> load_default_golden();
 
 }  // namespace bert_test
