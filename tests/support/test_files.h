@@ -1,4 +1,5 @@
-// Where tests find their files: golden files in the checkout, the vocabulary in the cache, reference files beside the checkout.
+// Where tests find their files: golden files in the checkout, the vocabulary in the cache, reference files
+// beside the checkout.
 #pragma once
 
 #include <cstdlib>
@@ -22,12 +23,19 @@ inline std::string environment(const char* name) {
 }
 
 /// A path inside tests/ of the checkout, e.g. test_path("golden/tokens.json").
-inline std::string test_path(const std::string& relative) { return environment("BERTLENS_TESTS") + "/" + relative; }
+inline std::string test_path(const std::string& relative) {
+  return environment("BERTLENS_TESTS") + "/" + relative;
+}
 
 /// The vocabulary of bert-base-uncased, which set-up puts into the cache.
-inline std::string vocab_path() { return environment("BERTLENS_VOCAB"); }
+inline std::string vocab_path() {
+  return environment("BERTLENS_VOCAB");
+}
 
-/// A path inside the optional folder of reference files. A test that cannot read it calls GTEST_SKIP() and names it.
-inline std::string shared_path(const std::string& relative) { return environment("BERTLENS_SHARED") + "/" + relative; }
+/// A path inside the optional folder of reference files. A test that cannot read it calls GTEST_SKIP() and
+/// names it.
+inline std::string shared_path(const std::string& relative) {
+  return environment("BERTLENS_SHARED") + "/" + relative;
+}
 
 }  // namespace bert_test

@@ -13,16 +13,16 @@ namespace bert {
 /// What went wrong, for programs. The names are the same in JSON, in TypeScript and here (see `code_name`).
 enum class ErrorCode {
   kInvalidArgument,  ///< an option or argument that cannot be used, alone or with the others
-  kInvalidText,      ///< the text lacks what the call needs (no [MASK], a ragged batch asked for as one tensor)
-  kTooLong,          ///< more tokens than the model has positions
-  kInvalidModel,     ///< model or vocabulary bytes that are not what they claim to be
-  kMissingTensor,    ///< the checkpoint lacks a tensor (a head too) that this call needs
-  kUnsupported,      ///< valid, but not something this program computes
-  kNotFound,         ///< a file, folder or address that is not there
-  kIo,               ///< reading, writing or downloading failed
-  kAborted,          ///< the caller asked to stop
-  kOutOfMemory,      ///< an allocation failed
-  kInternal,         ///< a fault of ours
+  kInvalidText,    ///< the text lacks what the call needs (no [MASK], a ragged batch asked for as one tensor)
+  kTooLong,        ///< more tokens than the model has positions
+  kInvalidModel,   ///< model or vocabulary bytes that are not what they claim to be
+  kMissingTensor,  ///< the checkpoint lacks a tensor (a head too) that this call needs
+  kUnsupported,    ///< valid, but not something this program computes
+  kNotFound,       ///< a file, folder or address that is not there
+  kIo,             ///< reading, writing or downloading failed
+  kAborted,        ///< the caller asked to stop
+  kOutOfMemory,    ///< an allocation failed
+  kInternal,       ///< a fault of ours
 };
 
 /// The code in snake_case, e.g. "invalid_argument"; a literal that lives for ever.
