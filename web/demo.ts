@@ -1,5 +1,5 @@
 // ./run demo: serves the built page and prints its address. With --check it opens the page in headless Chromium, lets it
-// tokenize, and fails if anything is wrong on the page or in its console.
+// tokenize and fill one mask, and fails if anything is wrong on the page or in its console.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +58,15 @@ async function check(url: string): Promise<void> {
     process.stdout.write(
       `tokenized "${await field.inputValue()}": ${ids.length} tokens, as the notebook prints\n`,
     );
+    if (existsSync(path.join(dist, 'models/default/model.safetensors'))) {
+      await page.goto(`${url}#/mlm`);
+      const guesses = page.getByTestId('mask-0').getByRole('listitem');
+      await guesses.first().waitFor({ timeout: 120_000 });
+      const best = await guesses.first().locator('.bar-label').innerText();
+      process.stdout.write(`filled one mask: the capital of France is "${best}"\n`);
+    } else {
+      process.stdout.write('no mask was filled: models/default has no weights\n');
+    }
   } finally {
     await browser.close();
   }

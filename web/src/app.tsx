@@ -2,11 +2,13 @@
 import { effect, signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { tokenizer, tokenizerTrouble } from './engine/tokenizer';
+import { bert, lastAnswer, modelTrouble, progress } from './engine/model';
 import { copyText } from './lib/clipboard';
-import { count } from './lib/format';
+import { count, plural } from './lib/format';
 import { sections } from './sections';
 import { address, link, route } from './state/url';
 import { nextTheme, theme } from './state/theme';
+import { modelArrival } from './ui/with-model';
 import { SectionFrame } from './ui/section';
 import type { View } from './views/view';
 
@@ -40,18 +42,34 @@ effect(() => {
 
 function Status() {
   const ready = tokenizer.value;
+  const model = bert.value;
   return (
-    <p class="status" role="status">
-      {ready ? (
+    <div class="status" role="status">
+      <p>
+        {ready ? (
+          <>
+            Tokenizer ready, <b>{count(ready.vocabulary.size)}</b> entries
+          </>
+        ) : tokenizerTrouble.value ? (
+          'No tokenizer'
+        ) : (
+          'Tokenizer on its way'
+        )}
+      </p>
+      {model ? (
         <>
-          Tokenizer ready, <b>{count(ready.vocabulary.size)}</b> entries
+          <p>
+            Default model, <b>{model.runtime.precision}</b>, {count(model.info.totalParameters)} parameters
+          </p>
+          <p title={model.runtime.reasons.join(' ')}>
+            <b>{model.runtime.build}</b>, {plural(model.runtime.threads, 'thread')}
+            {lastAnswer.value !== null && `, last answer ${lastAnswer.value.toFixed(0)} ms`}
+          </p>
         </>
-      ) : tokenizerTrouble.value ? (
-        'No tokenizer'
       ) : (
-        'Tokenizer on its way'
+        <p>{modelTrouble.value ? 'No model' : progress.value ? modelArrival() : ''}</p>
       )}
-    </p>
+    </div>
   );
 }
 

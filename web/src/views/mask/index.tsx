@@ -1,0 +1,432 @@
+// Section 3: what the attention mask changes. Cell 7 of the notebook, then per layer and by the number of padding tokens.
+import { scaleLinear } from 'd3-scale';
+import { line } from 'd3-shape';
+import type { MaskEffectResult } from 'bertlens';
+import { useMemo } from 'preact/hooks';
+import { bert, timed } from '../../engine/model';
+import { families, type Colours } from '../../lib/colours';
+import { latest } from '../../lib/latest';
+import { plural } from '../../lib/format';
+import { javascriptString, shellString } from '../../lib/python';
+import type { Painter } from '../../lib/painter';
+import { listCodec, parameter } from '../../state/url';
+import { DataTable, tableOf, type Column } from '../../ui/data-table';
+import { Editor } from '../../ui/editor';
+import { Instrument } from '../../ui/instrument';
+import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Printed } from '../../ui/printed';
+import { useWidth } from '../../ui/use-width';
+import { Trouble, WithModel } from '../../ui/with-model';
+import { WithTokenizer } from '../../ui/with-tokenizer';
+import '../../styles/padding.css';
+import type { View } from '../view';
+
+/** The batch of the notebook's cell 7. */
+const notebookTexts = ['hello world', 'hello'];
+
+const texts = parameter('mask', 'texts', notebookTexts, listCodec);
+
+const effectOf = latest<string[], MaskEffectResult>(
+  () => (bert.value ? texts.value : null),
+  (batch, abort) => timed(bert.value!.maskEffect(batch, { signal: abort })),
+  250,
+);
+
+const paddings = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
+
+/** The shortest row is the one that padding would disturb most. */
+function shortest(): string {
+  return texts.value.reduce(
+    (least, text) => (text.length < least.length ? text : least),
+    texts.value[0] ?? '',
+  );
+}
+
+const curve = latest<string, number[]>(
+  () => (bert.value && texts.value.length > 0 ? shortest() : null),
+  (text, abort) => bert.value!.maskEffectCurve(text, paddings, { signal: abort }),
+  400,
+);
+
+interface Row {
+  text: string;
+  tokens: number;
+  padding: number;
+  distance: number;
+}
+
+const columns: readonly Column<Row>[] = [
+  { title: 'text', kind: 'wrap', value: (row) => row.text },
+  { title: 'tokens', kind: 'number', value: (row) => row.tokens },
+  { title: 'padding', kind: 'number', value: (row) => row.padding },
+  {
+    title: 'L2 of [CLS], with and without mask',
+    kind: 'number',
+    value: (row) => row.distance,
+    show: (row) => row.distance.toFixed(4),
+  },
+];
+
+function rowsOf(result: MaskEffectResult, batch: readonly string[]): Row[] {
+  return result.clsL2.map((distance, i) => ({
+    text: batch[i] ?? '',
+    tokens: result.tokens[i] ?? 0,
+    padding: result.padding[i] ?? 0,
+    distance,
+  }));
+}
+
+function BatchInstrument() {
+  effectOf.use();
+  const { value, input, pending, trouble } = effectOf.answer.value;
+  const rows = value && input ? rowsOf(value, input) : [];
+  return (
+    <Instrument
+      title="With the mask, and without it"
+      tools={
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => {
+            texts.value = notebookTexts;
+          }}
+        >
+          The notebook’s
+        </button>
+      }
+      exports={[{ kind: 'table', name: 'mask-effect', table: () => tableOf(columns, rows) }]}
+    >
+      <div class="flow">
+        <WithTokenizer>
+          {(ready) => (
+            <ol class="batch">
+              {texts.value.map((text, i) => {
+                const row = ready.encode(text);
+                return (
+                  <li key={i}>
+                    <Editor
+                      label={`Text ${i + 1}`}
+                      value={text}
+                      scope={`mask${i}`}
+                      spans={ready
+                        .words(row)
+                        .map((word) => ({ start: word.offsets[0], end: word.offsets[1], word: word.wordId }))}
+                      onChange={(next) => {
+                        texts.value = texts.value.map((old, at) => (at === i ? next : old));
+                      }}
+                    />
+                    <span class="batch-length">{plural(row.length, 'token')}</span>
+                    <button
+                      type="button"
+                      class="quiet"
+                      aria-label={`Remove text ${i + 1}`}
+                      disabled={texts.value.length === 1}
+                      onClick={() => {
+                        texts.value = texts.value.filter((_, at) => at !== i);
+                      }}
+                    >
+                      Remove
+                    </button>
+                  </li>
+                );
+              })}
+            </ol>
+          )}
+        </WithTokenizer>
+        <div class="row">
+          <button
+            type="button"
+            class="button"
+            disabled={texts.value.length >= 8}
+            onClick={() => {
+              texts.value = [...texts.value, ''];
+            }}
+          >
+            Add a text
+          </button>
+        </div>
+        <WithModel speaks>
+          {() => (
+            <div class={pending ? 'flow stale' : 'flow'}>
+              <Trouble text={trouble} />
+              {rows.length > 0 && (
+                <DataTable
+                  caption="Distance of the [CLS] vectors with and without the mask"
+                  columns={columns}
+                  rows={rows}
+                />
+              )}
+            </div>
+          )}
+        </WithModel>
+      </div>
+    </Instrument>
+  );
+}
+
+interface Series {
+  name: string;
+  points: readonly (readonly [x: number, y: number])[];
+}
+
+/** Lines over whole numbers: names stand at their ends, so that colour is not needed to tell them apart. */
+function chart(series: readonly Series[], width: number, across: string, ticks: readonly number[]): Drawing {
+  const height = 260;
+  const most = Math.max(0.001, ...series.flatMap((entry) => entry.points.map((point) => point[1])));
+  const x = scaleLinear([Math.min(...ticks), Math.max(...ticks)], [44, width - 96]);
+  const y = scaleLinear([0, most], [height - 44, 14]).nice(5);
+  return {
+    width,
+    height,
+    draw(painter: Painter, colours: Colours) {
+      const small = { size: 11.5, family: families.text, fill: colours.muted };
+      for (const tick of y.ticks(5)) {
+        painter.path(`M${x.range()[0]!},${y(tick)}H${x.range()[1]!}`, {
+          stroke: colours.line,
+          strokeWidth: 1,
+        });
+        painter.text(36, y(tick), String(tick), { ...small, align: 'right' });
+      }
+      for (const tick of ticks)
+        painter.text(x(tick), height - 30, String(tick), { ...small, align: 'center' });
+      painter.text((x.range()[0]! + x.range()[1]!) / 2, height - 10, across, { ...small, align: 'center' });
+      const hues = [colours.accent, colours.warm, colours['tint-line-2'], colours['tint-line-3']];
+      let lastLabel = Infinity;
+      const ordered = [...series].sort((a, b) => (a.points.at(-1)?.[1] ?? 0) - (b.points.at(-1)?.[1] ?? 0));
+      for (const entry of ordered) {
+        const stroke = hues[series.indexOf(entry) % hues.length]!;
+        painter.path(
+          line<readonly [number, number]>(
+            (point) => x(point[0]),
+            (point) => y(point[1]),
+          )([...entry.points]) ?? '',
+          { stroke, strokeWidth: 2 },
+        );
+        for (const [px, py] of entry.points)
+          painter.rect(x(px) - 3, y(py) - 3, 6, 6, { fill: stroke, radius: 3 });
+        lastLabel = Math.min(y(entry.points.at(-1)?.[1] ?? 0), lastLabel - 15);
+        painter.text(x.range()[1]! + 10, lastLabel, entry.name, { ...small, fill: colours.ink });
+      }
+    },
+  };
+}
+
+function shorten(text: string): string {
+  return text.length > 14 ? `${text.slice(0, 13)}…` : text || '(empty)';
+}
+
+function LayersInstrument() {
+  const { ref, width } = useWidth();
+  const { value, input } = effectOf.answer.value;
+  const layers = value?.perLayer[0]?.length ?? 0;
+  const drawing = useMemo(
+    () =>
+      value && input && width > 0
+        ? chart(
+            value.perLayer.map((distances, i) => ({
+              name: shorten(input[i] ?? ''),
+              points: distances.map((distance, at) => [at, distance] as const),
+            })),
+            Math.min(width, 720),
+            'after this layer (0: the embeddings)',
+            Array.from({ length: layers }, (_, i) => i),
+          )
+        : null,
+    [value, input, width, layers],
+  );
+  return (
+    <Instrument
+      title="Layer by layer"
+      exports={[
+        ...pictureExports(
+          'mask-effect-layers',
+          () => drawing ?? { width: 1, height: 1, draw: () => undefined },
+        ),
+        {
+          kind: 'table',
+          name: 'mask-effect-layers',
+          table: () => ({
+            columns: ['text', ...Array.from({ length: layers }, (_, i) => String(i))],
+            rows: (value?.perLayer ?? []).map((distances, i) => [input?.[i] ?? '', ...distances]),
+          }),
+        },
+      ]}
+    >
+      <div ref={ref}>
+        <WithModel>
+          {() =>
+            drawing && (
+              <Picture
+                drawing={drawing}
+                label={`Distance of [CLS] after each layer: ${(value?.perLayer ?? [])
+                  .map(
+                    (distances, i) => `${input?.[i] ?? ''}: ${distances.map((d) => d.toFixed(2)).join(', ')}`,
+                  )
+                  .join('; ')}`}
+              />
+            )
+          }
+        </WithModel>
+      </div>
+    </Instrument>
+  );
+}
+
+function CurveInstrument() {
+  curve.use();
+  const { ref, width } = useWidth();
+  const { value, input, trouble } = curve.answer.value;
+  const drawing = useMemo(
+    () =>
+      value && input !== null && width > 0
+        ? chart(
+            [{ name: shorten(input), points: value.map((distance, i) => [paddings[i]!, distance] as const) }],
+            Math.min(width, 720),
+            'padding tokens that are not masked',
+            [0, 8, 16, 24, 32, 48, 64],
+          )
+        : null,
+    [value, input, width],
+  );
+  return (
+    <Instrument
+      title="The more padding, the further off"
+      exports={[
+        ...pictureExports(
+          'mask-effect-curve',
+          () => drawing ?? { width: 1, height: 1, draw: () => undefined },
+        ),
+        {
+          kind: 'table',
+          name: 'mask-effect-curve',
+          table: () => ({
+            columns: ['padding', 'cls_l2'],
+            rows: (value ?? []).map((distance, i) => [paddings[i] ?? 0, distance]),
+          }),
+        },
+      ]}
+    >
+      <div ref={ref} class="flow">
+        <WithModel>
+          {() => (
+            <>
+              <Trouble text={trouble} />
+              {drawing && (
+                <Picture
+                  drawing={drawing}
+                  label={`Distance of [CLS] by padding tokens: ${(value ?? [])
+                    .map((distance, i) => `${paddings[i] ?? 0}: ${distance.toFixed(2)}`)
+                    .join(', ')}`}
+                />
+              )}
+            </>
+          )}
+        </WithModel>
+      </div>
+    </Instrument>
+  );
+}
+
+function Instruments() {
+  return (
+    <>
+      <BatchInstrument />
+      <LayersInstrument />
+      <CurveInstrument />
+    </>
+  );
+}
+
+function Notice() {
+  const { value, input } = effectOf.answer.value;
+  if (!value || !input) return <p class="hint">The sentences here speak of what is on screen.</p>;
+  const rows = rowsOf(value, input);
+  const whole = rows.filter((row) => row.padding === 0);
+  const moved = rows.filter((row) => row.padding > 0);
+  const worst = moved.reduce((most, row) => (row.distance > most.distance ? row : most), moved[0]!);
+  return (
+    <>
+      {whole.length > 0 && (
+        <p>
+          {plural(whole.length, 'row')} of this batch needed no padding; there the mask has nothing to hide,
+          and the distance is {(whole[0]?.distance ?? 0).toFixed(4)}.
+        </p>
+      )}
+      {moved.length > 0 && (
+        <p>
+          “{worst.text}” got {plural(worst.padding, 'padding token')}. Without the mask they are read like
+          words, and [CLS] moves by {worst.distance.toFixed(4)}. The embeddings, layer 0, are equal: the harm
+          is done by attention.
+        </p>
+      )}
+      <p>
+        With the mask a text gives the same vectors however wide its batch is. That is why it must always be
+        passed along.
+      </p>
+    </>
+  );
+}
+
+function code() {
+  const list = texts.value;
+  return {
+    python: `import torch
+from transformers import BertModel, BertTokenizerFast
+
+tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
+model = BertModel.from_pretrained("bert-base-uncased").eval()
+batch = tokenizer([${list.map((text) => JSON.stringify(text)).join(', ')}], padding=True, return_tensors="pt")
+with torch.no_grad():
+    masked = model(batch.input_ids, attention_mask=batch.attention_mask)
+    unmasked = model(batch.input_ids, attention_mask=torch.ones_like(batch.input_ids))
+difference = masked.last_hidden_state[:, 0] - unmasked.last_hidden_state[:, 0]
+print(difference.norm(dim=-1).tolist())`,
+    javascript: `import { load } from 'bertlens';
+
+const bert = await load('./models/default/');
+const { clsL2, perLayer } = await bert.maskEffect([${list.map(javascriptString).join(', ')}]);
+console.log(clsL2, perLayer);
+await bert.dispose();`,
+    cli: `bertlens mask-effect ${list.map(shellString).join(' ')}`,
+  };
+}
+
+const notebookEffect = latest<string[], MaskEffectResult>(
+  () => (bert.value ? notebookTexts : null),
+  (batch, abort) => bert.value!.maskEffect(batch, { signal: abort }),
+);
+
+function Notebook() {
+  notebookEffect.use();
+  const { value, trouble } = notebookEffect.answer.value;
+  return (
+    <div class="printed">
+      <Trouble text={trouble} />
+      <Printed
+        cell="Cell 7 printed, for bert-base-uncased; here: the model that is loaded"
+        otherModel
+        lines={notebookTexts.map((text, i) => ({
+          what: text,
+          printed: ['0.0', '2.567479133605957'][i] ?? '',
+          here:
+            value?.clsL2[i] === undefined
+              ? undefined
+              : value.clsL2[i] === 0
+                ? '0.0'
+                : value.clsL2[i].toFixed(4),
+        }))}
+      />
+    </div>
+  );
+}
+
+const view: View = {
+  idea: 'Padding should not matter. Here is how BERT ignores it.',
+  lead: 'The same padded batch goes through the model twice, with the attention mask and without. The distance between the two answers is what the mask is for.',
+  Instrument: Instruments,
+  Notice,
+  code,
+  Notebook,
+};
+
+export default view;

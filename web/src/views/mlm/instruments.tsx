@@ -1,0 +1,491 @@
+// Hide words and see what the model expects there; the strip of surprises; the curve between probability and loss.
+import { scaleLinear } from 'd3-scale';
+import { line } from 'd3-shape';
+import { signal } from '@preact/signals';
+import type { FillMaskResult, MaskPredictions, Prediction } from 'bertlens';
+import { useMemo } from 'preact/hooks';
+import { families, mix, type Colours } from '../../lib/colours';
+import { plural, probability } from '../../lib/format';
+import type { Painter } from '../../lib/painter';
+import { sentence } from '../../state/sentence';
+import { Bars } from '../../ui/bars';
+import { DataTable, tableOf, type Column } from '../../ui/data-table';
+import { Editor } from '../../ui/editor';
+import { Instrument } from '../../ui/instrument';
+import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Tabs } from '../../ui/tabs';
+import { TokenText } from '../../ui/token';
+import { useWidth } from '../../ui/use-width';
+import { Trouble, WithModel } from '../../ui/with-model';
+import { WithTokenizer } from '../../ui/with-tokenizer';
+import { wordMark } from '../../state/lit';
+import {
+  hidden,
+  notebookHidden,
+  notebookText,
+  order,
+  prediction,
+  question,
+  surprise,
+  targets,
+  text,
+  topK,
+  words,
+  type Order,
+} from './state';
+
+const orderNames: Record<Order, string> = {
+  independent: 'Each alone',
+  left_to_right: 'Left to right',
+  most_confident: 'Surest first',
+};
+
+function toggle(word: number): void {
+  const next = hidden.value.includes(word)
+    ? hidden.value.filter((other) => other !== word)
+    : [...hidden.value, word];
+  hidden.value = next.sort((a, b) => a - b);
+}
+
+interface PredictionRow extends Prediction {
+  mask: number;
+  place: number;
+}
+
+const predictionColumns: readonly Column<PredictionRow>[] = [
+  { title: 'mask', kind: 'number', value: (row) => row.mask },
+  { title: 'place', kind: 'number', value: (row) => row.place },
+  { title: 'token', kind: 'mono', value: (row) => row.token },
+  { title: 'probability', kind: 'number', value: (row) => row.probability },
+  { title: 'loss', kind: 'number', value: (row) => row.loss },
+  { title: 'logit', kind: 'number', value: (row) => row.logit },
+  { title: 'rank', kind: 'number', value: (row) => row.rank },
+  { title: 'cumulative', kind: 'number', value: (row) => row.cumulative },
+];
+
+function predictionTable() {
+  const rows = (prediction.answer.value.value?.masks ?? []).flatMap((mask, i) =>
+    mask.predictions.map((entry, place) => ({ ...entry, mask: i + 1, place: place + 1 })),
+  );
+  return tableOf(predictionColumns, rows);
+}
+
+interface MaskColumnProps {
+  mask: MaskPredictions;
+  piece: string | undefined;
+  nth: number;
+  /** The probability of a full bar, the same for all masks. */
+  most: number;
+}
+
+function MaskColumn({ mask, piece, nth, most }: MaskColumnProps) {
+  const label = mask.label;
+  return (
+    <section data-testid={`mask-${nth}`}>
+      <h3>
+        {piece === undefined ? (
+          `Mask ${nth + 1}`
+        ) : (
+          <>
+            Instead of{' '}
+            <span class="mono">
+              <TokenText token={piece} />
+            </span>
+          </>
+        )}
+      </h3>
+      <Bars
+        label={`What fits at mask ${nth + 1}`}
+        most={most}
+        bars={mask.predictions.map((entry) => ({
+          label: entry.token,
+          value: entry.probability,
+          note: `loss ${entry.loss.toFixed(4)}`,
+          marked: label !== undefined && entry.id === label.id,
+        }))}
+      />
+      <p class="hint">
+        Together {probability(mask.predictions.at(-1)?.cumulative ?? 0)} of all probability.
+        {label && (
+          <>
+            {' '}
+            What was there has {probability(label.probability)}
+            {label.rank !== null && `, place ${label.rank}`}: loss <b>{label.loss.toFixed(4)}</b>.
+          </>
+        )}
+      </p>
+    </section>
+  );
+}
+
+function highest(result: FillMaskResult): number {
+  return Math.max(...result.masks.flatMap((mask) => mask.predictions.map((entry) => entry.probability)));
+}
+
+export function MaskInstrument() {
+  prediction.use();
+  const { value, input, pending, trouble } = prediction.answer.value;
+  const asked = question.value;
+  return (
+    <Instrument
+      title="Hide a word"
+      tools={
+        <>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              text.value = notebookText;
+              hidden.value = notebookHidden;
+            }}
+          >
+            The notebook’s
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              text.value = sentence.value;
+              hidden.value = [0];
+            }}
+          >
+            Your sentence
+          </button>
+        </>
+      }
+      exports={[{ kind: 'table', name: 'predictions', table: predictionTable }]}
+    >
+      <div class="flow">
+        <WithTokenizer>
+          {() => (
+            <>
+              <Editor
+                label="Text"
+                value={text.value}
+                scope="mlm"
+                spans={words.value.map((word, i) => ({
+                  start: word.offsets[0],
+                  end: word.offsets[1],
+                  word: i,
+                }))}
+                placeholder="Type a sentence, then hide words of it"
+                onChange={(next) => {
+                  text.value = next;
+                }}
+              />
+              <div>
+                <p class="hint" id="hide-words">
+                  Press a word to hide it. The model sees [MASK] there and the rest of the sentence, on both
+                  sides.
+                </p>
+                <div class="hide-words" role="group" aria-labelledby="hide-words">
+                  {words.value.map((word, i) => {
+                    const typed = word.text === '[MASK]';
+                    const gone = typed || hidden.value.includes(i);
+                    return (
+                      <button
+                        type="button"
+                        key={i}
+                        class={`hide-word tint-${i % 4}`}
+                        aria-pressed={gone}
+                        disabled={typed}
+                        data-lit={wordMark('mlm', i)}
+                        onClick={() => {
+                          toggle(i);
+                        }}
+                      >
+                        {gone && !typed ? (
+                          <>
+                            <span class="visually-hidden">{text.value.slice(...word.offsets)}, hidden: </span>
+                            <span class="mono">[MASK]</span>
+                          </>
+                        ) : (
+                          text.value.slice(...word.offsets)
+                        )}
+                      </button>
+                    );
+                  })}
+                </div>
+              </div>
+              <div class="row">
+                <Tabs
+                  label="Order in which several masks are filled"
+                  options={orderNames}
+                  value={order.value}
+                  onChange={(next) => {
+                    order.value = next;
+                  }}
+                />
+                <label class="field inline">
+                  <span>Best</span>
+                  <input
+                    class="input short"
+                    type="number"
+                    min={1}
+                    max={50}
+                    value={topK.value}
+                    onInput={(event) => {
+                      const next = event.currentTarget.valueAsNumber;
+                      if (Number.isInteger(next) && next >= 1 && next <= 50) topK.value = next;
+                    }}
+                  />
+                </label>
+                <label class="field inline grow">
+                  <span>or score</span>
+                  <input
+                    class="input"
+                    placeholder="words, separated by commas"
+                    spellcheck={false}
+                    autocomplete="off"
+                    value={targets.value}
+                    onInput={(event) => {
+                      targets.value = event.currentTarget.value;
+                    }}
+                  />
+                </label>
+              </div>
+            </>
+          )}
+        </WithTokenizer>
+        <WithModel speaks>
+          {() => (
+            <>
+              <Trouble text={trouble} />
+              {asked.pieces.length === 0 ? (
+                <p class="hint">Nothing is hidden. Press a word above, or type [MASK].</p>
+              ) : (
+                value &&
+                input && (
+                  <div class={pending ? 'flow stale' : 'flow'}>
+                    <div class="columns">
+                      {value.masks.map((mask, i) => (
+                        <MaskColumn
+                          key={i}
+                          mask={mask}
+                          piece={input.pieces[i]}
+                          nth={i}
+                          most={highest(value)}
+                        />
+                      ))}
+                    </div>
+                    <p role="status">
+                      <span class="hint">The best words put in: </span>
+                      {value.sequence}
+                      {value.loss !== undefined && (
+                        <>
+                          <span class="hint"> &ensp;mean loss </span>
+                          <span data-testid="loss">{value.loss.toFixed(4)}</span>
+                        </>
+                      )}
+                    </p>
+                  </div>
+                )
+              )}
+            </>
+          )}
+        </WithModel>
+      </div>
+    </Instrument>
+  );
+}
+
+interface SurpriseRow {
+  token: string;
+  loss: number;
+  probability: number;
+  rank: number;
+  best: string;
+  bestProbability: number;
+}
+
+const surpriseColumns: readonly Column<SurpriseRow>[] = [
+  { title: 'token', kind: 'mono', value: (row) => row.token, show: (row) => <TokenText token={row.token} /> },
+  {
+    title: 'probability',
+    kind: 'number',
+    value: (row) => row.probability,
+    show: (row) => probability(row.probability),
+  },
+  { title: 'loss', kind: 'number', value: (row) => row.loss, show: (row) => row.loss.toFixed(4) },
+  { title: 'place', kind: 'number', value: (row) => row.rank },
+  { title: 'expected', kind: 'mono', value: (row) => row.best },
+  {
+    title: 'with',
+    kind: 'number',
+    value: (row) => row.bestProbability,
+    show: (row) => probability(row.bestProbability),
+  },
+];
+
+// A loss of this many nats is shown at full strength; the vocabulary's ln 30,522 is 10.3.
+const fullSurprise = 8;
+
+function surpriseDrawing(rows: readonly SurpriseRow[]): Drawing {
+  const widths = rows.map((row) => Math.max(34, row.token.length * 8.4 + 14));
+  const height = 116;
+  return {
+    width: widths.reduce((sum, width) => sum + width + 2, 0),
+    height,
+    draw(painter: Painter, colours: Colours) {
+      let x = 0;
+      rows.forEach((row, i) => {
+        const width = widths[i]!;
+        const share = Math.min(1, row.loss / fullSurprise);
+        const bar = Math.max(1, share * 60);
+        painter.rect(x, 62 - bar, width, bar, {
+          fill: mix(colours['accent-soft'], colours.accent, share),
+          radius: 2,
+        });
+        painter.text(x + width / 2, 80, row.token, {
+          fill: colours.ink,
+          size: 13,
+          family: families.mono,
+          align: 'center',
+        });
+        painter.text(x + width / 2, 100, row.loss.toFixed(2), {
+          fill: colours.muted,
+          size: 11.5,
+          family: families.mono,
+          align: 'center',
+        });
+        x += width + 2;
+      });
+    },
+  };
+}
+
+export function SurpriseInstrument() {
+  surprise.use();
+  const { value, pending, trouble } = surprise.answer.value;
+  const rows = useMemo<SurpriseRow[]>(
+    () =>
+      (value?.tokens ?? []).map((token) => ({
+        token: token.token,
+        loss: -token.logProbability,
+        probability: Math.exp(token.logProbability),
+        rank: token.rank,
+        best: token.bestToken,
+        bestProbability: token.bestProbability,
+      })),
+    [value],
+  );
+  const drawing = useMemo(() => surpriseDrawing(rows), [rows]);
+  return (
+    <Instrument
+      title="How surprising is each word?"
+      exports={[
+        ...pictureExports('surprise', () => drawing),
+        { kind: 'table', name: 'surprise', table: () => tableOf(surpriseColumns, rows) },
+      ]}
+    >
+      <WithModel>
+        {() => (
+          <div class={pending ? 'flow stale' : 'flow'}>
+            <Trouble text={trouble} />
+            {rows.length > 0 && value && (
+              <>
+                <div class="table-scroll" tabIndex={0} role="region" aria-label="Loss of each token">
+                  <Picture
+                    drawing={drawing}
+                    label={`Loss of each of ${rows.length} tokens when it alone is hidden; the table below has the numbers`}
+                  />
+                </div>
+                <p class="hint">
+                  Each token is hidden in turn and asked for; tall means unexpected. The sum of the
+                  logarithms, the sentence’s pseudo-log-likelihood, is {value.pseudoLogLikelihood.toFixed(2)}.
+                </p>
+                <DataTable
+                  caption="Probability, loss and place of each token, and what was expected instead"
+                  columns={surpriseColumns}
+                  rows={rows}
+                  window={10}
+                />
+              </>
+            )}
+          </div>
+        )}
+      </WithModel>
+    </Instrument>
+  );
+}
+
+const probe = signal(0.5);
+
+function lossDrawing(width: number, at: number, label: number | undefined): Drawing {
+  const height = 220;
+  const x = scaleLinear([0, 1], [44, width - 12]);
+  const y = scaleLinear([0, 6], [height - 32, 12]);
+  const curve =
+    line<number>(
+      (p) => x(p),
+      (p) => y(-Math.log(p)),
+    )(Array.from({ length: 200 }, (_, i) => Math.exp(-6 + (6 * i) / 199))) ?? '';
+  return {
+    width,
+    height,
+    draw(painter, colours) {
+      const small = { size: 11.5, family: families.text, fill: colours.muted };
+      for (const tick of x.ticks(5)) {
+        painter.text(x(tick), height - 14, String(tick), { ...small, align: 'center' });
+      }
+      for (const tick of y.ticks(6)) {
+        painter.path(`M${x(0)},${y(tick)}H${x(1)}`, { stroke: colours.line, strokeWidth: 1 });
+        painter.text(x(0) - 10, y(tick), String(tick), { ...small, align: 'right' });
+      }
+      painter.path(curve, { stroke: colours.accent, strokeWidth: 2 });
+      const mark = (p: number, fill: string, words: string) => {
+        const top = y(Math.min(6, -Math.log(Math.max(p, 1e-9))));
+        painter.rect(x(p) - 5, top - 5, 10, 10, { fill, radius: 5 });
+        painter.text(x(p) + (p > 0.7 ? -10 : 10), top < 30 ? top + 4 : top - 12, words, {
+          ...small,
+          fill: colours.ink,
+          align: p > 0.7 ? 'right' : 'left',
+        });
+      };
+      if (label !== undefined) mark(label, colours.warm, 'the hidden word');
+      mark(at, colours.accent, `${at.toFixed(2)} → ${(-Math.log(at)).toFixed(2)}`);
+    },
+  };
+}
+
+export function LossInstrument() {
+  const { ref, width } = useWidth();
+  const label = prediction.answer.value.value?.masks[0]?.label?.probability;
+  const at = probe.value;
+  const drawing = useMemo(
+    () => lossDrawing(Math.min(720, Math.max(260, width)), at, label),
+    [width, at, label],
+  );
+  return (
+    <Instrument title="Loss is probability, seen another way" exports={pictureExports('loss', () => drawing)}>
+      <div class="flow" ref={ref}>
+        {width > 0 && (
+          <Picture
+            drawing={drawing}
+            label={`Loss against probability: at ${at.toFixed(2)} the loss is ${(-Math.log(at)).toFixed(2)}`}
+          />
+        )}
+        <label class="field slider">
+          <span>
+            Probability of the right word <b class="mono">{at.toFixed(2)}</b>, loss{' '}
+            <b class="mono">{(-Math.log(at)).toFixed(2)}</b>
+          </span>
+          <input
+            type="range"
+            min={0.01}
+            max={1}
+            step={0.01}
+            value={at}
+            onInput={(event) => {
+              probe.value = event.currentTarget.valueAsNumber;
+            }}
+          />
+        </label>
+        <p class="hint">
+          {plural(30522, 'word')} share the probability; an even share each would be a loss of{' '}
+          {Math.log(30522).toFixed(2)}.
+        </p>
+      </div>
+    </Instrument>
+  );
+}

@@ -1,0 +1,199 @@
+// Section 7: next sentence prediction. Cell 11 and Exercise 5 of the notebook.
+import type { EvaluationResult, NextSentenceResult } from 'bertlens';
+import { bert } from '../../engine/model';
+import { latest } from '../../lib/latest';
+import { percent, probability } from '../../lib/format';
+import { javascriptString, shellString } from '../../lib/python';
+import { Answer, CheckedField, readNumber } from '../../ui/exercise';
+import { Printed } from '../../ui/printed';
+import { Trouble, WithModel } from '../../ui/with-model';
+import '../../styles/mlm.css';
+import '../../styles/nsp.css';
+import type { View } from '../view';
+import { ConfidenceInstrument, PairInstrument, PairsInstrument } from './instruments';
+import { evaluation, first, notebookFirst, notebookPairs, notebookSeconds, second, verdict } from './state';
+
+function Instruments() {
+  return (
+    <>
+      <PairInstrument />
+      <PairsInstrument />
+      <ConfidenceInstrument />
+    </>
+  );
+}
+
+function Notice() {
+  const { value } = verdict.answer.value;
+  const judged = evaluation.answer.value.value;
+  if (!value) return <p class="hint">The sentences here speak of what is on screen.</p>;
+  const sure = judged?.pairs[judged.highestConfidence];
+  return (
+    <>
+      <p>
+        The model gives {probability(value.isNext)} to “is next”. The two logits, {value.logits[0].toFixed(2)}{' '}
+        and {value.logits[1].toFixed(2)}, come from the pooled [CLS] alone: whatever the pair has to say has
+        gone through that one vector. Index 0 means “is next”.
+      </p>
+      {judged && sure && (
+        <p>
+          Of {judged.pairs.length} labelled pairs {judged.pairs.filter((pair) => pair.correct).length} are
+          judged right. The surest verdict, {probability(sure.confidence)}, is{' '}
+          {sure.correct ? 'right' : 'wrong'}: confidence is not correctness.
+        </p>
+      )}
+      <p>
+        The task was: is this the sentence that really followed, or one from some other document? A shared
+        topic is often enough to pass it, so read a high probability as “same subject”, not as “makes sense”.
+      </p>
+    </>
+  );
+}
+
+function code() {
+  return {
+    python: `import torch
+from transformers import BertForNextSentencePrediction, BertTokenizerFast
+
+tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
+model = BertForNextSentencePrediction.from_pretrained("bert-base-uncased").eval()
+inputs = tokenizer(
+    ${JSON.stringify(first.value)},
+    ${JSON.stringify(second.value)},
+    return_tensors="pt",
+)
+with torch.no_grad():
+    is_next, not_next = model(**inputs).logits.softmax(-1)[0].tolist()
+print(is_next, not_next)`,
+    javascript: `import { load } from 'bertlens';
+
+const bert = await load('./models/default/');
+const { isNext, notNext } = await bert.nextSentence(
+  ${javascriptString(first.value)},
+  ${javascriptString(second.value)},
+);
+console.log(isNext, notNext);
+await bert.dispose();`,
+    cli: `bertlens nsp ${shellString(first.value)} ${shellString(second.value)}`,
+  };
+}
+
+const notebookVerdicts = latest<string, NextSentenceResult[]>(
+  () => (bert.value ? notebookFirst : null),
+  (text, abort) =>
+    Promise.all(notebookSeconds.map((pair) => bert.value!.nextSentence(text, pair, { signal: abort }))),
+);
+
+function Notebook() {
+  notebookVerdicts.use();
+  const { value, trouble } = notebookVerdicts.answer.value;
+  return (
+    <div class="printed">
+      <Trouble text={trouble} />
+      <Printed
+        cell="Cell 11 printed, for bert-base-uncased; here: the model that is loaded"
+        otherModel
+        lines={[
+          { what: 'A walk: is next', printed: '0.9999', here: value?.[0]?.isNext.toFixed(4) },
+          { what: 'A walk: is not', printed: '0.0001', here: value?.[0]?.notNext.toFixed(4) },
+          { what: 'Learning: is next', printed: '0.0000', here: value?.[1]?.isNext.toFixed(4) },
+          { what: 'Learning: is not', printed: '1.0000', here: value?.[1]?.notNext.toFixed(4) },
+        ]}
+      />
+    </div>
+  );
+}
+
+const exerciseResult = latest<readonly (typeof notebookPairs)[number][], EvaluationResult>(
+  () => (bert.value ? notebookPairs : null),
+  (list, abort) => bert.value!.evaluateNextSentence(list, { signal: abort }),
+);
+
+function checkShare(expected: number) {
+  return (answer: string): true | string => {
+    const value = readNumber(answer);
+    if (value === undefined) return 'A percentage is wanted, such as 90.';
+    return (
+      Math.abs(value - 100 * expected) < 0.05 ||
+      'Not that. Count the four cells of the matrix for the notebook’s ten pairs.'
+    );
+  };
+}
+
+function Exercise() {
+  exerciseResult.use();
+  const { value, trouble } = exerciseResult.answer.value;
+  return (
+    <WithModel>
+      {() => (
+        <div class="exercise">
+          <p>
+            The table above holds the notebook’s ten pairs: five that continue and five that do not. Read the
+            model’s verdicts, then work out the metrics by hand.
+          </p>
+          <Trouble text={trouble} />
+          {value && (
+            <>
+              <ol class="tasks">
+                <li>
+                  <CheckedField
+                    label="Accuracy, percent"
+                    inputMode="decimal"
+                    check={checkShare(value.accuracy)}
+                  />
+                </li>
+                <li>
+                  <CheckedField
+                    label="Precision of “is next”, percent"
+                    inputMode="decimal"
+                    check={checkShare(value.precision)}
+                  />
+                </li>
+                <li>
+                  <CheckedField
+                    label="Recall of “is next”, percent"
+                    inputMode="decimal"
+                    check={checkShare(value.recall)}
+                  />
+                </li>
+                <li>
+                  <CheckedField
+                    label="Which pair has the highest confidence? Its number"
+                    inputMode="numeric"
+                    check={(answer) =>
+                      readNumber(answer) === value.highestConfidence + 1 ||
+                      'Not that one. Equal probabilities are told apart by their logits.'
+                    }
+                  />
+                </li>
+              </ol>
+              <Answer>
+                {() => (
+                  <p>
+                    Accuracy {percent(value.accuracy)}, precision {percent(value.precision)}, recall{' '}
+                    {percent(value.recall)}, F1 {percent(value.f1)}. Pair {value.highestConfidence + 1} is the
+                    surest, with {probability(value.pairs[value.highestConfidence]?.confidence ?? 0)}.
+                    Precision asks: of those judged next, how many were? Recall asks: of those that were next,
+                    how many were found?
+                  </p>
+                )}
+              </Answer>
+            </>
+          )}
+        </div>
+      )}
+    </WithModel>
+  );
+}
+
+const view: View = {
+  idea: 'Two sentences, one question: do they belong together?',
+  lead: 'BERT’s second training task. The answer is read from a single vector, the one over [CLS].',
+  Instrument: Instruments,
+  Notice,
+  code,
+  Notebook,
+  exercise: { title: 'Exercise 5', Exercise },
+};
+
+export default view;

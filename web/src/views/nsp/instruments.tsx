@@ -1,0 +1,499 @@
+// Does the second sentence follow the first? One pair, and a table of labelled pairs with metrics and a confusion matrix.
+import { useMemo, useState } from 'preact/hooks';
+import type { EvaluatedPair, EvaluationResult } from 'bertlens';
+import { families, type Colours } from '../../lib/colours';
+import { readCsv } from '../../lib/csv';
+import { percent, plural, probability } from '../../lib/format';
+import type { Painter } from '../../lib/painter';
+import { Bars } from '../../ui/bars';
+import { tableOf, type Column } from '../../ui/data-table';
+import { Editor } from '../../ui/editor';
+import { Instrument } from '../../ui/instrument';
+import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Trouble, WithModel } from '../../ui/with-model';
+import { WithTokenizer } from '../../ui/with-tokenizer';
+import type { Tokenizer } from '../../engine/tokenizer';
+import {
+  chosenCell,
+  evaluation,
+  first,
+  mostPairs,
+  notebookFirst,
+  notebookPairs,
+  notebookSeconds,
+  pairs,
+  second,
+  threshold,
+  verdict,
+  type Cell,
+} from './state';
+
+function spans(ready: Tokenizer, text: string) {
+  return ready
+    .words(ready.encode(text))
+    .map((word) => ({ start: word.offsets[0], end: word.offsets[1], word: word.wordId }));
+}
+
+export function PairInstrument() {
+  verdict.use();
+  const { value, pending, trouble } = verdict.answer.value;
+  return (
+    <Instrument
+      title="Does the second follow the first?"
+      tools={notebookSeconds.map((text, i) => (
+        <button
+          type="button"
+          class="quiet"
+          key={text}
+          onClick={() => {
+            first.value = notebookFirst;
+            second.value = text;
+          }}
+        >
+          The notebook’s {i === 0 ? 'first' : 'second'}
+        </button>
+      ))}
+      exports={[
+        {
+          kind: 'table',
+          name: 'next-sentence',
+          table: () => ({
+            columns: ['first', 'second', 'is_next', 'not_next', 'logit_is_next', 'logit_not_next'],
+            rows: value ? [[first.value, second.value, value.isNext, value.notNext, ...value.logits]] : [],
+          }),
+        },
+      ]}
+    >
+      <div class="flow">
+        <WithTokenizer>
+          {(ready) => (
+            <>
+              <Editor
+                label="First sentence"
+                value={first.value}
+                scope="nsp-a"
+                spans={spans(ready, first.value)}
+                onChange={(next) => {
+                  first.value = next;
+                }}
+              />
+              <Editor
+                label="Second sentence"
+                value={second.value}
+                scope="nsp-b"
+                spans={spans(ready, second.value)}
+                onChange={(next) => {
+                  second.value = next;
+                }}
+              />
+            </>
+          )}
+        </WithTokenizer>
+        <WithModel speaks>
+          {() => (
+            <>
+              <Trouble text={trouble} />
+              {value && (
+                <div class={pending ? 'stale' : ''} data-testid="verdict">
+                  <Bars
+                    label="Is next, is not next"
+                    bars={[
+                      { label: 'is next', value: value.isNext, note: `logit ${value.logits[0].toFixed(4)}` },
+                      {
+                        label: 'is not next',
+                        value: value.notNext,
+                        note: `logit ${value.logits[1].toFixed(4)}`,
+                      },
+                    ]}
+                  />
+                </div>
+              )}
+            </>
+          )}
+        </WithModel>
+      </div>
+    </Instrument>
+  );
+}
+
+function cellOf(pair: EvaluatedPair): Cell {
+  if (pair.isNext) return pair.predicted ? 'tp' : 'fn';
+  return pair.predicted ? 'fp' : 'tn';
+}
+
+function setPair(at: number, change: Partial<{ text: string; pair: string; isNext: boolean }>): void {
+  pairs.value = pairs.value.map((old, i) => (i === at ? { ...old, ...change } : old));
+}
+
+function readPairs(written: string): {
+  rows: { text: string; pair: string; isNext: boolean }[];
+  trouble?: string;
+} {
+  const rows: { text: string; pair: string; isNext: boolean }[] = [];
+  const lines = readCsv(written);
+  for (const [i, line] of lines.entries()) {
+    const [text, pair, label] = line;
+    if (i === 0 && label !== undefined && /^is_?next$/i.test(label.trim())) continue;
+    if (text === undefined || pair === undefined || label === undefined) {
+      return {
+        rows,
+        trouble: `Line ${i + 1} has ${plural(line.length, 'field')}; it needs three: first, second, is_next.`,
+      };
+    }
+    const truth = label.trim().toLowerCase();
+    if (!['1', '0', 'true', 'false', 'yes', 'no'].includes(truth)) {
+      return { rows, trouble: `Line ${i + 1}: is_next is “${label}”; write true or false.` };
+    }
+    rows.push({ text, pair, isNext: ['1', 'true', 'yes'].includes(truth) });
+  }
+  if (rows.length === 0) return { rows, trouble: 'There are no pairs in this text.' };
+  if (rows.length > mostPairs)
+    return { rows, trouble: `${rows.length} pairs are too many; ${mostPairs} fit.` };
+  return { rows };
+}
+
+function Paste({ onDone }: { onDone: () => void }) {
+  const [written, setWritten] = useState('');
+  const [trouble, setTrouble] = useState<string | null>(null);
+  return (
+    <form
+      class="flow"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const read = readPairs(written);
+        setTrouble(read.trouble ?? null);
+        if (read.trouble !== undefined) return;
+        pairs.value = read.rows;
+        onDone();
+      }}
+    >
+      <label class="field">
+        <span>One pair a line: first sentence, second sentence, true or false</span>
+        <textarea
+          class="input"
+          rows={5}
+          spellcheck={false}
+          value={written}
+          onInput={(event) => {
+            setWritten(event.currentTarget.value);
+          }}
+        />
+      </label>
+      <Trouble text={trouble} />
+      <div class="row">
+        <button type="submit" class="button primary">
+          Use these pairs
+        </button>
+        <button type="button" class="button" onClick={onDone}>
+          Cancel
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function PairRow({
+  at,
+  judged,
+  highest,
+}: {
+  at: number;
+  judged: EvaluatedPair | undefined;
+  highest: boolean;
+}) {
+  const pair = pairs.value[at]!;
+  const out = chosenCell.value !== null && judged !== undefined && cellOf(judged) !== chosenCell.value;
+  return (
+    <tr class={out ? 'dimmed' : ''}>
+      <td class="number">{at + 1}</td>
+      <td class="wrap">
+        <textarea
+          rows={1}
+          class="cell-input"
+          aria-label={`Pair ${at + 1}, first sentence`}
+          value={pair.text}
+          onInput={(event) => {
+            setPair(at, { text: event.currentTarget.value });
+          }}
+        />
+        <textarea
+          rows={1}
+          class="cell-input"
+          aria-label={`Pair ${at + 1}, second sentence`}
+          value={pair.pair}
+          onInput={(event) => {
+            setPair(at, { pair: event.currentTarget.value });
+          }}
+        />
+      </td>
+      <td>
+        <button
+          type="button"
+          class="quiet inset"
+          aria-label={`Pair ${at + 1} is labelled ${pair.isNext ? 'next' : 'not next'}; change`}
+          onClick={() => {
+            setPair(at, { isNext: !pair.isNext });
+          }}
+        >
+          {pair.isNext ? 'next' : 'not next'}
+        </button>
+      </td>
+      <td class="number">{judged ? probability(judged.result.isNext) : ''}</td>
+      <td>
+        {judged && (
+          <span class={judged.correct ? 'agree' : 'differ'}>
+            {judged.correct ? '✓' : '✗'} {judged.predicted ? 'next' : 'not next'}
+          </span>
+        )}
+        {highest && <span class="hint"> surest</span>}
+      </td>
+      <td>
+        <button
+          type="button"
+          class="quiet inset"
+          aria-label={`Remove pair ${at + 1}`}
+          disabled={pairs.value.length === 1}
+          onClick={() => {
+            pairs.value = pairs.value.filter((_, i) => i !== at);
+          }}
+        >
+          Remove
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+const pairColumns: readonly Column<EvaluatedPair>[] = [
+  { title: 'first', value: (row) => row.text },
+  { title: 'second', value: (row) => row.pair },
+  { title: 'is_next', value: (row) => row.isNext },
+  { title: 'predicted', value: (row) => row.predicted },
+  { title: 'p_is_next', kind: 'number', value: (row) => row.result.isNext },
+  { title: 'confidence', kind: 'number', value: (row) => row.confidence },
+];
+
+export function PairsInstrument() {
+  evaluation.use();
+  const [pasting, setPasting] = useState(false);
+  const { value, input, pending, trouble } = evaluation.answer.value;
+  const current = input?.pairs.length === pairs.value.length ? value : null;
+  return (
+    <Instrument
+      title="A table of pairs"
+      tools={
+        <>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              pairs.value = notebookPairs;
+              threshold.value = 50;
+            }}
+          >
+            The notebook’s ten
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            aria-expanded={pasting}
+            onClick={() => {
+              setPasting(!pasting);
+            }}
+          >
+            Paste CSV
+          </button>
+        </>
+      }
+      exports={[{ kind: 'table', name: 'pairs', table: () => tableOf(pairColumns, value?.pairs ?? []) }]}
+    >
+      <div class={pending ? 'flow stale' : 'flow'}>
+        {pasting && (
+          <Paste
+            onDone={() => {
+              setPasting(false);
+            }}
+          />
+        )}
+        <Trouble text={trouble} />
+        <div
+          class="table-scroll pairs"
+          role="region"
+          aria-label="Pairs of sentences with label and verdict"
+          tabIndex={0}
+        >
+          <table class="table">
+            <caption class="visually-hidden">Pairs of sentences with label and verdict</caption>
+            <thead>
+              <tr>
+                <th scope="col" class="number">
+                  #
+                </th>
+                <th scope="col">first, second</th>
+                <th scope="col">label</th>
+                <th scope="col" class="number">
+                  P(is next)
+                </th>
+                <th scope="col">verdict</th>
+                <th scope="col">
+                  <span class="visually-hidden">Remove</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {pairs.value.map((_, i) => (
+                <PairRow
+                  key={i}
+                  at={i}
+                  judged={current?.pairs[i]}
+                  highest={current !== null && current.highestConfidence === i}
+                />
+              ))}
+            </tbody>
+          </table>
+        </div>
+        <div class="row">
+          <button
+            type="button"
+            class="button"
+            disabled={pairs.value.length >= mostPairs}
+            onClick={() => {
+              pairs.value = [...pairs.value, { text: '', pair: '', isNext: true }];
+            }}
+          >
+            Add a pair
+          </button>
+        </div>
+        <WithModel>{() => value && <Metrics result={value} />}</WithModel>
+      </div>
+    </Instrument>
+  );
+}
+
+const cellNames: Record<Cell, readonly [label: string, what: string]> = {
+  tp: ['is next, judged next', 'true positive'],
+  fn: ['is next, judged not next', 'false negative'],
+  fp: ['is not next, judged next', 'false positive'],
+  tn: ['is not next, judged not next', 'true negative'],
+};
+
+function Metrics({ result }: { result: EvaluationResult }) {
+  const most = Math.max(1, ...Object.values(result.confusion));
+  return (
+    <div class="columns">
+      <section aria-label="Metrics">
+        <h3>Metrics</h3>
+        <dl class="facts metrics">
+          {(
+            [
+              ['Accuracy', result.accuracy],
+              ['Precision', result.precision],
+              ['Recall', result.recall],
+              ['F1', result.f1],
+            ] as const
+          ).map(([name, share]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{percent(share)}</dd>
+            </div>
+          ))}
+        </dl>
+        <label class="field slider">
+          <span>
+            Judged “next” above <b class="mono">{(threshold.value / 100).toFixed(2)}</b>
+          </span>
+          <input
+            type="range"
+            min={0}
+            max={100}
+            value={threshold.value}
+            onInput={(event) => {
+              threshold.value = event.currentTarget.valueAsNumber;
+            }}
+          />
+        </label>
+      </section>
+      <section aria-label="Confusion matrix">
+        <h3>Confusion matrix</h3>
+        <div class="confusion" role="group" aria-label="Cells pick out their pairs">
+          {(Object.keys(cellNames) as Cell[]).map((cell) => (
+            <button
+              type="button"
+              key={cell}
+              aria-pressed={chosenCell.value === cell}
+              data-cell={cell}
+              class={cell === 'tp' || cell === 'tn' ? 'confusion-cell right' : 'confusion-cell'}
+              style={{ '--share': `${Math.round((60 * result.confusion[cell]) / most)}%` }}
+              onClick={() => {
+                chosenCell.value = chosenCell.value === cell ? null : cell;
+              }}
+            >
+              <b>{result.confusion[cell]}</b>
+              <span>{cellNames[cell][0]}</span>
+              <small>{cellNames[cell][1]}</small>
+            </button>
+          ))}
+        </div>
+      </section>
+    </div>
+  );
+}
+
+function confidenceDrawing(result: EvaluationResult, width: number): Drawing {
+  const height = 190;
+  const right = result.correctByConfidence;
+  const wrong = result.wrongByConfidence;
+  const most = Math.max(1, ...right.map((value, i) => value + (wrong[i] ?? 0)));
+  const left = 36;
+  const step = (width - left - 8) / right.length;
+  const unit = (height - 48) / most;
+  return {
+    width,
+    height,
+    draw(painter: Painter, colours: Colours) {
+      const small = { size: 11.5, family: families.text, fill: colours.muted };
+      painter.path(`M${left},${height - 30}H${width - 8}`, {
+        stroke: colours['line-strong'],
+        strokeWidth: 1,
+      });
+      right.forEach((value, i) => {
+        const x = left + i * step + 2;
+        const good = value * unit;
+        const bad = (wrong[i] ?? 0) * unit;
+        painter.rect(x, height - 30 - good, step - 4, good, { fill: colours.accent });
+        painter.rect(x, height - 30 - good - bad, step - 4, bad, { fill: colours.warm });
+        const all = value + (wrong[i] ?? 0);
+        if (all > 0)
+          painter.text(x + step / 2 - 2, height - 40 - good - bad, String(all), {
+            ...small,
+            align: 'center',
+          });
+        if (i % 2 === 0)
+          painter.text(x - 2, height - 14, (0.5 + 0.05 * i).toFixed(2), { ...small, align: 'center' });
+      });
+      painter.text(width - 10, height - 14, '1', { ...small, align: 'center' });
+    },
+  };
+}
+
+export function ConfidenceInstrument() {
+  const { value } = evaluation.answer.value;
+  const drawing = useMemo(() => (value ? confidenceDrawing(value, 520) : null), [value]);
+  if (!value || !drawing) return null;
+  return (
+    <Instrument title="How sure, and how right" exports={pictureExports('confidence', () => drawing)}>
+      <div class="flow">
+        <div class="table-scroll" tabIndex={0} role="region" aria-label="Confidence of the verdicts">
+          <Picture
+            drawing={drawing}
+            label={`Verdicts by confidence in ten steps from 0.5 to 1: right ${value.correctByConfidence.join(', ')}; wrong ${value.wrongByConfidence.join(', ')}`}
+          />
+        </div>
+        <p class="legend hint">
+          <span class="key real" /> right <span class="key wrong" /> wrong &ensp; mean confidence{' '}
+          {value.meanConfidence.toFixed(4)}
+        </p>
+      </div>
+    </Instrument>
+  );
+}
