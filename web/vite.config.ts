@@ -1,4 +1,5 @@
 // Builds the page into web/dist: relative addresses only, so that it works under any base path of any static host.
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
@@ -48,14 +49,40 @@ function modelFiles(): Plugin {
   };
 }
 
+/** Tells the service worker which files to keep: all but the weights, which the package keeps itself. */
+function offlineFiles(): Plugin {
+  return {
+    name: 'offline-files',
+    enforce: 'post',
+    generateBundle(_, bundle) {
+      const worker = bundle['service-worker.js'];
+      if (worker?.type !== 'chunk') return;
+      const kept = /\.(js|css|wasm|woff2|svg|txt)$/;
+      const names = Object.keys(bundle)
+        .filter((name) => kept.test(name) && name !== worker.fileName)
+        .sort();
+      const hash = createHash('sha256').update(names.join()).digest('hex').slice(0, 12);
+      worker.code = worker.code.replace('__FILES__', names.join()).replace('__HASH__', hash);
+    },
+  };
+}
+
 export default defineConfig({
   base: './',
   define: { __MODEL_INCLUDED__: existsSync(path.join(modelFolder, 'model.safetensors')) },
-  plugins: [securityPolicy(), modelFiles()],
+  plugins: [securityPolicy(), modelFiles(), offlineFiles()],
   build: {
     target: 'es2022',
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     reportCompressedSize: false,
+    rolldownOptions: {
+      input: ['index.html', 'src/service-worker.ts'],
+      output: {
+        // the service worker stands beside index.html: it serves its own folder and what is below
+        entryFileNames: (chunk) =>
+          chunk.name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js',
+      },
+    },
   },
 });

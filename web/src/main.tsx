@@ -16,4 +16,10 @@ if (root) {
   render(<App />, root);
   startLinking();
   void startTokenizer();
+  // Without it the page works as well, only not without a network; so a refusal is nothing to tell.
+  if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+    window.addEventListener('load', () => {
+      navigator.serviceWorker.register('./service-worker.js').catch(() => undefined);
+    });
+  }
 }
