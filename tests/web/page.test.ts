@@ -105,6 +105,7 @@ test('the whole page can be walked with the keyboard', async () => {
     // the export menu opens, moves, and gives the focus back
     await page.getByRole('button', { name: 'Export: Your sentence' }).focus();
     await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Copy as Markdown' }).waitFor();
     assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Copy as Markdown');
     await page.keyboard.press('ArrowDown');
     assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Save as CSV');

@@ -1,6 +1,6 @@
 // The shell: rail, the section on show, status line.
 import { effect, signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { tokenizer, tokenizerTrouble } from './engine/tokenizer';
 import { bert, lastAnswer, modelTrouble, progress } from './engine/model';
 import { copyText } from './lib/clipboard';
@@ -147,7 +147,7 @@ export function App() {
   const at = sections.findIndex((section) => section.id === shown?.id);
 
   // A new section starts at its top, with the focus there for keyboards and screen readers.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!shown) return;
     if (first.current) {
       first.current = false;

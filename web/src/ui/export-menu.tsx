@@ -1,5 +1,5 @@
 // The menu in the corner of each instrument: Markdown, CSV, SVG, PNG and the link to what is on screen.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { copyText } from '../lib/clipboard';
 import { download, toCsv, toMarkdown, type Table } from '../lib/export';
 import { link } from '../state/url';
@@ -62,7 +62,7 @@ export function ExportMenu({ exports, of }: { exports: readonly Export[]; of: st
   const [said, setSaid] = useState('');
   const root = useRef<HTMLDivElement>(null);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     const close = (event: PointerEvent | FocusEvent) => {
       if (event.target instanceof Node && !root.current?.contains(event.target)) setOpen(false);
