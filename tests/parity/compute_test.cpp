@@ -131,7 +131,8 @@ struct Variant {
   std::size_t threads;
 };
 
-void PrintTo(const Variant& variant, std::ostream* out) {
+// GoogleTest looks this name up
+void PrintTo(const Variant& variant, std::ostream* out) {  // NOLINT(readability-identifier-naming)
   *out << variant.name;
 }
 

@@ -50,6 +50,7 @@ TEST(EncoderThreads, SessionsDoNotDisturbEachOther) {
       }
       std::vector<int> wrong(kThreads);
       std::vector<std::thread> threads;
+      threads.reserve(kThreads);
       for (std::size_t t = 0; t < kThreads; ++t)
         threads.emplace_back([&, t] {
           const auto session = value_of(Session::create(encoder));
