@@ -13,8 +13,8 @@ import { writeOnnx } from './onnx-model.ts';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const build = path.join(here, '../../build/native');
-const cacheHome = process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache');
-const models = path.join(process.env.BERTLENS_CACHE ?? path.join(cacheHome, 'bertlens'), 'bench');
+const cacheHome = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
+const models = path.join(process.env['BERTLENS_CACHE'] ?? path.join(cacheHome, 'bertlens'), 'bench');
 
 const { values: options } = parseArgs({
   options: {

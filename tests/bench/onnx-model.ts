@@ -158,14 +158,26 @@ export function readCheckpoint(path: string): (name: string) => Float32Array {
   };
 }
 
+/** The fields of config.json that the graph needs. */
+interface Config {
+  hidden_size: number;
+  num_attention_heads: number;
+  intermediate_size: number;
+  vocab_size: number;
+  num_hidden_layers: number;
+  layer_norm_eps?: number;
+  max_position_embeddings?: number;
+  type_vocab_size?: number;
+}
+
 /** `head` 'hidden': last_hidden_state and pooler_output; 'mlm': prediction_logits at all positions. */
 export function writeOnnx(folder: string, target: string, head: 'hidden' | 'mlm', int8: boolean): void {
-  const config = JSON.parse(readFileSync(`${folder}/config.json`, 'utf8')) as Record<string, number>;
+  const config = JSON.parse(readFileSync(`${folder}/config.json`, 'utf8')) as Config;
   const tensor = readCheckpoint(`${folder}/model.safetensors`);
-  const hidden = config.hidden_size!;
-  const heads = config.num_attention_heads!;
-  const inner = config.intermediate_size!;
-  const vocabulary = config.vocab_size!;
+  const hidden = config.hidden_size;
+  const heads = config.num_attention_heads;
+  const inner = config.intermediate_size;
+  const vocabulary = config.vocab_size;
   const graph = new Graph();
 
   const table = (name: string, rows: number): string =>
@@ -214,7 +226,7 @@ export function writeOnnx(folder: string, target: string, head: 'hidden' | 'mlm'
   ]);
   let x = norm(graph.one('Add', [sum, positions]), 'bert.embeddings.LayerNorm');
 
-  for (let l = 0; l < config.num_hidden_layers!; l++) {
+  for (let l = 0; l < config.num_hidden_layers; l++) {
     const layer = `bert.encoder.layer.${l}`;
     const split = (name: string, perm: number[]): string => {
       const y = linear(x, `${layer}.attention.self.${name}`, hidden, hidden);
