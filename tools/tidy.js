@@ -20,23 +20,9 @@ const rules = readFileSync('.clang-tidy');
 let failed = 0;
 
 async function tidy({ file, command, directory }) {
-  const words = command
-    .split(' ')
-    .slice(command.split(' ').findIndex((word) => /clang\+\+|g\+\+|c\+\+/.test(path.basename(word))));
-  const flags = words.slice(1, words.indexOf('-o'));
-  const { stdout } = await run(
-    words[0],
-    [
-      ...flags.filter((flag) => !/^-M/.test(flag) && !flag.endsWith('.o') && !flag.endsWith('.d')),
-      '-E',
-      '-P',
-      file,
-    ],
-    {
-      ...options,
-      cwd: directory,
-    },
-  );
+  // the compile command as the shell reads it (it has quoted definitions), without its output, preprocessing only
+  const preprocess = command.replace(/^.*?(?=\S*(?:clang|g|c)\+\+)/, '').replace(/ -o \S+ -c /, ' -E -P ');
+  const { stdout } = await run('sh', ['-c', preprocess], { ...options, cwd: directory });
   const mark = path.join(
     clean,
     createHash('sha256').update(rules).update(file.slice(root.length)).update(stdout).digest('hex'),

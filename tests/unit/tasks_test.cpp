@@ -17,7 +17,6 @@
 
 namespace {
 
-using bert::Encoding;
 using bert::ErrorCode;
 
 constexpr std::int32_t kMask = 4;
