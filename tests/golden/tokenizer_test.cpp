@@ -113,7 +113,8 @@ TEST(GoldenTokenizer, EveryCaseInEveryColumn) {
 
 TEST(GoldenTokenizer, Decoding) {
   const Tokenizer tokenizer = load();
-  for (const json& one : golden().at("decode")) {
+  const json cases = golden();
+  for (const json& one : cases.at("decode")) {
     bert::DecodeOptions options;
     options.skip_special_tokens = one.at("skip_special_tokens");
     EXPECT_EQ(*tokenizer.decode(one.at("input_ids").get<std::vector<std::int32_t>>(), options),
