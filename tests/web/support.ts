@@ -60,7 +60,11 @@ export async function onPage(
     const page = await context.newPage();
     page.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => said.push(`uncaught: ${error.message}`));
-    page.on('requestfailed', (request) => said.push(`not fetched: ${request.url()}`));
+    page.on('requestfailed', (request) => {
+      // a reload ends what is still under way, an icon for example
+      const reason = request.failure()?.errorText ?? '';
+      if (reason !== 'net::ERR_ABORTED') said.push(`not fetched: ${request.url()} (${reason})`);
+    });
     await page.goto(served.url + hash);
     await page.locator('.section').waitFor();
     await body({ page, url: served.url, said });
