@@ -1,5 +1,5 @@
-// Trains a tiny model on made-up text: what prepare.py writes, train.py and the AMX trainer learn, resume and write, and
-// what evaluate.py reads. Each test is skipped, by name, where Python with PyTorch or a CPU with AMX is missing.
+// Trains a tiny model on made-up text: what prepare.py writes, train.py and the CPU trainer learn, resume and write, and
+// what evaluate.py reads. Each test is skipped, by name, where Python with PyTorch or a CPU that can is missing.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,11 +13,13 @@ const environment = { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTEC
 const answers = (program, args) => spawnSync(program, args, { env: environment }).status === 0;
 const python = ['/usr/bin/python3', 'python3'].find((p) => answers(p, ['-c', 'import numpy, torch']));
 const needsTorch = { skip: python ? false : 'Python with PyTorch is not installed' };
-const hasAmx = existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('amx_bf16');
 const compiler = ['g++', 'clang++'].find((p) => answers(p, ['--version']));
-const needsAmx = {
-  skip: needsTorch.skip || (!hasAmx && 'the CPU has no AMX') || (!compiler && 'no C++ compiler'),
-};
+const cpu = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+// Of the two sets of products that the CPU trainer can be compiled for.
+const needs = (name, flag) => ({
+  skip:
+    needsTorch.skip || (!compiler && 'no C++ compiler') || (!cpu.includes(flag) && `the CPU has no ${name}`),
+});
 
 let folder;
 let report; // of prepare.py
@@ -131,42 +133,80 @@ test('train.py learns, resumes, and writes a folder that evaluate.py reads', nee
   assert.ok(figures.mlm.top1 <= figures.mlm.top5 && figures.nsp.pairs === 10);
 });
 
-test('the AMX trainer has the losses and gradients of PyTorch, learns and resumes', needsAmx, () => {
-  const program = path('train');
-  const source = join(models, 'train/cpu/train.cpp');
-  const flags = ['-std=c++20', '-O3', '-march=sapphirerapids', '-ffast-math', '-fno-finite-math-only'];
-  execFileSync(compiler, [...flags, source, '-o', program, '-pthread'], { stdio: 'pipe' });
-  mkdirSync(path('dump'));
-  mkdirSync(path('amx'));
-  const shard = (kind) => path('shards', `text.${kind}`);
-  const args = [
-    '--vocab',
-    path('vocab.txt'),
-    '--out',
-    path('amx'),
-    '--train',
-    shard('train'),
-    '--held',
-    shard('held'),
-  ];
-  const size = [
-    '--layers',
-    '2',
-    '--hidden',
-    '64',
-    '--heads',
-    '2',
-    '--intermediate',
-    '128',
-    '--positions',
-    '128',
-  ];
-  const pace = ['--seconds', '3600', '--rows', '512', '--batches', '2', '--warmup', '20', '--rate', '0.003'];
-  const train = (...more) =>
-    execFileSync(program, [...args, ...size, ...pace, ...more], { encoding: 'utf8' });
-  train('--dump', path('dump'));
-  run('train/cpu/check_gradients.py', path('dump')); // fails if they differ
-  const losses = lossesOf(train('--steps', '200'));
-  assert.ok(losses.at(-1) < losses[0] - 0.3, `the loss did not fall: ${losses}`);
-  assert.match(train('--steps', '201'), /^resumed at step 200/);
-});
+// The same model with its matrices as int8 and a scale a row, as `bertlens quantize --precision int8` stores them.
+function toInt8(from, to) {
+  const file = readFileSync(from);
+  const start = 8 + Number(file.readBigUInt64LE());
+  const header = {};
+  const parts = [];
+  let end = 0;
+  const add = (name, dtype, shape, data) => {
+    header[name] = { dtype, shape, data_offsets: [end, (end += data.length)] };
+    parts.push(data);
+  };
+  for (const [name, { shape, data_offsets }] of Object.entries(JSON.parse(file.subarray(8, start)))) {
+    if (name === '__metadata__') continue;
+    const data = file.subarray(...data_offsets.map((offset) => start + offset));
+    if (shape.length < 2) {
+      add(name, 'F32', shape, data);
+      continue;
+    }
+    const [rows, columns] = shape;
+    const values = new Float32Array(new Uint8Array(data).buffer);
+    const scales = Float32Array.from({ length: rows }, (_, r) => {
+      const row = values.subarray(r * columns, (r + 1) * columns);
+      return row.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9) / 127;
+    });
+    const whole = Int8Array.from(values, (x, i) => Math.round(x / scales[Math.floor(i / columns)]));
+    add(name, 'I8', shape, Buffer.from(whole.buffer));
+    add(`${name}_scale`, 'F32', [rows], Buffer.from(scales.buffer));
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(json.length));
+  writeFileSync(to, Buffer.concat([size, json, ...parts]));
+}
+
+const targets = [
+  ['AVX2', 'avx2', 'haswell'],
+  ['AMX', 'amx_bf16', 'sapphirerapids'],
+];
+for (const [name, flag, march] of targets)
+  test(
+    `the CPU trainer on ${name} has PyTorch's losses and gradients, learns, resumes, starts from a model`,
+    needs(name, flag),
+    () => {
+      const program = path(`train-${name}`);
+      const source = join(models, 'train/cpu/train.cpp');
+      const flags = ['-std=c++20', '-O3', `-march=${march}`, '-ffast-math', '-fno-finite-math-only'];
+      execFileSync(compiler, [...flags, source, '-o', program, '-pthread'], { stdio: 'pipe' });
+      for (const part of ['dump', 'first', 'second', 'int8'])
+        mkdirSync(path(name, part), { recursive: true });
+      const shard = (kind) => path('shards', `text.${kind}`);
+      const options = (out) =>
+        `--vocab ${path('vocab.txt')} --out ${path(name, out)} --train ${shard('train')} --held ${shard('held')}
+       --layers 2 --hidden 64 --heads 2 --intermediate 128 --positions 128 --seconds 3600 --rows 512 --batches 2
+       --lengths 64 128 40 --warmup 20 --rate 0.003`.split(/\s+/);
+      const train = (out, ...more) => spawnSync(program, [...options(out), ...more], { encoding: 'utf8' });
+      assert.equal(train('first', '--dump', path(name, 'dump')).status, 0);
+      run('train/cpu/check_gradients.py', path(name, 'dump')); // fails if they differ
+      const losses = lossesOf(train('first', '--steps', '200').stdout);
+      assert.ok(losses.at(-1) < losses[0] - 0.3, `the loss did not fall: ${losses}`);
+      assert.match(train('first', '--steps', '201').stdout, /^resumed at step 200/);
+
+      // What the first run ended with is what another starts with, also from int8.
+      const reached = lossesOf(train('first', '--steps', '201').stdout)[0];
+      const start = (out, from) =>
+        lossesOf(train(out, '--start', path(name, from), '--steps', '1').stdout)[0];
+      assert.equal(start('second', 'first'), reached);
+      toInt8(path(name, 'first/model.safetensors'), path(name, 'int8/model.safetensors'));
+      rmSync(path(name, 'second'), { recursive: true });
+      mkdirSync(path(name, 'second'));
+      assert.ok(Math.abs(start('second', 'int8') - reached) < 0.02);
+      rmSync(path(name, 'second'), { recursive: true });
+      mkdirSync(path(name, 'second'));
+      const other = train('second', '--start', path(name, 'first'), '--layers', '3');
+      assert.equal(other.status, 1);
+      assert.match(other.stderr, /^\S+model\.safetensors has no bert\.encoder\.layer\.2\.\S+\n$/);
+    },
+  );

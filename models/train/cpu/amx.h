@@ -8,32 +8,39 @@
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
-namespace amx {
+#include "vector.h"
 
-using bf16 = std::uint16_t;
+namespace products {
 
-inline __m512 load_bf16(const bf16* p) {
+using Element = std::uint16_t;  // bfloat16, of the operands
+
+inline Vector get(const Element* p) {
   const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16));
 }
-inline void store_bf16(bf16* p, __m512 v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(v));
+inline void put(Element* p, Vector v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(v.v));
 }
-inline float to_float(bf16 v) {
+// 32 aligned elements, past the cache: for what is next read much later.
+inline void put_far(Element* p, Vector a, Vector b) {
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)_mm512_cvtne2ps_pbh(b.v, a.v));
+}
+inline float to_float(Element v) {
   const std::uint32_t bits = static_cast<std::uint32_t>(v) << 16;
   float f;
   std::memcpy(&f, &bits, 4);
   return f;
 }
 
-// Asks the kernel for the tiles; once a process. False if this machine has none.
-inline bool request() {
-  return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+// Asks the kernel for the tiles; once a process. Says what is missing, or nothing.
+inline const char* unavailable() {
+  return syscall(SYS_arch_prctl, 0x1023, 18) == 0 ? nullptr : "this machine has no AMX tiles";
 }
 
 // All tiles are 16 rows of 64 bytes; once a thread.
-inline void configure() {
+inline void begin_thread() {
   struct alignas(64) {
     std::uint8_t palette = 1, start = 0, reserved[14] = {};
     std::uint16_t column_bytes[16] = {};
@@ -77,7 +84,7 @@ inline void transpose16(__m512i (&r)[16]) {
 }
 
 // 32 rows x 16 columns -> 16 double words of row pairs a row.
-inline void interleave_block(const bf16* src, int ld, __m512i (&r)[16]) {
+inline void interleave_block(const Element* src, int ld, __m512i (&r)[16]) {
   for (int i = 0; i < 16; ++i) {
     const auto* even = reinterpret_cast<const __m256i*>(src + (2 * i) * ld);
     const auto* odd = reinterpret_cast<const __m256i*>(src + (2 * i + 1) * ld);
@@ -85,22 +92,23 @@ inline void interleave_block(const bf16* src, int ld, __m512i (&r)[16]) {
                            _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(odd)), 16));
   }
 }
-inline void store_block(bf16* dst, const __m512i (&r)[16]) {
+inline void store_block(Element* dst, const __m512i (&r)[16]) {
   for (int i = 0; i < 16; ++i) _mm512_store_si512(dst + 32 * i, r[i]);
 }
 
-// Right operand from [reduced, columns]: computes A * src.
-inline void pack_right(int reduced, int columns, const bf16* src, int ld, bf16* dst) {
-  const int blocks = reduced / 32;
+// Right operand from [reduced, columns]: computes A * src. dst may be a part of an operand of `total` reduced
+// rows.
+inline void pack_right(int reduced, int columns, const Element* src, int ld, Element* dst, int total = 0) {
+  const long blocks = (total ? total : reduced) / 32;
   __m512i r[16];
-  for (int k = 0; k < blocks; ++k)
+  for (int k = 0; k < reduced / 32; ++k)
     for (int n = 0; n < columns / 16; ++n) {
       interleave_block(src + 32 * k * ld + 16 * n, ld, r);
       store_block(dst + (n * blocks + k) * kBlock, r);
     }
 }
 // Right operand from [columns, reduced]: computes A * src^T.
-inline void pack_right_transposed(int reduced, int columns, const bf16* src, int ld, bf16* dst) {
+inline void pack_right_transposed(int reduced, int columns, const Element* src, int ld, Element* dst) {
   const int blocks = reduced / 32;
   __m512i r[16];
   for (int n = 0; n < columns / 16; ++n)
@@ -110,8 +118,12 @@ inline void pack_right_transposed(int reduced, int columns, const bf16* src, int
       store_block(dst + (n * blocks + k) * kBlock, r);
     }
 }
+// The part of a packed right operand that begins with reduced row `from`.
+inline Element* right_from(Element* packed, int from) {
+  return packed + 16L * from;
+}
 // Left operand from [reduced, rows]: computes src^T * B.
-inline void pack_left_transposed(int reduced, int rows, const bf16* src, int ld, bf16* dst) {
+inline void pack_left_transposed(int reduced, int rows, const Element* src, int ld, Element* dst) {
   const int blocks = reduced / 32;
   __m512i r[16];
   for (int k = 0; k < blocks; ++k)
@@ -124,37 +136,39 @@ inline void pack_left_transposed(int reduced, int rows, const bf16* src, int ld,
 
 // A left operand: row-major with leading dimension ld, or packed blocks.
 struct Left {
-  const bf16* data;
+  const Element* data;
   long row_bytes;  // from one row of a tile to the next
   long step;       // elements from one 32-column step to the next
   long tile;       // elements from one group of 16 rows to the next
 };
-inline Left row_major(const bf16* data, int ld) {
+inline Left row_major(const Element* data, int ld) {
   return {data, 2L * ld, 32, 16L * ld};
 }
-inline Left packed(const bf16* data, int reduced) {
-  return {data, 64, kBlock, static_cast<long>(reduced / 32) * kBlock};
+// Of an operand packed with `reduced` reduced rows, the part that begins with row `from` of these.
+inline Left packed(const Element* data, int reduced, int from = 0) {
+  return {data + 16L * from, 64, kBlock, static_cast<long>(reduced / 32) * kBlock};
 }
 
-struct Nothing {
-  void operator()(int, int) const {}
-};
-// Asks for memory that will be read or written soon.
-inline void fetch(const void* p, int bytes) {
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(p) + i, 1, 2);
-}
-// The 32 x 32 block of a float matrix that a product is about to add to.
-inline auto fetch_floats(const float* matrix, int width) {
-  return [matrix, width](int row, int column) {
-    for (int i = 0; i < 32; ++i) fetch(matrix + static_cast<long>(row + i) * width + column, 128);
-  };
+// sums[column] += the sum over the reduced rows of weights[row] * packed[column, row].
+inline void add_weighted(int reduced, int columns, const Element* packed, const float* weights, float* sums) {
+  std::vector<Element> rounded_weights(static_cast<std::size_t>(reduced));
+  for (int r = 0; r < reduced; r += 16) put(rounded_weights.data() + r, load(weights + r));
+  for (int c = 0; c < columns; c += 16) {
+    __m512 lanes[16] = {};
+    for (int r = 0; r < reduced; r += 32, packed += kBlock) {
+      const auto weight = (__m512bh)_mm512_loadu_si512(rounded_weights.data() + r);
+      for (int i = 0; i < 16; ++i)
+        lanes[i] = _mm512_dpbf16_ps(lanes[i], (__m512bh)_mm512_load_si512(packed + 32 * i), weight);
+    }
+    for (int i = 0; i < 16; ++i) sums[c + i] += add_up(lanes[i]);
+  }
 }
 
 // For each 32 x 32 block of A * B calls before(row, column) ahead of it and done(row, column, block) after,
 // block a float[32 * 32]. If b was packed with more reduced rows than take part, b_reduced is their number,
 // and b points at the first block that does.
 template <class Done, class Before = Nothing>
-inline void multiply(int rows, int columns, int reduced, Left a, const bf16* b, Done&& done,
+inline void multiply(int rows, int columns, int reduced, Left a, const Element* b, Done&& done,
                      int b_reduced = 0, Before&& before = {}) {
   constexpr int kRowBlock = 256;
   alignas(64) float block[32 * 32];
@@ -163,11 +177,11 @@ inline void multiply(int rows, int columns, int reduced, Left a, const bf16* b, 
   for (int outer = 0; outer < rows; outer += kRowBlock) {
     const int end = outer + kRowBlock < rows ? outer + kRowBlock : rows;
     for (int n = 0; n < columns; n += 32) {
-      const bf16* b0 = b + n / 16 * b_tile;
-      const bf16* b1 = b0 + b_tile;
+      const Element* b0 = b + n / 16 * b_tile;
+      const Element* b1 = b0 + b_tile;
       for (int m = outer; m < end; m += 32) {
-        const bf16* a0 = a.data + (m / 16) * a.tile;
-        const bf16* a1 = a0 + a.tile;
+        const Element* a0 = a.data + (m / 16) * a.tile;
+        const Element* a1 = a0 + a.tile;
         before(m, n);
         _tile_zero(0);
         _tile_zero(1);
@@ -193,38 +207,4 @@ inline void multiply(int rows, int columns, int reduced, Left a, const bf16* b, 
   }
 }
 
-// e^x with a relative error below 1e-5 for |x| < 80; 0 below.
-inline __m512 exp(__m512 x) {
-  x = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
-  const __m512 n = _mm512_roundscale_ps(x, 0);
-  x = _mm512_sub_ps(x, n);  // 2^x on [-0.5, 0.5] by its series
-  __m512 p = _mm512_set1_ps(1.33335581e-3f);
-  p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(9.61812911e-3f));
-  p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(5.55041087e-2f));
-  p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(2.40226507e-1f));
-  p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(6.93147181e-1f));
-  p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
-
-// The normal distribution function of x, and its density at x (Abramowitz and Stegun 7.1.26, error below
-// 1e-6).
-inline void normal(__m512 x, __m512& distribution, __m512& density) {
-  const __m512 one = _mm512_set1_ps(1.0f);
-  const __m512 z = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.70710678f));
-  const __m512 b = _mm512_fmadd_ps(z, _mm512_set1_ps(0.3275911f), one);
-  __m512 t = _mm512_rcp14_ps(b);  // with one step of Newton's, much faster than a division
-  t = _mm512_mul_ps(t, _mm512_fnmadd_ps(b, t, _mm512_set1_ps(2.0f)));
-  const __m512 e = exp(_mm512_mul_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(-0.5f)));
-  __m512 p = _mm512_set1_ps(1.061405429f);
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-1.453152027f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(1.421413741f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0.284496736f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.254829592f));
-  const __m512 tail = _mm512_mul_ps(_mm512_mul_ps(_mm512_mul_ps(p, t), e), _mm512_set1_ps(0.5f));
-  const __mmask16 positive = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ);
-  distribution = _mm512_mask_sub_ps(tail, positive, one, tail);
-  density = _mm512_mul_ps(e, _mm512_set1_ps(0.39894228f));
-}
-
-}  // namespace amx
+}  // namespace products

@@ -80,15 +80,33 @@ struct Corpus {
 };
 
 struct Sequence {
-  int row, padded, length;  // rows [row, row + padded) of the batch, the first `length` of them real
-  int label;                // 0: B continues A, 1: B is from elsewhere, -1: no question asked
+  int row, length;  // rows [row, row + length) of the batch
+  int padded;       // the length as attention's products take it, a multiple of 32
+  int label;        // 0: B continues A, 1: B is from elsewhere, -1: no question asked
 };
+
+// Sequences, one right behind the other, that go through a layer together.
+struct Group {
+  int row, rows;            // both multiples of 32
+  int filled;               // how many of the rows belong to sequences
+  std::size_t first, last;  // sequences
+};
+constexpr int kGroupRows = 256;  // at least: enough for fast products, and still in the cache
 
 struct Batch {
   std::vector<int> ids, types, positions;
   std::vector<Sequence> sequences;
+  std::vector<Group> groups;
   std::vector<int> masked_row, masked_target;
   int rows() const { return static_cast<int>(ids.size()); }
+  int group_row() const { return groups.empty() ? 0 : groups.back().row + groups.back().rows; }
+  void close_group(int pad) {
+    const int row = group_row(), filled = rows() - row;
+    if (!filled) return;
+    const std::size_t end = static_cast<std::size_t>(row + (filled + 31) / 32 * 32);
+    ids.resize(end, pad), types.resize(end), positions.resize(end);
+    groups.push_back({row, rows() - row, filled, groups.empty() ? 0 : groups.back().last, sequences.size()});
+  }
 };
 
 struct Options {
@@ -120,7 +138,8 @@ class Examples {
     std::shuffle(order_.begin(), order_.end(), Random(seed_ + pass));
   }
 
-  // Appends example `index` of the pass to the batch if it fits into max_rows rows.
+  // Appends example `index` of the pass to the batch if it fits into max_rows rows; if not, the batch is
+  // ready.
   bool append(std::size_t index, Random& random, const Options& options, int max_rows, Batch& batch) const {
     const Start start = starts_[order_[index % order_.size()]];
     auto uniform = [&] { return std::uniform_real_distribution<double>(0, 1)(random); };
@@ -158,7 +177,10 @@ class Examples {
     }
     const int length = static_cast<int>(a.size() + (b.empty() ? 0 : b.size() + 1)) + 2;
     const int padded = (length + 31) / 32 * 32;
-    if (batch.rows() + padded > max_rows) return false;
+    if (batch.rows() + padded > max_rows) {
+      batch.close_group(vocabulary_.pad);
+      return false;
+    }
 
     const int row = batch.rows();
     auto push = [&](int id, int type) {
@@ -173,9 +195,9 @@ class Examples {
       for (int id : b) push(id, 1);
       push(vocabulary_.sep, 1);
     }
-    while (batch.rows() < row + padded) push(vocabulary_.pad, 0);
     mask(row, length, random, options, batch);
-    batch.sequences.push_back({row, padded, length, label});
+    batch.sequences.push_back({row, length, padded, label});
+    if (batch.rows() - batch.group_row() >= kGroupRows) batch.close_group(vocabulary_.pad);
     return true;
   }
 

@@ -1,7 +1,8 @@
-// Trains a small BERT on the CPU's AMX tiles, in bfloat16 with float master weights, against a deadline.
+// Trains a small BERT on a CPU against a deadline: on AMX tiles in bfloat16 where the compiler's target has
+// them, else in float on AVX2 with FMA; the weights and their gradients are floats.
 //
-// The model, its data and its result are those of ../train.py; this program exists because on two cores with
-// AMX it is about ten times faster than PyTorch. Build: see README.md beside it. Options: run it without
+// The model, its data and its result are those of ../train.py; this program exists because it is several
+// times faster than PyTorch on the same cores. Build: see README.md beside it. Options: run it without
 // arguments.
 #include <atomic>
 #include <barrier>
@@ -15,7 +16,6 @@
 
 namespace {
 
-using amx::bf16;
 using network::Buffer;
 using network::Config;
 using network::Result;
@@ -25,10 +25,11 @@ using network::Worker;
 
 struct Settings {
   std::vector<std::string> train, held;
-  std::string vocabulary, folder, embeddings;
+  std::string vocabulary, folder, embeddings, start;
   Config config;
-  int threads = 2, rows = 2048, batches = 4, batches_late = 8, warmup = 400, max_length = 64;
-  double seconds = 0, until = 0, rate = 1e-3, mask_rate = 0.15, long_from = 0.75, longest_from = 0.93;
+  int threads = 2, rows = 1024, batches = 4, batches_late = 8, warmup = 400;
+  std::vector<int> lengths{64}, late_lengths{128, 64, 512, 64};
+  double seconds = 0, until = 0, rate = 1e-3, mask_rate = 0.15, late_from = 0.75;
   std::uint64_t seed = 1;
   int steps = 0;
   std::string dump;
@@ -42,9 +43,14 @@ constexpr const char* kUsage =
     "usage: train --vocab FILE --out FOLDER --train SHARD ... --held SHARD ... [options]\n"
     "  --seconds N | --until UNIX_TIME   when the learning rate reaches zero\n"
     "  --layers --hidden --heads --intermediate --positions   the model\n"
+    "  --start FOLDER       a model of the same size to start from, its weights F32 or I8 with scales\n"
     "  --embeddings FILE    float32 [vocabulary, hidden] to start the word embeddings from\n"
-    "  --rate --warmup --batches --batches-late --rows --mask-rate --long-from --longest-from --threads "
-    "--seed\n"
+    "  --lengths N ...      the longest sequence of each batch, in turn; --late-lengths N ... after the "
+    "share\n"
+    "                       --late-from of the time\n"
+    "  --batches --batches-late   a step, in the first and the second half of the time; of --rows pieces "
+    "each\n"
+    "  --rate --warmup --mask-rate --threads --seed\n"
     "  --steps N            stop after step N\n"
     "  --dump FOLDER        write one batch, its losses and its gradients, then stop (checked by "
     "check_gradients.py)\n";
@@ -67,6 +73,11 @@ Settings parse(int argc, char** argv) {
       if (i + 1 >= argc) data::fail(a + " needs a value");
       return std::string(argv[++i]);
     };
+    auto lengths = [&](std::vector<int>& out) {
+      out.clear();
+      do out.push_back(static_cast<int>(number(i)));
+      while (i + 1 < argc && argv[i + 1][0] != '-');
+    };
     auto integer = [&] { return static_cast<int>(number(i)); };
     if (a == "--train")
       list(s.train);
@@ -78,6 +89,8 @@ Settings parse(int argc, char** argv) {
       s.folder = text();
     else if (a == "--embeddings")
       s.embeddings = text();
+    else if (a == "--start")
+      s.start = text();
     else if (a == "--dump")
       s.dump = text();
     else if (a == "--seconds")
@@ -106,10 +119,12 @@ Settings parse(int argc, char** argv) {
       s.rows = integer();
     else if (a == "--mask-rate")
       s.mask_rate = number(i);
-    else if (a == "--long-from")
-      s.long_from = number(i);
-    else if (a == "--longest-from")
-      s.longest_from = number(i);
+    else if (a == "--late-from")
+      s.late_from = number(i);
+    else if (a == "--lengths")
+      lengths(s.lengths);
+    else if (a == "--late-lengths")
+      lengths(s.late_lengths);
     else if (a == "--threads")
       s.threads = integer();
     else if (a == "--seed")
@@ -142,13 +157,18 @@ class Trainer {
         first_(weights_.layout.total),
         second_(weights_.layout.total),
         barrier_(s_.threads) {
-    longest_ = std::min(512, s_.config.positions);
+    for (std::vector<int>* lengths : {&s_.lengths, &s_.late_lengths})
+      for (int& n : *lengths) {
+        if (n < 16 || n > s_.rows) data::fail("no batch can have sequences of " + std::to_string(n));
+        longest_ = std::max(longest_, n = std::min(n, s_.config.positions));
+      }
     for (int i = 0; i < s_.threads; ++i)
-      workers_.push_back(std::make_unique<Worker>(weights_, s_.rows, longest_));
+      workers_.push_back(std::make_unique<Worker>(weights_, s_.rows, (longest_ + 31) / 32 * 32));
     held_examples_.shuffle(0);
     log_ = std::fopen((s_.folder + "/log.txt").c_str(), "a");
     if (!log_) data::fail("cannot write " + s_.folder + "/log.txt");
-    if (!resume()) initialise();
+    if (!resume()) s_.start.empty() ? initialise() : load_start();
+    weights_.close_padding();
     examples_.shuffle(pass_);
   }
 
@@ -170,6 +190,60 @@ class Trainer {
     std::fflush(log_);
     va_end(copy);
     va_end(arguments);
+  }
+
+  // Starts from the weights of model.safetensors in s_.start: F32, or I8 with a scale a row in NAME_scale.
+  void load_start() {
+    const std::string path = s_.start + "/model.safetensors";
+    const auto file = data::read_array<char>(path);
+    std::uint64_t size = 0;
+    if (file.size() >= 8) std::memcpy(&size, file.data(), 8);
+    if (file.size() < 8 || size > file.size() - 8) data::fail(path + " is no safetensors file");
+    std::string header(file.data() + 8, size);
+    std::erase_if(header, [](char c) { return c == ' ' || c == '\n'; });
+    struct Stored {
+      std::string type;
+      const char* data;
+      std::size_t bytes;
+    };
+    auto find = [&](const std::string& name) -> Stored {
+      const std::size_t at = header.find("\"" + name + "\":{");
+      if (at == std::string::npos) data::fail(path + " has no " + name);
+      const std::string entry = header.substr(at, header.find('}', at) - at);
+      char type[8] = {};
+      unsigned long long from = 0, to = 0;
+      const std::size_t t = entry.find("\"dtype\":\""), o = entry.find("\"data_offsets\":[");
+      if (t == std::string::npos || o == std::string::npos ||
+          std::sscanf(entry.c_str() + t, "\"dtype\":\"%7[A-Z0-9]", type) != 1 ||
+          std::sscanf(entry.c_str() + o, "\"data_offsets\":[%llu,%llu", &from, &to) != 2 || from > to ||
+          to > file.size() - 8 - size)
+        data::fail(path + ": the header's entry of " + name + " is damaged");
+      return {type, file.data() + 8 + size + from, to - from};
+    };
+    for (const Tensor& t : weights_.layout.tensors) {
+      float* to = weights_.flat.get() + t.offset;
+      const Stored s = find(t.name);
+      if (s.type != "F32" && s.type != "I8")
+        data::fail(path + ": " + t.name + " is of type " + s.type + ", neither F32 nor I8");
+      if (s.bytes != t.count * (s.type == "F32" ? 4 : 1))
+        data::fail(path + ": " + t.name + " is not of the size that the options say");
+      if (s.type == "F32") {
+        std::memcpy(to, s.data, s.bytes);
+        continue;
+      }
+      const Stored scales = find(t.name + "_scale");
+      const std::size_t rows = static_cast<std::size_t>(t.shape[0]), columns = t.count / rows;
+      if (scales.type != "F32" || scales.bytes != 4 * rows)
+        data::fail(path + ": " + t.name + "_scale is not one F32 a row");
+      for (std::size_t r = 0; r < rows; ++r) {
+        float scale;
+        std::memcpy(&scale, scales.data + 4 * r, 4);
+        for (std::size_t c = 0; c < columns; ++c)
+          to[r * columns + c] = scale * static_cast<float>(static_cast<signed char>(s.data[r * columns + c]));
+      }
+    }
+    spread_ = static_cast<std::uint64_t>(s_.config.positions);  // they are trained
+    start_ = now();
   }
 
   void initialise() {
@@ -320,13 +394,14 @@ class Trainer {
   std::FILE* log_ = nullptr;
   std::uint64_t step_ = 0, cursor_ = 0, pass_ = 0, tokens_ = 0, spread_ = 0;
   double start_ = 0;
-  int longest_ = 512;
+  int longest_ = 0;
   // Shared by the threads within a step:
   std::atomic<int> counters_[5];
   std::atomic<std::uint64_t> shared_cursor_{0};
   std::atomic<double> square_{0};
   std::vector<Result> results_;
   data::Options options_;
+  std::vector<int> lengths_;
   std::vector<Result> held_results_;
   struct Piece {
     std::size_t from, to;
@@ -343,25 +418,24 @@ class Trainer {
 
 std::atomic<bool> interrupted{false};
 
-constexpr int kReportEvery = 100, kEvaluateEvery = 500, kHeldBatches = 12;
+constexpr int kReportEvery = 50, kEvaluateEvery = 200, kHeldBatches = 12;
 constexpr double kSaveSeconds = 240;
 
 void Trainer::plan_step() {
   const double f = progress();
   stop_ = f >= 1.0 || interrupted || (s_.steps && step_ >= static_cast<std::uint64_t>(s_.steps));
   options_.mask_rate = s_.mask_rate;
+  lengths_ = f < s_.late_from ? s_.lengths : s_.late_lengths;
   // Longer sequences meet new positions: these start as copies of trained ones.
-  const int reach = f >= s_.longest_from ? longest_
-                    : f >= s_.long_from  ? std::min(128, longest_)
-                                         : s_.max_length;
+  const int reach = *std::max_element(lengths_.begin(), lengths_.end()), h = s_.config.hidden;
   float* positions = weights_.flat.get() + weights_.layout["bert.embeddings.position_embeddings.weight"];
-  const int h = s_.config.hidden;
-  if (spread_ == 0) spread_ = static_cast<std::uint64_t>(s_.max_length);
-  for (int known = static_cast<int>(spread_); known < reach; spread_ = static_cast<std::uint64_t>(++known)) {
-    const int from = s_.max_length / 4 + (known - s_.max_length / 4) % (s_.max_length * 3 / 4);
-    std::copy(positions + from * h, positions + (from + 1) * h, positions + known * h);
+  if (spread_ == 0) spread_ = static_cast<std::uint64_t>(reach);
+  const int trained = static_cast<int>(spread_), first = trained / 4;
+  for (int to = trained; to < reach; ++to) {
+    const float* from = positions + (first + (to - first) % (trained - first)) * h;
+    std::copy(from, from + h, positions + to * h);
   }
-  options_.max_length = reach;
+  spread_ = static_cast<std::uint64_t>(std::max(trained, reach));
   batches_ = f < 0.5 ? s_.batches : s_.batches_late;
   rate_ = rate(f);
   for (auto& c : counters_) c = 0;
@@ -371,7 +445,7 @@ void Trainer::plan_step() {
 }
 
 void Trainer::pack(int counter) {
-  std::vector<bf16> scratch;
+  std::vector<products::Element> scratch;
   share(counters_[counter], static_cast<int>(packs_.size()), [&](int i) {
     auto [linear, from] = packs_[static_cast<std::size_t>(i)];
     network::pack_rows(weights_.flat.get() + linear->weight, *linear, from, std::min(linear->out, from + 256),
@@ -407,7 +481,7 @@ void Trainer::evaluate(int index) {
   }
   barrier_.arrive_and_wait();
   data::Options options;
-  options.max_length = s_.max_length;
+  options.max_length = s_.lengths[0];
   share(counters_[4], kHeldBatches, [&](int i) {
     data::Random random(static_cast<std::uint64_t>(1000 + i));
     data::Batch batch;
@@ -449,7 +523,7 @@ void Trainer::dump() {
   write_config();
   data::Random random(3);
   data::Batch batch;
-  options_.max_length = 128;
+  options_.max_length = longest_;
   shared_cursor_ = 0;
   batch = make_batch(random, shared_cursor_, options_);
   const float weight = 5.0f;
@@ -475,7 +549,7 @@ void Trainer::dump() {
 }
 
 void Trainer::work(int index) {
-  amx::configure();
+  products::begin_thread();
   Worker& worker = *workers_[static_cast<std::size_t>(index)];
   if (index == 0) {
     for (const Tensor& t : weights_.layout.tensors)
@@ -503,8 +577,9 @@ void Trainer::work(int index) {
     share(counters_[0], batches_, [&](int i) {
       data::Random random(s_.seed * 0x9e3779b97f4a7c15u + step_ * 1009u + static_cast<std::uint64_t>(i));
       data::Options options = options_;
-      if (i % 2)
-        options.max_length = std::min(options.max_length, i % 4 == 1 ? s_.max_length : 2 * s_.max_length);
+      options.max_length =
+          lengths_[(step_ * static_cast<std::uint64_t>(batches_) + static_cast<std::uint64_t>(i)) %
+                   lengths_.size()];
       const data::Batch batch = make_batch(random, shared_cursor_, options);
       long pairs = 0;
       for (const data::Sequence& s : batch.sequences) pairs += s.label >= 0;
@@ -560,7 +635,7 @@ void Trainer::work(int index) {
 
 int main(int argc, char** argv) {
   const Settings settings = parse(argc, argv);
-  if (!amx::request()) data::fail("this machine has no AMX tiles");
+  if (const char* reason = products::unavailable()) data::fail(reason);
   for (int s : {SIGINT, SIGTERM}) std::signal(s, [](int) { interrupted = true; });
   Trainer(settings).run();
 }
