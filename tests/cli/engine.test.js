@@ -1,6 +1,6 @@
 // The commands that run a model: their answers against PyTorch's golden values and against each other, their errors.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -417,6 +417,9 @@ describe('models that cannot be used', () => {
       ],
       [(f) => writeFileSync(path.join(f, 'model.safetensors'), weights.subarray(0, 5)), /model\.safetensors/],
       [(f) => writeFileSync(path.join(f, 'model.safetensors'), ''), /model\.safetensors/],
+      [(f) => rmSync(path.join(f, 'model.safetensors')), /the folder '.*model' has no model\.safetensors/],
+      [(f) => rmSync(path.join(f, 'config.json')), /config\.json': No such file/],
+      [(f) => rmSync(path.join(f, 'vocab.txt')), /has neither vocab\.txt nor tokenizer\.json/],
       [(f) => writeFileSync(path.join(f, 'config.json'), '{'), /config\.json/],
       [(f) => writeFileSync(path.join(f, 'config.json'), '{"model_type": "llama"}'), /config\.json.*llama/],
       [(f) => writeFileSync(path.join(f, 'vocab.txt'), 'a\n'), /\[UNK\]/],
