@@ -180,14 +180,15 @@ for (const [name, flag, march] of targets)
       const source = join(models, 'train/cpu/train.cpp');
       const flags = ['-std=c++20', '-O3', `-march=${march}`, '-ffast-math', '-fno-finite-math-only'];
       execFileSync(compiler, [...flags, source, '-o', program, '-pthread'], { stdio: 'pipe' });
-      for (const part of ['dump', 'first', 'second', 'int8'])
+      for (const part of ['dump', 'first', 'int8', 'from float', 'from int8', 'other'])
         mkdirSync(path(name, part), { recursive: true });
       const shard = (kind) => path('shards', `text.${kind}`);
-      const options = (out) =>
-        `--vocab ${path('vocab.txt')} --out ${path(name, out)} --train ${shard('train')} --held ${shard('held')}
-       --layers 2 --hidden 64 --heads 2 --intermediate 128 --positions 128 --seconds 3600 --rows 512 --batches 2
-       --lengths 64 128 40 --warmup 20 --rate 0.003`.split(/\s+/);
-      const train = (out, ...more) => spawnSync(program, [...options(out), ...more], { encoding: 'utf8' });
+      const options =
+        `--vocab ${path('vocab.txt')} --train ${shard('train')} --held ${shard('held')} --layers 2 --hidden 64 --heads 2
+         --intermediate 128 --positions 128 --rows 512 --batches 2 --lengths 64 128 40 --warmup 20 --rate 0.003
+         --pieces 1e6`.split(/\s+/);
+      const train = (out, ...more) =>
+        spawnSync(program, [...options, '--out', path(name, out), ...more], { encoding: 'utf8' });
       assert.equal(train('first', '--dump', path(name, 'dump')).status, 0);
       run('train/cpu/check_gradients.py', path(name, 'dump')); // fails if they differ
       const losses = lossesOf(train('first', '--steps', '200').stdout);
@@ -197,15 +198,11 @@ for (const [name, flag, march] of targets)
       // What the first run ended with is what another starts with, also from int8.
       const reached = lossesOf(train('first', '--steps', '201').stdout)[0];
       const start = (out, from) =>
-        lossesOf(train(out, '--start', path(name, from), '--steps', '1').stdout)[0];
-      assert.equal(start('second', 'first'), reached);
+        lossesOf(train(out, '--start', path(name, from), '--pieces', '1').stdout)[0];
+      assert.equal(start('from float', 'first'), reached);
       toInt8(path(name, 'first/model.safetensors'), path(name, 'int8/model.safetensors'));
-      rmSync(path(name, 'second'), { recursive: true });
-      mkdirSync(path(name, 'second'));
-      assert.ok(Math.abs(start('second', 'int8') - reached) < 0.02);
-      rmSync(path(name, 'second'), { recursive: true });
-      mkdirSync(path(name, 'second'));
-      const other = train('second', '--start', path(name, 'first'), '--layers', '3');
+      assert.ok(Math.abs(start('from int8', 'int8') - reached) < 0.02);
+      const other = train('other', '--start', path(name, 'first'), '--layers', '3');
       assert.equal(other.status, 1);
       assert.match(other.stderr, /^\S+model\.safetensors has no bert\.encoder\.layer\.2\.\S+\n$/);
     },

@@ -1,5 +1,5 @@
-// Trains a small BERT on a CPU against a deadline: on AMX tiles in bfloat16 where the compiler's target has
-// them, else in float on AVX2 with FMA; the weights and their gradients are floats.
+// Trains a small BERT on a CPU: on AMX tiles in bfloat16 where the compiler's target has them, else in float
+// on AVX2 with FMA; the weights and their gradients are floats.
 //
 // The model, its data and its result are those of ../train.py; this program exists because it is several
 // times faster than PyTorch on the same cores. Build: see README.md beside it. Options: run it without
@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdarg>
+#include <ctime>
 #include <thread>
 
 #include "data.h"
@@ -29,7 +30,7 @@ struct Settings {
   Config config;
   int threads = 2, rows = 1024, batches = 4, batches_late = 8, warmup = 400;
   std::vector<int> lengths{64}, late_lengths{128, 64, 512, 64};
-  double seconds = 0, until = 0, rate = 1e-3, mask_rate = 0.15, late_from = 0.75;
+  double seconds = 0, until = 0, pieces = 0, rate = 1e-3, mask_rate = 0.15, late_from = 0.75;
   std::uint64_t seed = 1;
   int steps = 0;
   std::string dump;
@@ -41,14 +42,14 @@ double now() {
 
 constexpr const char* kUsage =
     "usage: train --vocab FILE --out FOLDER --train SHARD ... --held SHARD ... [options]\n"
-    "  --seconds N | --until UNIX_TIME   when the learning rate reaches zero\n"
+    "  --seconds N | --until UNIX_TIME | --pieces N   when the learning rate reaches zero\n"
     "  --layers --hidden --heads --intermediate --positions   the model\n"
     "  --start FOLDER       a model of the same size to start from, its weights F32 or I8 with scales\n"
     "  --embeddings FILE    float32 [vocabulary, hidden] to start the word embeddings from\n"
     "  --lengths N ...      the longest sequence of each batch, in turn; --late-lengths N ... after the "
     "share\n"
-    "                       --late-from of the time\n"
-    "  --batches --batches-late   a step, in the first and the second half of the time; of --rows pieces "
+    "                       --late-from of the run\n"
+    "  --batches --batches-late   a step, in the first and the second half of the run; of --rows pieces "
     "each\n"
     "  --rate --warmup --mask-rate --threads --seed\n"
     "  --steps N            stop after step N\n"
@@ -97,6 +98,8 @@ Settings parse(int argc, char** argv) {
       s.seconds = number(i);
     else if (a == "--until")
       s.until = number(i);
+    else if (a == "--pieces")
+      s.pieces = number(i);
     else if (a == "--layers")
       s.config.layers = integer();
     else if (a == "--hidden")
@@ -135,7 +138,7 @@ Settings parse(int argc, char** argv) {
       data::fail("unknown option " + a + "\n" + kUsage);
   }
   if (s.train.empty() || s.held.empty() || s.vocabulary.empty() || s.folder.empty() ||
-      (s.seconds <= 0 && s.until <= 0))
+      (s.seconds > 0) + (s.until > 0) + (s.pieces > 0) != 1)
     data::fail(kUsage);
   const Config& c = s.config;
   if (c.hidden % 32 || c.intermediate % 32 || c.hidden % c.heads || c.hidden / c.heads % 32)
@@ -348,8 +351,10 @@ class Trainer {
     if (!file) data::fail("cannot write " + (s_.dump.empty() ? s_.folder : s_.dump) + "/config.json");
   }
 
-  // The share of the time that has passed; time spent stopped counts, so that the end is kept.
+  // The share of the pieces that were read, or of the time that has passed; time spent stopped counts, so
+  // that the end is kept.
   double progress() const {
+    if (s_.pieces > 0) return std::min(1.0, static_cast<double>(tokens_) / s_.pieces);
     const double end = s_.until > 0 ? s_.until : start_ + s_.seconds;
     return std::clamp((now() - start_) / std::max(1.0, end - start_), 0.0, 1.0);
   }
@@ -380,6 +385,7 @@ class Trainer {
   void update(int counter, double scale);
   void evaluate(int index);
   void report();
+  void mark();
   void dump();
   void work(int index);
 
@@ -410,6 +416,7 @@ class Trainer {
   std::vector<Piece> pieces_;
   std::vector<std::pair<network::PackedLinear*, int>> packs_;  // and the first of 256 rows
   double rate_ = 0, reported_ = 0, saved_ = 0;
+  std::clock_t reported_clock_ = 0;
   std::uint64_t reported_tokens_ = 0;
   Result recent_;
   int batches_ = 0;
@@ -502,17 +509,24 @@ void Trainer::evaluate(int index) {
 }
 
 void Trainer::report() {
-  const double t = now();
-  say("step %lu: %.1f M tokens (%.0f a second), %.1f %% of the time, rate %.2e, mlm loss %.4f, next sentence "
+  const double tokens = static_cast<double>(tokens_ - reported_tokens_);
+  const double processor = static_cast<double>(std::clock() - reported_clock_) / CLOCKS_PER_SEC;
+  say("step %lu: %.1f M tokens (%.0f a second, %.0f a processor second), %.1f %% of the run, rate %.2e, mlm "
+      "loss %.4f, next sentence "
       "loss %.4f, "
       "right %.1f %%\n",
-      static_cast<unsigned long>(step_), static_cast<double>(tokens_) / 1e6,
-      static_cast<double>(tokens_ - reported_tokens_) / (t - reported_), 100 * progress(), rate_,
-      recent_.mlm_loss / static_cast<double>(recent_.masked),
+      static_cast<unsigned long>(step_), static_cast<double>(tokens_) / 1e6, tokens / (now() - reported_),
+      tokens / processor, 100 * progress(), rate_, recent_.mlm_loss / static_cast<double>(recent_.masked),
       recent_.nsp_loss / static_cast<double>(recent_.pairs),
       100.0 * static_cast<double>(recent_.nsp_right) / static_cast<double>(recent_.pairs));
   recent_ = {};
-  reported_ = t;
+  mark();
+}
+
+// The next report's speed counts from here.
+void Trainer::mark() {
+  reported_ = now();
+  reported_clock_ = std::clock();
   reported_tokens_ = tokens_;
 }
 
@@ -558,8 +572,7 @@ void Trainer::work(int index) {
     for (network::PackedLinear* linear : weights_.linears())
       for (int from = 0; from < linear->out; from += 256) packs_.emplace_back(linear, from);
     plan_step();
-    reported_ = saved_ = now();
-    reported_tokens_ = tokens_;
+    saved_ = now();
   }
   barrier_.arrive_and_wait();
   pack(3);
@@ -569,6 +582,7 @@ void Trainer::work(int index) {
     return;
   }
   evaluate(index);
+  if (index == 0) mark();
   while (true) {
     if (index == 0) plan_step();
     barrier_.arrive_and_wait();
@@ -625,7 +639,10 @@ void Trainer::work(int index) {
       if (now() - saved_ > kSaveSeconds) save();
     }
     barrier_.arrive_and_wait();
-    if (step_ % kEvaluateEvery == 0) evaluate(index);
+    if (step_ % kEvaluateEvery == 0) {
+      evaluate(index);
+      if (index == 0) mark();
+    }
   }
   if (index == 0) save();
   evaluate(index);
