@@ -1,9 +1,9 @@
 // Trains a small BERT on a CPU: on AMX tiles in bfloat16 where the compiler's target has them, else in float
 // on AVX2 with FMA; the weights and their gradients are floats.
 //
-// The model, its data and its result are those of ../train.py; this program exists because it is several
-// times faster than PyTorch on the same cores. Build: see README.md beside it. Options: run it without
-// arguments.
+// The model, its data and its result are those of ../train.py; this program exists because it is
+// two to ten times faster than PyTorch on the same cores. Build and figures: ../README.md. Options: run it
+// without arguments.
 #include <atomic>
 #include <barrier>
 #include <chrono>
