@@ -43,7 +43,5 @@ function bundle(manifest) {
   }
 }
 bundle(JSON.parse(readFileSync(`${part}/package.json`, 'utf8')));
-// comlink is bundled into the package although it is no dependency of those who install it
-if (part === 'wasm') bundle({ dependencies: { comlink: '' } });
 
 writeFileSync(out, `Licences of the third-party works in this folder\n\n${sections.join('\n\n')}`);

@@ -4,9 +4,11 @@ import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { fixtures, installed, makeModels, nodes, root, runNode } from './support.ts';
+import { fixtures, installed, makeModels, nodes, otherRuntimes, root, runNode } from './support.ts';
 
-const golden = path.join(root, 'tests/golden/bert');
+const golden = path.join(root, 'tests/golden');
+const defaultModel = path.join(root, 'models/default');
+const builds = ['simd', 'simd-threads', 'relaxed', 'relaxed-threads'];
 let project: ReturnType<typeof installed>;
 let models: string;
 before(() => {
@@ -21,11 +23,11 @@ after(() => {
 });
 
 for (const [major, node] of nodes()) {
-  for (const build of ['simd', 'simd-threads', 'relaxed', 'relaxed-threads']) {
+  for (const build of builds) {
     // Node 20 has no relaxed SIMD, and computes it wrongly behind its flag
     if (major < 22 && build.startsWith('relaxed')) continue;
     test(`the ${build} build in Node ${major}`, (t) => {
-      t.diagnostic(runNode(node, 'node-engine.js', [golden, models, build], project.folder));
+      t.diagnostic(runNode(node, 'node-engine.js', [golden, models, defaultModel, build], project.folder));
     });
   }
   test(`500 loads and disposals leave the heap where it was, in Node ${major}`, (t) => {
@@ -33,6 +35,15 @@ for (const [major, node] of nodes()) {
       runNode(node, 'node-lifetime.js', [path.join(models, 'wide')], project.folder, ['--expose-gc']),
     );
   });
+}
+
+for (const [name, { program, flags }] of otherRuntimes()) {
+  for (const build of builds) {
+    test(`the ${build} build in ${name}`, (t) => {
+      const args = [golden, models, defaultModel, build];
+      t.diagnostic(runNode(program, 'node-engine.js', args, project.folder, flags));
+    });
+  }
 }
 
 test('Node 20 is told why it does not get relaxed SIMD', () => {

@@ -12,18 +12,25 @@ const kTypes: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
-const kPolicy =
+export const kPolicy =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; img-src data:";
+
+export interface ServeOptions {
+  isolated?: boolean;
+  /** In place of the strict policy. */
+  policy?: string;
+}
 
 export async function serve(
   folder: string,
-  options: { isolated?: boolean } = {},
+  options: ServeOptions = {},
 ): Promise<{ address: string; close: () => Promise<void> }> {
+  let version = 0;
   const server = createServer((request, response) => {
     const name = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
     const headers: Record<string, string> = {
       'Content-Type': kTypes[path.extname(name)] ?? 'application/octet-stream',
-      'Content-Security-Policy': kPolicy,
+      'Content-Security-Policy': options.policy ?? kPolicy,
       ...(options.isolated && {
         'Cross-Origin-Opener-Policy': 'same-origin',
         'Cross-Origin-Embedder-Policy': 'require-corp',
@@ -33,8 +40,16 @@ export async function serve(
       response.writeHead(204).end();
       return;
     }
-    readFile(path.join(folder, path.normalize(name))).then(
-      (bytes) => response.writeHead(200, { ...headers, 'Content-Length': bytes.length }).end(bytes),
+    // what lies under /changing/ is another version with every request
+    const changing = name.startsWith('/changing/');
+    if (changing) version++;
+    const file = changing ? name.replace('/changing/', '/models/') : name;
+    readFile(path.join(folder, path.normalize(file))).then(
+      (bytes) => {
+        headers['ETag'] = `"${changing ? version : bytes.length}"`;
+        response.writeHead(200, { ...headers, 'Content-Length': bytes.length });
+        response.end(request.method === 'HEAD' ? undefined : bytes);
+      },
       () => response.writeHead(404, headers).end(),
     );
   });

@@ -48,7 +48,7 @@ export function installed(): { folder: string; tarball: string; finish: () => vo
   return { folder, tarball, finish };
 }
 
-/** The Node.js releases at hand, by major version: this one, and the system's where it is another. */
+/** The Node.js releases at hand, by major version: this one, the system's, and those that set-up fetched. */
 export function nodes(): Map<number, string> {
   const found = new Map<number, string>();
   for (const candidate of [
@@ -56,12 +56,26 @@ export function nodes(): Map<number, string> {
     '/usr/bin/node',
     '/usr/local/bin/node',
     path.join(cache, 'node/bin/node'),
+    path.join(cache, 'runtimes/node20'),
   ]) {
     if (!existsSync(candidate)) continue;
     const major = Number(
       execFileSync(candidate, ['-p', 'process.versions.node.split(".")[0]'], { encoding: 'utf8' }),
     );
     if (!found.has(major)) found.set(major, candidate);
+  }
+  return found;
+}
+
+/** Deno and Bun where set-up fetched them: by name the program, and the arguments that run a script. */
+export function otherRuntimes(): Map<string, { program: string; flags: readonly string[] }> {
+  const found = new Map<string, { program: string; flags: readonly string[] }>();
+  for (const [name, file, flags] of [
+    ['Deno', 'deno', ['run', '--allow-all', '--node-modules-dir=manual', '--quiet']],
+    ['Bun', 'bun', ['run']],
+  ] as const) {
+    const program = path.join(cache, 'runtimes', file);
+    if (existsSync(program)) found.set(name, { program, flags });
   }
   return found;
 }

@@ -3,7 +3,7 @@ import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { fixtures, installed, nodes, runNode, vocabulary } from './support.ts';
+import { fixtures, installed, nodes, otherRuntimes, runNode, vocabulary } from './support.ts';
 
 let project: ReturnType<typeof installed>;
 before(() => {
@@ -19,5 +19,11 @@ after(() => {
 for (const [major, node] of nodes()) {
   test(`the tokenizer entry in Node ${major}`, () => {
     runNode(node, 'node-tokenizer.js', [vocabulary], project.folder);
+  });
+}
+
+for (const [name, { program, flags }] of otherRuntimes()) {
+  test(`the tokenizer entry in ${name}`, () => {
+    runNode(program, 'node-tokenizer.js', [vocabulary], project.folder, flags);
   });
 }

@@ -1,5 +1,5 @@
 // The engine's public types: how a model is loaded, what each call takes and gives, and how the runtime was chosen.
-import type { EncodeOptions, Encoding, Tokenizer } from './tokenizer-types.ts';
+import type { EncodeOptions, Encoding, HubOptions, Tokenizer } from './tokenizer-types.ts';
 
 /** One text, or a first and a second one. */
 export type TextPair = string | { readonly text: string; readonly textPair?: string };
@@ -23,7 +23,8 @@ export type ModelSource =
 
 /** One step of progress. `total` is undefined where the server does not tell. */
 export interface ProgressEvent {
-  readonly phase: 'load';
+  /** What the file belongs to: `'files'` are config.json and the tokenizer's, `'weights'` the rest. */
+  readonly phase: 'files' | 'weights';
   readonly file: string;
   /** Bytes so far, after any content encoding was undone. */
   readonly loaded: number;
@@ -37,7 +38,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface LoadOptions extends CallOptions {
+export interface LoadOptions extends CallOptions, HubOptions {
   /** Default: as the checkpoint stores them. `'int8'` quantises float weights while they load. */
   readonly precision?: Precision;
   /** Default 'auto': the cores available, at most 8, where the page is cross-origin isolated; else 1. */
@@ -48,8 +49,6 @@ export interface LoadOptions extends CallOptions {
   readonly cache?: boolean;
   /** SHA-256 (64 hex digits) by file name; a file that differs is an error. */
   readonly integrity?: Readonly<Record<string, string>>;
-  /** Branch, tag or commit of a Hugging Face name. Default 'main'. */
-  readonly revision?: string;
   /** The files that the folder has, where they are known: no others are asked for. */
   readonly files?: readonly string[];
   /** Gather each tensor's statistics while it loads, for `info.tensors`. Default false. */

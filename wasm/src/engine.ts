@@ -1,5 +1,5 @@
 // One checkpoint in one WebAssembly module, in the thread that calls it: loading from a stream, and the calls.
-import { BertlensError, abortError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
+import { BertlensError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
 import type {
   LoadOptions,
   ModelInfo,
@@ -11,7 +11,6 @@ import type {
 import { allBytes, openFolder, type ByteStream, type ModelFolder } from './model-files.ts';
 import { compileWasm } from './resources.ts';
 import type { Choice } from './runtime.ts';
-import { Sha256 } from './sha256.ts';
 import type { CreateEngineModule, EngineHandle, EngineModule, ThreadWorker } from './wasm-modules.ts';
 
 /** A build: its WebAssembly file, its JavaScript, and how its threads are made. */
@@ -24,7 +23,7 @@ export interface EngineBuild {
 /** What the engine reads of the load options; all of it can be sent to a worker. */
 export type EngineOptions = Pick<
   LoadOptions,
-  'precision' | 'cache' | 'integrity' | 'revision' | 'files' | 'statistics'
+  'precision' | 'cache' | 'integrity' | 'revision' | 'endpoint' | 'files' | 'statistics'
 >;
 
 /** The methods that `call` runs: those of the handle that take plain values and give plain values. */
@@ -56,7 +55,12 @@ export class Engine {
   readonly #handle: EngineHandle;
   #crashed: BertlensError | undefined;
 
-  private constructor(handle: EngineHandle, choice: Choice, tokenizerBytes: TokenizerBytes) {
+  private constructor(
+    handle: EngineHandle,
+    choice: Choice,
+    tokenizerBytes: TokenizerBytes,
+    storageFault: string | undefined,
+  ) {
     this.#handle = handle;
     this.tokenizerBytes = tokenizerBytes;
     this.info = handle.info();
@@ -65,7 +69,10 @@ export class Engine {
       threads: handle.threads(),
       precision: handle.precision() as Precision,
       kernels: handle.kernels(),
-      reasons: choice.reasons,
+      reasons: [
+        ...choice.reasons,
+        ...(storageFault === undefined ? [] : [`storage: downloads are not kept: ${storageFault}`]),
+      ],
     };
   }
 
@@ -77,14 +84,25 @@ export class Engine {
     signal: AbortSignal | undefined,
     onProgress: ((event: ProgressEvent) => void) | undefined,
   ): Promise<Engine> {
-    const folder = openFolder(source, { ...options, ...(signal && { signal }) });
-    const loading = instantiate(build, choice.threads);
-    loading.catch(() => undefined); // reported where it is awaited, unless the files fail first
-    const loader = new Loader(folder, options, signal, onProgress);
-    const [config, tokenizer] = await Promise.all([loader.required('config.json'), loader.tokenizerFiles()]);
-    const module = await loading;
+    // ends all reading, when the caller or a failure ends the load
+    const reading = new AbortController();
+    const onAbort = (): void => {
+      reading.abort(signal?.reason);
+    };
     throwIfAborted(signal);
+    signal?.addEventListener('abort', onAbort);
+    const folder = openFolder(source, options, reading.signal);
+    const loader = new Loader(folder, options, onProgress);
     try {
+      const loading = instantiate(build, choice.threads);
+      const weights = loader.firstWeights(); // on its way while the small files are read
+      for (const early of [loading, weights]) early.catch(() => undefined); // reported where they are awaited
+      const [config, tokenizer] = await Promise.all([
+        loader.required('config.json'),
+        loader.tokenizerFiles(),
+      ]);
+      const module = await loading;
+      throwIfAborted(signal);
       const handle = new module.Engine();
       const opened = handle.open(
         config,
@@ -94,10 +112,14 @@ export class Engine {
         choice.threads,
       );
       if (!opened) throw handleError(handle);
-      await loader.weights(module, handle);
-      return new Engine(handle, choice, tokenizer);
+      await loader.weights(module, handle, await weights);
+      return new Engine(handle, choice, tokenizer, folder.storageFault);
     } catch (error) {
+      reading.abort();
+      if (loader.callerFault) throw loader.callerFault.error;
       throw error instanceof BertlensError ? error : crash(error);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
     }
   }
 
@@ -149,56 +171,74 @@ function handleError(handle: EngineHandle): BertlensError {
 /** What a trap, a failed allocation or a fault of the glue is called. */
 function crash(cause: unknown): BertlensError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  if (cause instanceof RangeError) {
+  // the engines' word for too deep recursion is a RangeError too
+  if (cause instanceof RangeError && !/call stack/.test(reason)) {
     return new BertlensError('out_of_memory', `the WebAssembly heap cannot grow: ${reason}`, { cause });
   }
   return new BertlensError('crashed', `the WebAssembly module failed: ${reason}; load again`, { cause });
 }
 
+/** At most so often is progress told, in milliseconds; each file's end always is. */
+const kProgressInterval = 50;
+
+/** A file's stream whose progress is told. `size` is set again once it is known better than the server told. */
+type Watched = { -readonly [Part in keyof ByteStream]: ByteStream[Part] };
+
 /** Reads a model folder's files and feeds the weights to the module as they arrive. */
 class Loader {
+  /** What `onProgress` threw, which is no fault of ours. */
+  callerFault: { readonly error: unknown } | undefined;
   readonly #folder: ModelFolder;
   readonly #options: EngineOptions;
-  readonly #signal: AbortSignal | undefined;
   readonly #onProgress: ((event: ProgressEvent) => void) | undefined;
 
   constructor(
     folder: ModelFolder,
     options: EngineOptions,
-    signal: AbortSignal | undefined,
     onProgress: ((event: ProgressEvent) => void) | undefined,
   ) {
     this.#folder = folder;
     this.#options = options;
-    this.#signal = signal;
     this.#onProgress = onProgress;
   }
 
-  /** A file's stream, watched: progress is told, an abort ends it, and its SHA-256 is checked where one is given. */
-  async #open(file: string): Promise<ByteStream | undefined> {
+  async #open(file: string, phase: ProgressEvent['phase']): Promise<Watched | undefined> {
     const stream = await this.#folder.open(file);
-    return stream && { ...stream, chunks: this.#watched(file, stream) };
+    if (!stream) return undefined;
+    const watched: Watched = { ...stream };
+    watched.chunks = this.#told(file, phase, stream, watched);
+    return watched;
   }
 
-  async *#watched(file: string, stream: ByteStream): AsyncGenerator<Uint8Array> {
-    const expected = this.#options.integrity?.[file]?.toLowerCase();
-    const hash = expected === undefined ? undefined : new Sha256();
+  async *#told(
+    file: string,
+    phase: ProgressEvent['phase'],
+    { source, chunks }: ByteStream,
+    watched: Watched,
+  ): AsyncGenerator<Uint8Array> {
     let loaded = 0;
-    for await (const chunk of stream.chunks) {
-      if (this.#signal?.aborted) throw abortError(this.#signal);
-      hash?.update(chunk);
+    let last = -Infinity;
+    const tell = (total: number | undefined): void => {
+      try {
+        this.#onProgress?.({ phase, file, loaded, total, source });
+      } catch (error) {
+        this.callerFault = { error };
+        throw error;
+      }
+    };
+    for await (const chunk of chunks) {
       loaded += chunk.length;
       yield chunk;
-      this.#onProgress?.({ phase: 'load', file, loaded, total: stream.size, source: stream.source });
+      if (performance.now() - last < kProgressInterval) continue;
+      last = performance.now();
+      // a length that was passed was that of an encoding
+      tell(watched.size !== undefined && loaded <= watched.size ? watched.size : undefined);
     }
-    const found = hash?.finish();
-    if (found !== expected) {
-      throw new BertlensError('io', `${file} has SHA-256 ${found ?? ''}, expected is ${expected ?? ''}`);
-    }
+    tell(loaded);
   }
 
   async #optional(file: string): Promise<Uint8Array | undefined> {
-    const stream = await this.#open(file);
+    const stream = await this.#open(file, 'files');
     return stream && (await allBytes(stream));
   }
 
@@ -220,20 +260,24 @@ class Loader {
     throw new BertlensError('not_found', `no tokenizer.json and no vocab.txt in ${this.#folder.name}`);
   }
 
-  /** Streams model.safetensors, or its shards in order, into the module. */
-  async weights(module: EngineModule, handle: EngineHandle): Promise<void> {
+  /** model.safetensors, or undefined where the weights are in shards. */
+  async firstWeights(): Promise<Watched | undefined> {
+    return await this.#open('model.safetensors', 'weights');
+  }
+
+  /** Streams `single`, or the shards in order, into the module. */
+  async weights(module: EngineModule, handle: EngineHandle, single: Watched | undefined): Promise<void> {
     const checked = <Value>(value: Value | undefined | false): Value => {
       if (value === undefined || value === false) throw handleError(handle);
       return value;
     };
-    const single = await this.#open('model.safetensors');
     const index = single ? undefined : await this.#optional('model.safetensors.index.json');
     if (!single && !index) throw await this.#noWeights();
     const names = index ? checked(handle.shardFiles(index)) : ['model.safetensors'];
     const files: AsyncIterator<Uint8Array>[] = [];
     const rests: Uint8Array[] = [];
     for (const name of names) {
-      const stream = single ?? (await this.#open(name));
+      const stream = single ?? (await this.#open(name, 'weights'));
       if (!stream) throw new BertlensError('not_found', `there is no ${name} in ${this.#folder.name}`);
       const chunks = stream.chunks[Symbol.asyncIterator]();
       const { header, rest } = await readHeader(name, chunks, (prefix) => {
@@ -241,7 +285,9 @@ class Loader {
         if (size === 0) throw handleError(handle);
         return size;
       });
-      checked(handle.addHeader(header, stream.size ?? -1));
+      // over a network the length may be that of an encoding that the headers do not show
+      checked(handle.addHeader(header, stream.source === 'network' ? -1 : (stream.size ?? -1)));
+      stream.size = fileSize(header);
       files.push(chunks);
       rests.push(rest);
     }
@@ -259,14 +305,26 @@ class Loader {
   }
 
   async #noWeights(): Promise<BertlensError> {
-    const old = await this.#folder.open('pytorch_model.bin');
-    if (!old) return new BertlensError('not_found', `there is no model.safetensors in ${this.#folder.name}`);
-    await old.chunks[Symbol.asyncIterator]().return?.();
-    return new BertlensError(
-      'unsupported',
-      `${this.#folder.name} has only pytorch_model.bin; convert it to model.safetensors first (save_pretrained with safe_serialization=True)`,
-    );
+    const { name } = this.#folder;
+    for (const old of ['pytorch_model.bin', 'pytorch_model.bin.index.json']) {
+      if (!(await this.#folder.open(old))) continue;
+      return new BertlensError(
+        'unsupported',
+        `${name} has its weights as ${old} only, a format that can run programs; convert it to model.safetensors first: in Python, BertForPreTraining.from_pretrained(folder).save_pretrained(folder)`,
+      );
+    }
+    return new BertlensError('not_found', `there is no model.safetensors in ${name}`);
   }
+}
+
+/** The length of a safetensors file by its header, which the core has accepted. */
+function fileSize(header: Uint8Array): number {
+  const tensors = JSON.parse(new TextDecoder().decode(header.subarray(8))) as Record<
+    string,
+    { readonly data_offsets?: readonly [number, number] }
+  >;
+  const ends = Object.values(tensors).map(({ data_offsets: offsets }) => offsets?.[1] ?? 0);
+  return header.length + Math.max(0, ...ends);
 }
 
 /** The header of a safetensors file, and what of its data came with it. */

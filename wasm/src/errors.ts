@@ -50,6 +50,8 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /** The error that an aborted signal stands for. */
-export function abortError(signal: AbortSignal): BertlensError {
-  return new BertlensError('aborted', 'the call was aborted', { cause: signal.reason });
+export function abortError({ reason }: AbortSignal): BertlensError {
+  const { name, message } = Object(reason) as Partial<Error>;
+  const why = name === 'AbortError' || message === undefined ? '' : `: ${message}`;
+  return new BertlensError('aborted', `the call was aborted${why}`, { cause: reason });
 }

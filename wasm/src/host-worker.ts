@@ -3,7 +3,7 @@ import { nodeProcess } from './resources.ts';
 
 interface NodePort {
   postMessage(message: unknown, transfer?: readonly Transferable[]): void;
-  on(event: 'message' | 'error' | 'messageerror', listener: (value: unknown) => void): void;
+  on(event: 'message' | 'error' | 'messageerror' | 'exit', listener: (value: unknown) => void): void;
 }
 
 interface NodeThread extends NodePort {
@@ -13,7 +13,10 @@ interface NodeThread extends NodePort {
 }
 
 interface WorkerThreads {
-  readonly Worker: new (url: URL, options: { workerData: unknown }) => NodeThread;
+  readonly Worker: new (
+    url: URL,
+    options: { workerData: unknown; execArgv: readonly string[] | undefined },
+  ) => NodeThread;
   readonly parentPort: NodePort | null;
   readonly workerData: unknown;
 }
@@ -28,8 +31,7 @@ type ErrorListener = (event: { readonly message: string }) => void;
 /** The parts of a browser's Worker that this package and Emscripten use. */
 export interface HostWorker {
   postMessage(message: unknown, transfer?: readonly Transferable[]): void;
-  addEventListener(type: 'message', listener: Listener): void;
-  removeEventListener(type: 'message', listener: Listener): void;
+  /** `message` is empty where the script could not be loaded. */
   onerror: ErrorListener | null;
   onmessage: Listener | null;
   onmessageerror: (() => void) | null;
@@ -44,33 +46,31 @@ class NodeWorker implements HostWorker {
   onmessage: Listener | null = null;
   onmessageerror: (() => void) | null = null;
   readonly #thread: NodeThread;
-  readonly #listeners = new Set<Listener>();
+  #ending = false;
 
   constructor(thread: NodeThread) {
     this.#thread = thread;
     thread.on('message', (data) => {
       this.onmessage?.({ data });
-      for (const listener of this.#listeners) listener({ data });
     });
     thread.on('error', (error) => {
-      this.onerror?.({ message: error instanceof Error ? error.message : String(error) });
+      this.onerror?.(error instanceof Error ? error : new Error(String(error)));
     });
     thread.on('messageerror', () => this.onmessageerror?.());
+    thread.on('exit', () => {
+      if (!this.#ending) this.onerror?.({ message: 'it has ended' });
+    });
   }
 
   postMessage(message: unknown, transfer?: readonly Transferable[]): void {
     this.#thread.postMessage(message, transfer);
   }
-  addEventListener(_type: 'message', listener: Listener): void {
-    this.#listeners.add(listener);
-  }
-  removeEventListener(_type: 'message', listener: Listener): void {
-    this.#listeners.delete(listener);
-  }
   async end(): Promise<void> {
+    this.#ending = true;
     await this.#thread.terminate();
   }
   terminate(): void {
+    this.#ending = true;
     void this.#thread.terminate();
   }
   hold(held: boolean): void {
@@ -93,14 +93,16 @@ export function browserWorker(worker: Worker): HostWorker {
 /** A worker thread of Node running a module, or undefined in a browser. `name` is what its `self.name` is there. */
 export function nodeWorker(url: URL, name: string): HostWorker | undefined {
   const threads = workerThreads();
-  return threads && new NodeWorker(new threads.Worker(url, { workerData: { bertlensName: name } }));
+  if (!threads) return undefined;
+  // of the process's flags a thread takes all but this one, which is about what the process itself runs
+  const execArgv = nodeProcess()?.execArgv.filter((flag) => !flag.startsWith('--input-type'));
+  return new NodeWorker(new threads.Worker(url, { workerData: { bertlensName: name }, execArgv }));
 }
 
 /** This worker's own end of the line. */
-export interface Endpoint {
+export interface WorkerScope {
   postMessage(message: unknown, transfer?: Transferable[]): void;
-  addEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: object): void;
-  removeEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: object): void;
+  onmessage: Listener | null;
 }
 
 /** In a worker thread of Node: gives it the browser's names for its line. To be called before any of them is used. */
@@ -109,7 +111,6 @@ export function becomeWorker(): void {
   const port = threads?.parentPort;
   if (!port || 'importScripts' in globalThis) return;
   const { bertlensName } = threads.workerData as { bertlensName: string };
-  const listeners = new Set<EventListener>();
   const scope = {
     self: globalThis,
     name: bertlensName,
@@ -119,16 +120,15 @@ export function becomeWorker(): void {
     postMessage: (message: unknown, transfer?: Transferable[]) => {
       port.postMessage(message, transfer);
     },
-    addEventListener: (_type: string, listener: EventListener) => listeners.add(listener),
-    removeEventListener: (_type: string, listener: EventListener) => listeners.delete(listener),
   };
   scope.importScripts = () => {
     throw new TypeError('module workers have no importScripts');
   };
-  Object.assign(globalThis, scope);
+  // Deno has some of these as getters
+  for (const [key, value] of Object.entries(scope)) {
+    Object.defineProperty(globalThis, key, { value, writable: true, configurable: true });
+  }
   port.on('message', (data) => {
-    const event = { data } as MessageEvent;
-    (globalThis as unknown as { onmessage: Listener | null }).onmessage?.(event);
-    for (const listener of listeners) listener(event);
+    (globalThis as unknown as WorkerScope).onmessage?.({ data });
   });
 }

@@ -1,7 +1,5 @@
 // bertlens: a BERT checkpoint in a worker. Calls are queued here, so that an abort of a waiting one is immediate and a dead
 // worker leaves nobody waiting.
-import { proxy, wrap, type Remote } from 'comlink';
-
 import { BertlensError, abortError, throwIfAborted } from './errors.ts';
 import type { EngineMethod } from './engine.ts';
 import type {
@@ -21,6 +19,7 @@ import type {
   ModelInfo,
   ModelSource,
   NextSentenceResult,
+  ProgressEvent,
   Runtime,
   ScoreOptions,
   ScoreResult,
@@ -30,7 +29,7 @@ import type {
   TokenInput,
 } from './engine-types.ts';
 import { evaluationResult, kEvaluationBatch } from './evaluation.ts';
-import { browserWorker, nodeWorker, type Endpoint, type HostWorker } from './host-worker.ts';
+import { browserWorker, nodeWorker, type HostWorker } from './host-worker.ts';
 import { loadOptions } from './load-options.ts';
 import { portableSource } from './model-files.ts';
 import {
@@ -50,15 +49,25 @@ import { chooseBuild } from './runtime.ts';
 import type { Tokenizer } from './tokenizer-types.ts';
 import { loadTokenizer } from './tokenizer.ts';
 import type { RawEncoding } from './wasm-modules.ts';
-import type { Answer, Opened, WorkerHost } from './worker.ts';
+import type { Answer, Opened, WorkerMessage, WorkerRequest } from './worker.ts';
 
 export { BertlensError, type BertlensErrorCode } from './errors.ts';
 export type * from './engine-types.ts';
 export type * from './tokenizer-types.ts';
 export { deleteStored, listStored, storageEstimate } from './storage.ts';
 
-/** One address a build, each written out, so that bundlers find and follow it. */
 function startWorker(build: Build): HostWorker {
+  try {
+    return makeWorker(build);
+  } catch (cause) {
+    // e.g. a script of another origin
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BertlensError('unsupported', `the worker cannot be started: ${reason}`, { cause });
+  }
+}
+
+/** One address a build, each written out, so that bundlers find and follow it. */
+function makeWorker(build: Build): HostWorker {
   // put together here: in one expression bundlers would take it for a pattern of files
   const [file, here] = [`./worker-${build}.js`, import.meta.url];
   const onNode = nodeWorker(new URL(file, here), 'bertlens');
@@ -79,131 +88,160 @@ function startWorker(build: Build): HostWorker {
   }
 }
 
-/** A call that waits or runs. */
+/** A request that waits or runs. */
 interface Job {
-  readonly method: EngineMethod;
-  readonly args: readonly unknown[];
-  readonly signal: AbortSignal | undefined;
-  settle(answer: Answer<unknown>): void;
-  fail(error: BertlensError): void;
+  readonly request: WorkerRequest;
+  readonly onProgress: ((event: ProgressEvent) => void) | undefined;
+  settle(answer: Answer): void;
+  fail(error: Error): void;
 }
 
 /** The worker, its queue, and its end. Every promise it has given settles, whatever happens to the worker. */
 class Line {
-  readonly host: Remote<WorkerHost>;
   readonly #worker: HostWorker;
   readonly #flag: Int32Array | undefined;
   readonly #waiting: Job[] = [];
   #running: Job | undefined;
   #ended: BertlensError | undefined;
-  readonly #onEnd = new Set<(error: BertlensError) => void>();
 
   constructor(worker: HostWorker, flag: Int32Array | undefined) {
     this.#worker = worker;
     this.#flag = flag;
+    worker.onmessage = ({ data }) => {
+      this.#receive(data as WorkerMessage);
+    };
     worker.onerror = (event) => {
-      void this.end(
-        new BertlensError(
-          'crashed',
-          `the worker failed: ${event.message || 'its script could not be loaded'}`,
-        ),
-      );
+      const error = event.message
+        ? new BertlensError('crashed', `the worker failed: ${event.message}; load again`)
+        : new BertlensError(
+            'io',
+            "the worker's script could not be loaded: it is not on the server, or the content security policy has no worker-src for it",
+          );
+      void this.end(error);
     };
     worker.onmessageerror = () => {
       void this.end(new BertlensError('crashed', 'the worker sent a message that cannot be read'));
     };
-    this.host = wrap<WorkerHost>(worker as unknown as Endpoint);
   }
 
-  /** What `work` gives, or the error that ends the line before. */
-  async untilEnd<Value>(work: Promise<Value>): Promise<Value> {
-    let listener: ((error: BertlensError) => void) | undefined;
-    const ended = new Promise<never>((_, fail) => {
-      if (this.#ended) fail(this.#ended);
-      this.#onEnd.add((listener = fail));
-    });
+  async load(
+    request: WorkerRequest,
+    signal: AbortSignal | undefined,
+    onProgress: Job['onProgress'],
+  ): Promise<unknown> {
+    const onAbort = (): void => void this.end(abortError(signal!));
+    signal?.addEventListener('abort', onAbort);
     try {
-      return await Promise.race([work, ended]);
+      return await new Promise((done, fail) => {
+        this.check(signal);
+        this.#enqueue(request, done, fail, onProgress);
+      });
     } finally {
-      if (listener) this.#onEnd.delete(listener);
+      signal?.removeEventListener('abort', onAbort);
     }
   }
 
+  /** Answers come in the order of the calls. */
   call(method: EngineMethod, args: readonly unknown[], signal: AbortSignal | undefined): Promise<unknown> {
     return new Promise((done, fail) => {
-      throwIfAborted(signal);
-      if (this.#ended) throw this.#ended;
+      this.check(signal);
       const onAbort = (): void => {
         const at = this.#waiting.indexOf(job);
         if (at >= 0) this.#waiting.splice(at, 1);
         else if (this.#flag) Atomics.store(this.#flag, 0, 1); // the core looks between layers
         job.fail(abortError(signal!));
       };
-      const job: Job = {
-        method,
-        args,
-        signal,
-        settle: (answer) => {
-          signal?.removeEventListener('abort', onAbort);
-          if (answer.ok) done(answer.value);
-          else fail(new BertlensError(answer.code, answer.message));
+      const finished = (): void => signal?.removeEventListener('abort', onAbort);
+      const job = this.#enqueue(
+        { call: method, args },
+        (value) => {
+          finished();
+          done(value);
         },
-        fail: (error) => {
-          signal?.removeEventListener('abort', onAbort);
+        (error) => {
+          finished();
           fail(error);
         },
-      };
+      );
       signal?.addEventListener('abort', onAbort);
-      this.#waiting.push(job);
-      void this.#next();
     });
   }
 
-  /** Runs what waits, one at a time and in order. */
-  async #next(): Promise<void> {
-    if (this.#running || this.#ended) return;
-    const job = this.#waiting.shift();
-    if (!job) {
-      this.#worker.hold(false);
+  /** Throws where a call could not be made now. */
+  check(signal: AbortSignal | undefined): void {
+    throwIfAborted(signal);
+    if (this.#ended) throw this.#ended;
+  }
+
+  #enqueue(
+    request: WorkerRequest,
+    done: (value: unknown) => void,
+    fail: (error: Error) => void,
+    onProgress?: Job['onProgress'],
+  ): Job {
+    const job: Job = {
+      request,
+      onProgress,
+      settle: (answer) => {
+        if (answer.ok) done(answer.value);
+        else fail(new BertlensError(answer.code, answer.message));
+      },
+      fail,
+    };
+    this.#waiting.push(job);
+    this.#next();
+    return job;
+  }
+
+  /** Sends the next request, if none runs. */
+  #next(): void {
+    if (this.#running) return;
+    this.#running = this.#waiting.shift();
+    // an idle worker does not keep a process from ending
+    this.#worker.hold(this.#running !== undefined);
+    if (!this.#running) return;
+    if (this.#flag) Atomics.store(this.#flag, 0, 0);
+    try {
+      this.#worker.postMessage(this.#running.request);
+    } catch (cause) {
+      this.#running.fail(
+        new BertlensError('invalid_argument', `this cannot be sent to a worker: ${String(cause)}`, { cause }),
+      );
+      this.#running = undefined;
+      this.#next();
+    }
+  }
+
+  #receive(message: WorkerMessage): void {
+    const job = this.#running;
+    if (!job || this.#ended) return;
+    if ('progress' in message) {
+      try {
+        job.onProgress?.(message.progress);
+      } catch (error) {
+        job.fail(error as Error); // the caller's own
+        void this.end(new BertlensError('aborted', 'onProgress threw an error'));
+      }
       return;
     }
-    this.#running = job;
-    this.#worker.hold(true);
-    if (this.#flag) Atomics.store(this.#flag, 0, 0);
-    let answer: Answer<unknown>;
-    try {
-      answer = await this.untilEnd<Answer<unknown>>(this.host.call(job.method, job.args));
-    } catch (error) {
-      job.fail(
-        error instanceof BertlensError
-          ? error
-          : new BertlensError('internal', String(error), { cause: error }),
-      );
-      answer = { ok: false, code: 'internal', message: String(error) };
-    }
     this.#running = undefined;
+    const { answer } = message;
     job.settle(answer);
     if (!answer.ok && (answer.code === 'crashed' || answer.code === 'out_of_memory')) {
       void this.end(new BertlensError(answer.code, answer.message));
-      return;
+    } else {
+      this.#next();
     }
-    void this.#next();
-  }
-
-  hold(held: boolean): void {
-    this.#worker.hold(held);
   }
 
   /** Ends the worker; all that waits or runs fails with `error`, and so does every later call. */
   async end(error: BertlensError): Promise<void> {
     if (this.#ended) return;
     this.#ended = error;
-    for (const job of this.#waiting.splice(0)) job.fail(error);
     this.#running?.fail(error);
-    for (const listener of this.#onEnd) listener(error);
-    // comlink keeps the worker for as long as its proxy lives: nothing of the worker may lead back to us
-    this.#worker.onerror = null;
-    this.#worker.onmessageerror = null;
+    for (const job of this.#waiting.splice(0)) job.fail(error);
+    this.#running = undefined;
+    this.#worker.onmessage = this.#worker.onerror = this.#worker.onmessageerror = null;
     await this.#worker.end();
   }
 }
@@ -217,28 +255,19 @@ class Line {
 export async function load(source: ModelSource, options?: LoadOptions): Promise<Bert> {
   const { engine, build, threads, signal, onProgress } = loadOptions(options);
   throwIfAborted(signal);
-  const portable = portableSource(source);
+  const portable = portableSource(source, engine);
   const choice = chooseBuild(build, threads, true);
   const flag =
     typeof SharedArrayBuffer === 'undefined' ? undefined : new Int32Array(new SharedArrayBuffer(4));
   const line = new Line(startWorker(choice.build), flag);
-  const onAbort = (): void => void line.end(abortError(signal!));
-  signal?.addEventListener('abort', onAbort);
   try {
-    const opened = await line.untilEnd<Answer<Opened>>(
-      line.host.open(portable, engine, choice, flag, onProgress && proxy(onProgress)),
-    );
-    if (!opened.ok) throw new BertlensError(opened.code, opened.message);
-    const { info, runtime, tokenizerBytes } = opened.value;
-    const tokenizer = await loadTokenizer(tokenizerBytes);
-    throwIfAborted(signal);
-    line.hold(false);
-    return new WorkerBert(line, tokenizer, { ...runtime, inWorker: true }, info);
+    const request = { load: { source: portable, options: engine, choice, flag } };
+    const opened = (await line.load(request, signal, onProgress)) as Opened;
+    const tokenizer = await loadTokenizer(opened.tokenizerBytes, signal && { signal });
+    return new WorkerBert(line, tokenizer, { ...opened.runtime, inWorker: true }, opened.info);
   } catch (error) {
-    await line.end(error instanceof BertlensError ? error : new BertlensError('internal', String(error)));
+    await line.end(new BertlensError('internal', 'the load failed'));
     throw error;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
   }
 }
 
@@ -317,9 +346,10 @@ class WorkerBert implements Bert {
     return (await this.#call('maskEffectCurve', args, options)) as number[];
   }
 
-  inspect(options?: CallOptions): Promise<ModelInfo> {
+  async inspect(options?: CallOptions): Promise<ModelInfo> {
     callOptions('inspect', options, []);
-    return Promise.resolve(this.info);
+    this.#line.check(options?.signal);
+    return await Promise.resolve(this.info);
   }
 
   async memory(options?: CallOptions): Promise<MemoryUse> {

@@ -2,8 +2,9 @@
 import { BertlensError } from './errors.ts';
 import type { EngineOptions } from './engine.ts';
 import type { Build, LoadOptions, Precision } from './engine-types.ts';
-import { choiceOption, countOption, flagOption, shown, textArgument } from './options.ts';
+import { choiceOption, countOption, flagOption, objectArgument, shown, textArgument } from './options.ts';
 import { callOptions } from './requests.ts';
+import { hubValues } from './resources.ts';
 import { kBuilds } from './runtime.ts';
 
 const kPrecisions = ['f32', 'f16', 'int8'] as const satisfies readonly Precision[];
@@ -24,24 +25,25 @@ export function loadOptions(given: LoadOptions | undefined): CheckedLoadOptions 
     'cache',
     'integrity',
     'revision',
+    'endpoint',
     'files',
     'statistics',
     'onProgress',
   ]);
   const precision = choiceOption('precision', options['precision'], kPrecisions);
-  const { threads, integrity, files, revision, onProgress } = options;
+  const { threads, integrity, files, onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw new BertlensError('invalid_argument', `onProgress must be a function, not ${shown(onProgress)}`);
   }
   const sums: Record<string, string> = {};
-  for (const [file, sum] of Object.entries((integrity ?? {}) as Record<string, unknown>)) {
+  for (const [file, sum] of Object.entries(objectArgument('integrity', integrity ?? {}))) {
     if (typeof sum !== 'string' || !/^[0-9a-f]{64}$/i.test(sum)) {
       throw new BertlensError(
         'invalid_argument',
         `the SHA-256 of ${file} must be 64 hex digits, not ${shown(sum)}`,
       );
     }
-    sums[file] = sum;
+    sums[file] = sum.toLowerCase();
   }
   if (files !== undefined && !Array.isArray(files)) {
     throw new BertlensError('invalid_argument', `files must be an array of names, not ${shown(files)}`);
@@ -51,7 +53,7 @@ export function loadOptions(given: LoadOptions | undefined): CheckedLoadOptions 
       ...(precision && { precision }),
       cache: flagOption('cache', options['cache'], true),
       integrity: sums,
-      ...(revision !== undefined && { revision: textArgument('revision', revision) }),
+      ...hubValues(options),
       ...(files !== undefined && { files: (files as unknown[]).map((file) => textArgument('a file', file)) }),
       statistics: flagOption('statistics', options['statistics'], false),
     },

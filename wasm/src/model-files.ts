@@ -1,20 +1,21 @@
 // Where a model's files come from: an address, the Hugging Face hub, chosen files, a directory handle, or bytes.
+import { chunksOf, contentLength, download, request } from './download.ts';
 import { BertlensError, throwIfAborted } from './errors.ts';
 import type { LoadOptions, ModelSource, ProgressEvent } from './engine-types.ts';
 import { shown } from './options.ts';
 import {
   addressName,
   folderAddress,
+  hubAddress,
   isMissing,
   nodeProcess,
-  readBytes,
+  notReadable,
   readError,
   toAddress,
 } from './resources.ts';
-import { cachedResponse, keepResponse } from './storage.ts';
-
-const kHub = 'https://huggingface.co';
-const kAttempts = 4;
+import { Sha256 } from './sha256.ts';
+import { ModelStore } from './storage.ts';
+import type { HubOptions } from './tokenizer-types.ts';
 
 /** A file's bytes as they arrive. */
 export interface ByteStream {
@@ -27,11 +28,13 @@ export interface ByteStream {
 export interface ModelFolder {
   /** What messages call it. */
   readonly name: string;
-  /** A file's stream, or undefined where there is none of that name. */
+  /** Why downloads are not kept; undefined where they are, or where there are none. */
+  readonly storageFault: string | undefined;
+  /** A file's stream, or undefined where there is none of that name. Its bytes are checked where a sum is given. */
   open(file: string): Promise<ByteStream | undefined>;
 }
 
-export type FolderOptions = Pick<LoadOptions, 'cache' | 'revision' | 'files' | 'signal'>;
+export type FolderOptions = HubOptions & Pick<LoadOptions, 'cache' | 'files' | 'integrity'>;
 
 /** All bytes of a stream in one array. */
 export async function allBytes(stream: ByteStream): Promise<Uint8Array> {
@@ -55,51 +58,69 @@ export async function allBytes(stream: ByteStream): Promise<Uint8Array> {
  * What of a source can be sent to a worker: addresses are made absolute (a worker's base is another one), files are
  * listed by name.
  */
-export function portableSource(source: ModelSource): ModelSource {
-  if (typeof source === 'string') return isHubName(source) ? source : folderAddress(toAddress(source)).href;
-  if (source instanceof URL) return folderAddress(source).href;
+export function portableSource(source: ModelSource, options: HubOptions): ModelSource {
+  if (typeof source === 'string' || source instanceof URL) return addressOf(source, options).href;
+  checkObject(source);
   if (isDirectoryHandle(source)) return source;
   const files = listedFiles(source);
   return files ? Object.fromEntries(files) : source;
 }
 
-export function openFolder(source: ModelSource, options: FolderOptions): ModelFolder {
-  const folder = folderOf(source, options);
+/** Reads end with `aborted` when `signal` is. */
+export function openFolder(source: ModelSource, options: FolderOptions, signal: AbortSignal): ModelFolder {
+  const folder = folderOf(source, options, signal);
   const { files } = options;
   if (!files) return folder;
-  return { name: folder.name, open: async (file) => (files.includes(file) ? folder.open(file) : undefined) };
+  const open = folder.open.bind(folder);
+  folder.open = async (file) => (files.includes(file) ? await open(file) : undefined);
+  return folder;
 }
 
-function folderOf(source: ModelSource, options: FolderOptions): ModelFolder {
-  if (typeof source === 'string' && isHubName(source)) {
-    const revision = encodeURIComponent(options.revision ?? 'main');
-    return new RemoteFolder(new URL(`${kHub}/${source}/resolve/${revision}/`), options);
-  }
+function folderOf(source: ModelSource, options: FolderOptions, signal: AbortSignal): ModelFolder {
   if (typeof source === 'string' || source instanceof URL) {
-    return new RemoteFolder(folderAddress(toAddress(source)), options);
+    const address = addressOf(source, options);
+    if (address.protocol === 'file:') return new LocalFolder(address, options, signal);
+    return new RemoteFolder(address, options, signal);
   }
-  if (typeof source !== 'object' || (source as unknown) === null) {
-    throw new BertlensError('invalid_argument', `no model can be loaded from ${shown(source)}`);
-  }
-  if (isDirectoryHandle(source)) return new HandleFolder(source);
+  checkObject(source);
+  if (isDirectoryHandle(source)) return new HandleFolder(source, options);
   const files = listedFiles(source) ?? Object.entries(source as Record<string, unknown>);
-  return new FileFolder(new Map(files.map(([name, content]) => [name, blobOf(name, content)])));
+  return new FileFolder(new Map(files.map(([name, content]) => [name, blobOf(name, content)])), options);
 }
 
-/** owner/name, with nothing that makes it a path. */
-function isHubName(source: string): boolean {
-  return /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(source);
+function checkObject(source: unknown): void {
+  if (typeof source === 'object' && source !== null) return;
+  throw new BertlensError('invalid_argument', `no model can be loaded from ${shown(source)}`);
+}
+
+function addressOf(source: string | URL, options: HubOptions): URL {
+  return hubAddress(source, options) ?? folderAddress(toAddress(source));
 }
 
 function isDirectoryHandle(source: object): source is FileSystemDirectoryHandle {
   return (source as { kind?: unknown }).kind === 'directory' && 'getFileHandle' in source;
 }
 
-/** Names and files of a FileList or another collection of files. */
+/**
+ * Names and files of a FileList or another collection of files. Of a folder with folders in it, those that lie beside
+ * the uppermost config.json: others may hold a config.json of something else.
+ */
 function listedFiles(source: object): [string, File][] | undefined {
   const iterable = Symbol.iterator in source;
   if (!iterable && !('length' in source)) return undefined;
-  return Array.from(source as ArrayLike<File>, (file) => [file.name, file]);
+  const files = Array.from(source as ArrayLike<unknown>, (file, i) => {
+    if (file instanceof File) return file;
+    throw new BertlensError('invalid_argument', `file ${i} must be a File, not ${shown(file)}`);
+  });
+  // Node's File has no such path
+  const folder = ({ name, webkitRelativePath }: Partial<File>): string =>
+    webkitRelativePath?.slice(0, -name!.length) ?? '';
+  const [uppermost] = files
+    .filter(({ name }) => name === 'config.json')
+    .sort((a, b) => folder(a).split('/').length - folder(b).split('/').length);
+  return files
+    .filter((file) => !uppermost || folder(file) === folder(uppermost))
+    .map((file) => [file.name, file]);
 }
 
 function blobOf(name: string, content: unknown): Blob {
@@ -113,164 +134,190 @@ function blobOf(name: string, content: unknown): Blob {
   );
 }
 
-async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
+/** Passes chunks on and throws at the end where their SHA-256 is not the one given for `file`. */
+async function* verified(
+  file: string,
+  { integrity }: FolderOptions,
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const expected = integrity?.[file];
+  const hash = expected === undefined ? undefined : new Sha256();
+  for await (const chunk of chunks) {
+    hash?.update(chunk);
+    yield chunk;
+  }
+  const found = hash?.finish();
+  if (found !== expected) {
+    throw new BertlensError('io', `${file} has SHA-256 ${found ?? ''}, expected is ${expected ?? ''}`);
   }
 }
 
 class FileFolder implements ModelFolder {
   readonly name = 'the files given';
+  readonly storageFault = undefined;
   readonly #files: ReadonlyMap<string, Blob>;
-  constructor(files: ReadonlyMap<string, Blob>) {
+  readonly #options: FolderOptions;
+  constructor(files: ReadonlyMap<string, Blob>, options: FolderOptions) {
     this.#files = files;
+    this.#options = options;
   }
   open(file: string): Promise<ByteStream | undefined> {
     const blob = this.#files.get(file);
-    return Promise.resolve(blob && { size: blob.size, source: 'file', chunks: chunksOf(blob.stream()) });
+    return Promise.resolve(blob && blobStream(file, blob, this.#options));
   }
 }
 
 class HandleFolder implements ModelFolder {
   readonly name: string;
+  readonly storageFault = undefined;
   readonly #handle: FileSystemDirectoryHandle;
-  constructor(handle: FileSystemDirectoryHandle) {
+  readonly #options: FolderOptions;
+  constructor(handle: FileSystemDirectoryHandle, options: FolderOptions) {
     this.#handle = handle;
     this.name = handle.name;
+    this.#options = options;
   }
   async open(name: string): Promise<ByteStream | undefined> {
     try {
-      const file = await (await this.#handle.getFileHandle(name)).getFile();
-      return { size: file.size, source: 'file', chunks: chunksOf(file.stream()) };
+      return blobStream(name, await (await this.#handle.getFileHandle(name)).getFile(), this.#options);
     } catch (error) {
-      if (error instanceof DOMException && error.name === 'NotFoundError') return undefined;
+      const { name: kind } = error as { name?: unknown };
+      if (kind === 'NotFoundError' || kind === 'TypeMismatchError') return undefined;
       throw new BertlensError('io', `cannot read ${name}: ${String(error)}`, { cause: error });
     }
   }
 }
 
-/** A folder on a server, or on disk in Node. */
+function blobStream(file: string, blob: Blob, options: FolderOptions): ByteStream {
+  const chunks = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunksOf(blob.stream());
+    } catch (error) {
+      throw new BertlensError('io', `cannot read ${file}: ${String(error)}`, { cause: error });
+    }
+  };
+  return { size: blob.size, source: 'file', chunks: verified(file, options, chunks()) };
+}
+
+/** A folder on a server. Files are kept in the browser's storage, and taken from there while they are the same. */
 class RemoteFolder implements ModelFolder {
   readonly name: string;
   readonly #address: URL;
   readonly #options: FolderOptions;
-  constructor(address: URL, options: FolderOptions) {
+  readonly #signal: AbortSignal;
+  readonly #store: ModelStore | undefined;
+  constructor(address: URL, options: FolderOptions, signal: AbortSignal) {
     this.#address = address;
     this.#options = options;
+    this.#signal = signal;
+    this.#store = options.cache === false ? undefined : new ModelStore();
     this.name = addressName(address);
   }
 
+  get storageFault(): string | undefined {
+    return this.#store?.fault;
+  }
+
   async open(file: string): Promise<ByteStream | undefined> {
-    const url = new URL(file, this.#address);
-    const { signal, cache } = this.#options;
-    throwIfAborted(signal);
-    if (url.protocol === 'file:') return await openLocal(url, signal);
-    const kept = cache === false ? undefined : await cachedResponse(url);
-    if (kept?.body) return { size: contentLength(kept), source: 'cache', chunks: chunksOf(kept.body) };
+    const url = new URL(encodeURIComponent(file), this.#address);
+    throwIfAborted(this.#signal);
+    const sum = this.#options.integrity?.[file];
+    const stored = await this.#store?.find(url, sum, this.#signal);
+    if (stored) return { size: stored.size, source: 'cache', chunks: chunksOf(stored.body) };
     let response: Response;
     try {
-      response = await fetch(url, signal ? { signal } : {});
-    } catch (cause) {
-      throw readError(url, cause, signal);
+      response = await request(url, {}, this.#signal);
+    } catch (error) {
+      // without a network, what the server said last
+      if (await this.#store?.isKnownMissing(url)) return undefined;
+      throw error;
     }
-    if (isMissing(response)) return undefined;
-    if (!response.ok || !response.body) {
-      throw new BertlensError('io', `cannot read ${url.href}: HTTP status ${response.status}`);
+    if (isMissing(response)) {
+      await response.body?.cancel();
+      await this.#store?.keepMissing(url);
+      return undefined;
     }
-    const size = contentLength(response);
-    const resumed = resuming(url, response, size, signal);
-    return { size, source: 'network', chunks: cache === false ? resumed : keepResponse(url, size, resumed) };
+    if (!response.ok || !response.body) throw httpError(url, response, this.#address);
+    const chunks = verified(file, this.#options, download(url, response, sum !== undefined, this.#signal));
+    return {
+      size: contentLength(response.headers),
+      source: 'network',
+      chunks: this.#store ? this.#store.keep(url, response.headers, sum, chunks) : chunks,
+    };
   }
 }
 
-/** The length of the body as it will be read: a content encoding makes the header tell another one. */
-function contentLength(response: Response): number | undefined {
-  const encoded = response.headers.get('content-encoding');
-  const length = response.headers.get('content-length');
-  return length === null || (encoded !== null && encoded !== 'identity') ? undefined : Number(length);
-}
-
-/** A response's bytes; a broken connection is taken up again where it ended, where the server allows ranges. */
-async function* resuming(
-  url: URL,
-  first: Response,
-  size: number | undefined,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  const validator = first.headers.get('etag') ?? first.headers.get('last-modified');
-  const ranges = first.headers.get('accept-ranges') === 'bytes' && size !== undefined && validator !== null;
-  let response = first;
-  let done = 0;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      for await (const chunk of chunksOf(response.body!)) {
-        done += chunk.length;
-        yield chunk;
-      }
-      if (size === undefined || done === size) return;
-      throw new Error(`it ended after ${done} of ${size} bytes`);
-    } catch (cause) {
-      if (signal?.aborted || !ranges || attempt === kAttempts) throw readError(url, cause, signal);
-      await new Promise((wait) => setTimeout(wait, 250 * attempt));
-      try {
-        response = await fetch(url, {
-          headers: { Range: `bytes=${done}-`, 'If-Range': validator },
-          ...(signal && { signal }),
-        });
-      } catch (again) {
-        throw readError(url, again, signal);
-      }
-      if (response.status !== 206) throw readError(url, cause, signal); // changed on the server, or no ranges after all
-    }
-  }
+function httpError(url: URL, { status }: Response, folder: URL): BertlensError {
+  // the hub answers so for names that it does not know, too
+  const closed = (status === 401 || status === 403) && folder.pathname.includes('/resolve/');
+  return closed
+    ? new BertlensError(
+        'not_found',
+        `${folder.href} is not there, or not for everyone (HTTP status ${status})`,
+      )
+    : new BertlensError('io', `cannot read ${url.href}: HTTP status ${status}`);
 }
 
 interface NodeFileHandle {
-  stat(): Promise<{ size: number; isFile(): boolean }>;
   read(buffer: Uint8Array): Promise<{ bytesRead: number }>;
   close(): Promise<void>;
 }
 
+interface NodeFiles {
+  stat(path: URL): Promise<{ size: number; isFile(): boolean }>;
+  open(path: URL): Promise<NodeFileHandle>;
+}
+
 const kLocalChunk = 1 << 20;
 
-async function openLocal(url: URL, signal: AbortSignal | undefined): Promise<ByteStream | undefined> {
-  const node = nodeProcess();
-  if (!node) {
-    await readBytes(url, signal); // says why not
-    return undefined;
+/** A folder on disk, in Node, Deno and Bun. */
+class LocalFolder implements ModelFolder {
+  readonly name: string;
+  readonly storageFault = undefined;
+  readonly #address: URL;
+  readonly #options: FolderOptions;
+  readonly #signal: AbortSignal;
+  constructor(address: URL, options: FolderOptions, signal: AbortSignal) {
+    this.#address = address;
+    this.#options = options;
+    this.#signal = signal;
+    this.name = addressName(address);
   }
-  const files = node.getBuiltinModule('node:fs/promises') as unknown as {
-    open(path: URL): Promise<NodeFileHandle>;
-  };
-  let handle: NodeFileHandle;
-  try {
-    handle = await files.open(url);
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return undefined;
-    throw readError(url, error, signal);
-  }
-  const { size } = await handle.stat();
-  const chunks = async function* (): AsyncGenerator<Uint8Array> {
-    const buffer = new Uint8Array(Math.min(kLocalChunk, Math.max(size, 1)));
+
+  async open(file: string): Promise<ByteStream | undefined> {
+    const url = new URL(encodeURIComponent(file), this.#address);
+    const node = nodeProcess();
+    if (!node) throw notReadable(url);
+    const files = node.getBuiltinModule('node:fs/promises') as unknown as NodeFiles;
+    const signal = this.#signal;
+    let size: number;
     try {
-      for (;;) {
-        throwIfAborted(signal);
-        const { bytesRead } = await handle.read(buffer);
-        if (bytesRead === 0) return;
-        yield buffer.slice(0, bytesRead);
-      }
+      throwIfAborted(signal);
+      const found = await files.stat(url);
+      if (!found.isFile()) return undefined;
+      ({ size } = found);
     } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes((error as { code?: string }).code ?? '')) return undefined;
       throw readError(url, error, signal);
-    } finally {
-      await handle.close();
     }
-  };
-  return { size, source: 'file', chunks: chunks() };
+    // opened with the first read: a stream that no one reads leaves nothing open
+    const chunks = async function* (): AsyncGenerator<Uint8Array> {
+      let handle: NodeFileHandle | undefined;
+      try {
+        handle = await files.open(url);
+        const buffer = new Uint8Array(Math.min(kLocalChunk, Math.max(size, 1)));
+        for (;;) {
+          throwIfAborted(signal);
+          const { bytesRead } = await handle.read(buffer);
+          if (bytesRead === 0) return;
+          yield buffer.slice(0, bytesRead);
+        }
+      } catch (error) {
+        throw readError(url, error, signal);
+      } finally {
+        await handle?.close();
+      }
+    };
+    return { size, source: 'file', chunks: verified(file, this.#options, chunks()) };
+  }
 }

@@ -31,11 +31,15 @@ export function checkNames(call: string, options: object, known: readonly string
 
 /** `options` itself, or an empty object where it is undefined; anything else is an error. */
 export function optionObject(call: string, options: unknown): Record<string, unknown> {
-  if (options === undefined) return {};
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalid(`${call}: options must be an object, not ${shown(options)}`);
+  return options === undefined ? {} : objectArgument(`${call}: options`, options);
+}
+
+/** An object that is no array, or an error that names the argument. */
+export function objectArgument(name: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid(`${name} must be an object, not ${shown(value)}`);
   }
-  return options as Record<string, unknown>;
+  return value as Record<string, unknown>;
 }
 
 export function flagOption(name: string, value: unknown, fallback: boolean): boolean {

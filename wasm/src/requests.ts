@@ -18,6 +18,7 @@ import {
   choiceOption,
   countOption,
   flagOption,
+  objectArgument,
   optionObject,
   shown,
   textArgument,
@@ -115,15 +116,18 @@ export function evaluationRequest(pairs: readonly SentencePair[], given: unknown
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1)) {
     throw invalid(`threshold must be a number from 0 to 1, not ${shown(threshold)}`);
   }
-  listArgument('pairs', pairs);
-  return {
-    threshold,
-    pairs: pairs.map(({ text, pair }) => ({
-      text: wellFormed('text', text),
-      textPair: wellFormed('pair', pair),
-    })),
-    labels: pairs.map(({ isNext }) => Number(flagOption('isNext', isNext as boolean | null, false))),
-  };
+  const rows = listArgument('pairs', pairs).map((row, i) => {
+    const name = `pairs[${i}]`;
+    const { text, pair, isNext } = objectArgument(name, row);
+    if (typeof isNext !== 'boolean') {
+      throw invalid(`${name}.isNext must be true or false, not ${shown(isNext)}`);
+    }
+    return {
+      input: { text: wellFormed(`${name}.text`, text), textPair: wellFormed(`${name}.pair`, pair) },
+      label: Number(isNext),
+    };
+  });
+  return { threshold, pairs: rows.map(({ input }) => input), labels: rows.map(({ label }) => label) };
 }
 
 export function scoreRequest(text: TextPair, given: ScoreOptions | undefined): object {
@@ -209,7 +213,7 @@ export function encodeCall(
     return tokenSequence(encoding ?? (input as TokenInput), useMask);
   });
   const probes: { name: Probe; layer: number }[] = [];
-  const asked = optionObject('probes', options['probes']);
+  const asked = objectArgument('probes', options['probes'] ?? {});
   checkNames('probes', asked, kProbes);
   for (const name of kProbes) {
     for (const layer of choiceOfNumbers(
@@ -240,6 +244,10 @@ export function isTokenInput(input: unknown): input is TokenInput {
 }
 
 function tokenSequence(input: TokenInput, useMask: boolean): object {
+  // an encoding has more than is needed; a misspelt name in an object of the caller's would be lost
+  if (Object.getPrototypeOf(input) === Object.prototype) {
+    checkNames('token ids', input, ['inputIds', 'tokenTypeIds', 'attentionMask']);
+  }
   const ids = wholeNumbers('inputIds', input.inputIds);
   const same = (name: string, values: ArrayLike<number> | undefined): Int32Array | undefined => {
     if (values === undefined) return undefined;
@@ -258,12 +266,17 @@ function tokenSequence(input: TokenInput, useMask: boolean): object {
 
 /** A copy as 32-bit integers: encodings share one memory, and requests are sent. */
 function wholeNumbers(name: string, values: ArrayLike<number>): Int32Array {
-  const numbers = Int32Array.from(values);
-  for (let i = 0; i < numbers.length; i++) {
-    if (numbers[i] !== values[i])
-      throw invalid(`${name}[${i}] must be a whole number, not ${shown(values[i])}`);
+  if (!Array.isArray(values) && !(ArrayBuffer.isView(values) && 'length' in values)) {
+    throw invalid(`${name} must be an array of whole numbers, not ${shown(values)}`);
   }
-  return numbers;
+  // tensors of other libraries have 64-bit integers
+  return Int32Array.from(values as ArrayLike<number | bigint>, (value, i) => {
+    const number = typeof value === 'bigint' ? Number(value) : value;
+    if (typeof number !== 'number' || number !== (number | 0)) {
+      throw invalid(`${name}[${i}] must be a whole number of 32 bits, not ${shown(value)}`);
+    }
+    return number;
+  });
 }
 
 export function encodeResults(call: EncodeCall, raw: readonly RawEncoding[]): EncodeResult[] {

@@ -1,5 +1,7 @@
 // Bytes by address: fetched in a browser, read from disk in Node, Deno and Bun.
 import { BertlensError, abortError, throwIfAborted } from './errors.ts';
+import { textArgument } from './options.ts';
+import type { HubOptions } from './tokenizer-types.ts';
 
 interface NodeFileSystem {
   readFile(path: string | URL, options?: { signal?: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>;
@@ -7,6 +9,7 @@ interface NodeFileSystem {
 
 /** Built-in modules without an import, so that bundlers for the browser have nothing to resolve. */
 interface NodeProcess {
+  readonly execArgv?: readonly string[];
   getBuiltinModule?(name: 'node:fs/promises'): NodeFileSystem;
   getBuiltinModule?(name: 'node:url'): { pathToFileURL(path: string): URL };
   getBuiltinModule?(name: 'node:worker_threads'): unknown;
@@ -27,11 +30,13 @@ export function toAddress(source: string | URL): URL {
   if (source instanceof URL) return source;
   if (/^[a-z][a-z0-9+.-]+:/i.test(source)) return parseAddress(source);
   const node = nodeProcess();
-  if (node) return node.getBuiltinModule('node:url').pathToFileURL(source);
-  return parseAddress(
-    source,
-    (globalThis as { document?: Document }).document?.baseURI ?? globalThis.location.href,
-  );
+  return node ? node.getBuiltinModule('node:url').pathToFileURL(source) : pageAddress(source);
+}
+
+/** A web address; a relative one is against the page, where there is one. */
+export function pageAddress(source: string): URL {
+  const { document, location } = globalThis as { document?: Document; location?: Location };
+  return parseAddress(source, document?.baseURI ?? location?.href);
 }
 
 function parseAddress(source: string, base?: string): URL {
@@ -40,6 +45,27 @@ function parseAddress(source: string, base?: string): URL {
   } catch (cause) {
     throw new BertlensError('invalid_argument', `${JSON.stringify(source)} is not an address`, { cause });
   }
+}
+
+/** The checked options of a hub, the endpoint made absolute. */
+export function hubValues({ revision, endpoint }: Record<string, unknown>): HubOptions {
+  return {
+    ...(revision !== undefined && { revision: textArgument('revision', revision) }),
+    ...(endpoint !== undefined && { endpoint: pageAddress(textArgument('endpoint', endpoint)).href }),
+  };
+}
+
+/** The address of a Hugging Face name's folder; undefined for what is no such name ('owner/name'). */
+export function hubAddress(name: string | URL, options: HubOptions): URL | undefined {
+  if (typeof name !== 'string' || !/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name) || isFileName(name))
+    return undefined;
+  const { endpoint = 'https://huggingface.co', revision = 'main' } = options;
+  return new URL(`${name}/resolve/${encodeURIComponent(revision)}/`, folderAddress(parseAddress(endpoint)));
+}
+
+/** One of a tokenizer's files in place of a folder. */
+export function isFileName(name: string): boolean {
+  return /\.(txt|json)$/i.test(name);
 }
 
 /** A folder's address, with the slash at its end that relative addresses need. */
@@ -90,13 +116,16 @@ export function isMissing(response: Response): boolean {
   );
 }
 
+export function notReadable(url: URL): BertlensError {
+  return new BertlensError('unsupported', `${url.href} cannot be read from here: it is a local file`);
+}
+
 async function readLocal(
   url: URL,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const node = nodeProcess();
-  if (!node)
-    throw new BertlensError('unsupported', `${url.href} cannot be read from here: it is a local file`);
+  if (!node) throw notReadable(url);
   try {
     return await node.getBuiltinModule('node:fs/promises').readFile(url, signal ? { signal } : {});
   } catch (error) {
@@ -110,6 +139,7 @@ export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
   try {
     if (url.protocol !== 'file:') {
       const response = await fetch(url);
+      if (isMissing(response)) throw new Error('the file is not there');
       if (!response.ok) throw new Error(`HTTP status ${response.status}`);
       // a host that does not know the type application/wasm is served by the slower way
       if (response.headers.get('content-type')?.startsWith('application/wasm')) {
@@ -121,6 +151,8 @@ export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
     if (!bytes) throw new Error('the file is not there');
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    throw readError(url, cause, undefined);
+    throw cause instanceof WebAssembly.CompileError
+      ? new BertlensError('unsupported', `cannot compile ${addressName(url)}: ${cause.message}`, { cause })
+      : readError(url, cause, undefined);
   }
 }

@@ -64,15 +64,9 @@ export async function load(source: ModelSource, options?: LoadOptions): Promise<
   const { engine: engineOptions, build, threads, signal, onProgress } = loadOptions(options);
   throwIfAborted(signal);
   const choice = chooseBuild(build, threads, false);
-  const engine = await Engine.load(
-    await buildOf(choice.build),
-    choice,
-    source,
-    engineOptions,
-    signal,
-    onProgress,
-  );
-  return new BertSync(engine, await loadTokenizer(engine.tokenizerBytes));
+  const module = await buildOf(choice.build);
+  const engine = await Engine.load(module, choice, source, engineOptions, signal, onProgress);
+  return new BertSync(engine, await loadTokenizer(engine.tokenizerBytes, signal && { signal }));
 }
 
 /** A loaded model. Every method computes in place; a signal is looked at between layers. */
@@ -157,6 +151,7 @@ export class BertSync implements Disposable {
   /** Sizes, shapes and parameters: `info`. */
   inspect(options?: CallOptions): ModelInfo {
     callOptions('inspect', options, []);
+    this.#check(options?.signal);
     return this.info;
   }
 
@@ -174,11 +169,16 @@ export class BertSync implements Disposable {
     this.dispose();
   }
 
-  #call(method: EngineMethod, args: readonly unknown[], options: CallOptions | undefined): unknown {
+  #check(signal: AbortSignal | undefined): Engine {
     if (!this.#engine) throw new BertlensError('disposed', 'the model was disposed of');
-    const signal = options?.signal;
     throwIfAborted(signal);
-    this.#engine.setAborted(signal && (() => signal.aborted));
-    return this.#engine.call(method, args);
+    return this.#engine;
+  }
+
+  #call(method: EngineMethod, args: readonly unknown[], options: CallOptions | undefined): unknown {
+    const signal = options?.signal;
+    const engine = this.#check(signal);
+    engine.setAborted(signal && (() => signal.aborted));
+    return engine.call(method, args);
   }
 }

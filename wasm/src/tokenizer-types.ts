@@ -241,8 +241,17 @@ export interface TokenizerFiles {
   readonly tokenizerConfigJson?: string | ArrayBuffer | Uint8Array;
 }
 
+/** Where a Hugging Face name ('owner/name') is looked up, and which version of it is meant. */
+export interface HubOptions {
+  /** A branch, a tag or a commit. Default 'main'. */
+  readonly revision?: string;
+  /** The address of a hub in place of https://huggingface.co; a relative one is against the page. */
+  readonly endpoint?: string;
+}
+
 /** Options of `loadTokenizer`. */
-export interface LoadTokenizerOptions extends TokenizerOptions {
+export interface LoadTokenizerOptions extends TokenizerOptions, HubOptions {
+  /** Ends the load, which then rejects with the code `aborted`. */
   readonly signal?: AbortSignal;
 }
 
@@ -295,6 +304,7 @@ export type PadOptions = Pick<EncodeOptions, 'padding' | 'maxLength' | 'padToMul
 
 /**
  * Where tokenizer files are: the address of a folder (a string that ends in '/'), of one `vocab.txt` or
- * `tokenizer.json`, or the files' contents. In Node a string may also be a path.
+ * `tokenizer.json`, a Hugging Face name ('google-bert/bert-base-uncased'), or the files' contents. In Node a string may
+ * also be a path that begins with '/' or '.'.
  */
 export type TokenizerSource = string | URL | TokenizerFiles;

@@ -11,7 +11,16 @@ import {
   shown,
   textArgument,
 } from './options.ts';
-import { compileWasm, addressName, folderAddress, readBytes, toAddress } from './resources.ts';
+import {
+  addressName,
+  compileWasm,
+  folderAddress,
+  hubAddress,
+  hubValues,
+  isFileName,
+  readBytes,
+  toAddress,
+} from './resources.ts';
 import { Batch, Row, readRows } from './rows.ts';
 import type {
   BatchEncoding,
@@ -19,6 +28,7 @@ import type {
   EncodeOptions,
   Encoding,
   Explanation,
+  HubOptions,
   LoadTokenizerOptions,
   PadOptions,
   PaddingStatistics,
@@ -111,14 +121,16 @@ export async function loadTokenizer(
   options?: LoadTokenizerOptions,
 ): Promise<Tokenizer> {
   const given = optionObject('loadTokenizer', options);
-  checkNames('loadTokenizer', given, [...kTokenizerOptions, 'signal']);
+  checkNames('loadTokenizer', given, [...kTokenizerOptions, 'revision', 'endpoint', 'signal']);
   const numbers = tokenizerOptionNumbers(given);
   const signal = options?.signal;
   throwIfAborted(signal);
   const loading = instantiate();
   loading.catch(() => undefined); // reported where it is awaited, unless the files fail first
   const files =
-    typeof source === 'string' || source instanceof URL ? await fetchFiles(source, signal) : source;
+    typeof source === 'string' || source instanceof URL
+      ? await fetchFiles(source, hubValues(given), signal)
+      : source;
   if (typeof files !== 'object' || (files as unknown) === null) {
     throw new BertlensError('invalid_argument', `no tokenizer can be loaded from ${shown(source)}`);
   }
@@ -128,9 +140,13 @@ export async function loadTokenizer(
   return new WasmTokenizer(module, files, numbers);
 }
 
-async function fetchFiles(source: string | URL, signal: AbortSignal | undefined): Promise<TokenizerFiles> {
-  const address = toAddress(source);
-  if (/\.(txt|json)$/i.test(address.pathname)) {
+async function fetchFiles(
+  source: string | URL,
+  options: HubOptions,
+  signal: AbortSignal | undefined,
+): Promise<TokenizerFiles> {
+  const address = hubAddress(source, options) ?? toAddress(source);
+  if (isFileName(address.pathname)) {
     const bytes = await readBytes(address, signal);
     if (!bytes) throw new BertlensError('not_found', `there is no file ${addressName(address)}`);
     return address.pathname.toLowerCase().endsWith('.json') ? { tokenizerJson: bytes } : { vocabTxt: bytes };

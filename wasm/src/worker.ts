@@ -1,6 +1,4 @@
-// The worker's side: one engine behind comlink. Failures go back as values, so that their codes arrive.
-import { expose, transfer } from 'comlink';
-
+// The worker's side of the line: one engine, one request at a time. Failures go back as values, so that their codes arrive.
 import { BertlensError, type BertlensErrorCode } from './errors.ts';
 import {
   Engine,
@@ -10,54 +8,40 @@ import {
   type TokenizerBytes,
 } from './engine.ts';
 import type { ModelInfo, ModelSource, ProgressEvent, Runtime } from './engine-types.ts';
-import { becomeWorker, type Endpoint } from './host-worker.ts';
+import { becomeWorker, type WorkerScope } from './host-worker.ts';
 import type { Choice } from './runtime.ts';
 
+/** What the page asks: first to load, then calls. The next request is sent when the last one has been answered. */
+export type WorkerRequest =
+  | {
+      readonly load: {
+        readonly source: ModelSource;
+        readonly options: EngineOptions;
+        readonly choice: Choice;
+        /** Shared memory whose first word becomes 1 to end the running call; undefined where there is none. */
+        readonly flag: Int32Array | undefined;
+      };
+    }
+  | { readonly call: EngineMethod; readonly args: readonly unknown[] };
+
+/** What the worker says: how far a load is, and the answer to the request. */
+export type WorkerMessage = { readonly progress: ProgressEvent } | { readonly answer: Answer };
+
 /** A value, or why there is none. */
-export type Answer<Value> =
-  | { readonly ok: true; readonly value: Value }
+export type Answer =
+  | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly code: BertlensErrorCode; readonly message: string };
 
+/** The answer to a load. */
 export interface Opened {
   readonly info: ModelInfo;
   readonly runtime: Omit<Runtime, 'inWorker'>;
   readonly tokenizerBytes: TokenizerBytes;
 }
 
-/** What the page calls through comlink. */
-export class WorkerHost {
-  readonly #build: EngineBuild;
-  #engine: Engine | undefined;
-
-  constructor(build: EngineBuild) {
-    this.#build = build;
-  }
-
-  /** `flag` is shared memory whose first word becomes 1 to end the running call; undefined where there is none. */
-  open(
-    source: ModelSource,
-    options: EngineOptions,
-    choice: Choice,
-    flag: Int32Array | undefined,
-    onProgress: ((event: ProgressEvent) => void) | undefined,
-  ): Promise<Answer<Opened>> {
-    return answer(async () => {
-      const engine = await Engine.load(this.#build, choice, source, options, undefined, onProgress);
-      if (flag) engine.setAborted(() => Atomics.load(flag, 0) !== 0);
-      this.#engine = engine;
-      return { info: engine.info, runtime: engine.runtime, tokenizerBytes: engine.tokenizerBytes };
-    });
-  }
-
-  call(method: EngineMethod, args: readonly unknown[]): Promise<Answer<unknown>> {
-    return answer(() => this.#engine!.call(method, args));
-  }
-}
-
-async function answer<Value>(work: () => Value | Promise<Value>): Promise<Answer<Value>> {
+async function answer(work: () => unknown): Promise<Answer> {
   try {
-    const value = await work();
-    return transfer({ ok: true, value }, buffersOf(value));
+    return { ok: true, value: await work() };
   } catch (error) {
     if (error instanceof BertlensError) return { ok: false, code: error.code, message: error.message };
     return { ok: false, code: 'internal', message: error instanceof Error ? error.message : String(error) };
@@ -77,5 +61,28 @@ function buffersOf(value: unknown, found = new Set<ArrayBuffer>()): ArrayBuffer[
 /** Makes this worker the engine of one build. */
 export function serveEngine(build: EngineBuild): void {
   becomeWorker();
-  expose(new WorkerHost(build), globalThis as unknown as Endpoint);
+  const scope = globalThis as unknown as WorkerScope;
+  const say = (message: WorkerMessage): void => {
+    scope.postMessage(message, buffersOf(message));
+  };
+  let engine: Engine | undefined;
+  const run = async (request: WorkerRequest): Promise<unknown> => {
+    if ('call' in request) return engine!.call(request.call, request.args);
+    const { source, options, choice, flag } = request.load;
+    engine = await Engine.load(build, choice, source, options, undefined, (progress) => {
+      say({ progress });
+    });
+    if (flag) engine.setAborted(() => Atomics.load(flag, 0) !== 0);
+    const { info, runtime, tokenizerBytes } = engine;
+    return { info, runtime, tokenizerBytes } satisfies Opened;
+  };
+  scope.onmessage = ({ data }) => {
+    void answer(() => run(data as WorkerRequest))
+      .then((reply) => {
+        say({ answer: reply });
+      })
+      .catch((error: unknown) => {
+        say({ answer: { ok: false, code: 'internal', message: `no answer can be sent: ${String(error)}` } });
+      });
+  };
 }

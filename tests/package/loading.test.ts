@@ -1,0 +1,421 @@
+// Loading by the packed package: broken downloads, hostile servers, the hub, files that a person chose, progress, aborts.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+
+import type * as Bertlens from 'bertlens';
+import type * as BertlensSync from 'bertlens/sync';
+import type * as BertlensTokenizer from 'bertlens/tokenizer';
+
+import { serveModel, type Answer, type ModelServer } from './model-server.ts';
+import { installed, makeModels } from './support.ts';
+
+let project: ReturnType<typeof installed>;
+let models: string;
+let tiny: string;
+let worker: typeof Bertlens;
+let inPlace: typeof BertlensSync;
+let alone: typeof BertlensTokenizer;
+let weights: Uint8Array;
+before(async () => {
+  project = installed();
+  models = makeModels(project.folder);
+  tiny = path.join(models, 'tiny');
+  weights = readFileSync(path.join(tiny, 'model.safetensors'));
+  const entry = async <Module>(name: string): Promise<Module> => {
+    const file = path.join(project.folder, 'node_modules/bertlens/dist', `${name}.js`);
+    return (await import(pathToFileURL(file).href)) as Module;
+  };
+  worker = await entry('index');
+  inPlace = await entry('sync');
+  alone = await entry('tokenizer');
+});
+after(() => {
+  project.finish();
+});
+
+const open: { dispose(): unknown }[] = [];
+afterEach(async () => {
+  for (const bert of open.splice(0)) await bert.dispose();
+});
+
+/** What `loading` gives, disposed of after the test. */
+async function loaded<Model extends { dispose(): unknown }>(loading: Promise<Model>): Promise<Model> {
+  const bert = await loading;
+  open.push(bert);
+  return bert;
+}
+
+/** Runs `body` with a server of the tiny model. */
+async function served(
+  answers: Readonly<Record<string, readonly Answer[]>>,
+  body: (server: ModelServer) => Promise<void>,
+  rewrite?: (path: string) => string,
+): Promise<void> {
+  const server = await serveModel(tiny, answers, rewrite);
+  try {
+    await body(server);
+  } finally {
+    await server.close();
+  }
+}
+
+async function rejects(load: Promise<unknown>, code: string, message: RegExp): Promise<void> {
+  await assert.rejects(load, (error: Bertlens.BertlensError) => {
+    assert.equal(error.name, 'BertlensError', String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    assert.ok(error.message.length < 400, error.message);
+    return true;
+  });
+}
+
+/** Loads from the server in place, which then cuts what it was told to cut. */
+async function fetched(
+  server: ModelServer,
+  options: Bertlens.LoadOptions = {},
+): Promise<BertlensSync.BertSync> {
+  const onProgress = (event: Bertlens.ProgressEvent): void => {
+    if (event.phase === 'weights') server.reading();
+    options.onProgress?.(event);
+  };
+  return await loaded(inPlace.load(server.address, { ...options, onProgress }));
+}
+
+/** Loads from the server in place, and holds the result to that of the files on disk. */
+async function loadsWell(server: ModelServer, options: Bertlens.LoadOptions = {}): Promise<void> {
+  const bert = await fetched(server, options);
+  const expected = await loaded(inPlace.load(tiny));
+  const ids = { inputIds: [101, 7592, 102] };
+  assert.deepEqual(bert.encode(ids).lastHiddenState, expected.encode(ids).lastHiddenState);
+}
+
+const file = 'model.safetensors';
+const ranges = (server: ModelServer): (string | undefined)[] =>
+  server.asked.filter(({ path: name }) => name === `/${file}`).map(({ range }) => range);
+
+test('a cut download is taken up where it ended', async () => {
+  await served({ [file]: [{ cut: 100_000 }, { cut: 200_000 }, {}] }, async (server) => {
+    await loadsWell(server);
+    assert.deepEqual(ranges(server), [undefined, 'bytes=100000-', 'bytes=300000-']);
+    assert.equal(server.asked.find(({ range }) => range !== undefined)?.ifRange, '"1"');
+  });
+});
+
+test('a cut download goes on where the server ignores ranges, if its ETag is the same', async () => {
+  await served({ [file]: [{ cut: 100_000 }, { noRanges: true }] }, async (server) => {
+    await loadsWell(server);
+    assert.deepEqual(ranges(server), [undefined, 'bytes=100000-']);
+  });
+});
+
+test('a download that is cut again and again without a byte is given up', async () => {
+  await served({ [file]: [{ cut: 100_000 }, { cut: 0 }] }, async (server) => {
+    await rejects(fetched(server), 'io', /model\.safetensors: it broke off after 100000 of \d+ bytes/);
+    assert.equal(ranges(server).length, 5);
+  });
+});
+
+test('a file that changes between the parts of its download is refused', async () => {
+  for (const changed of [{ etag: '"2"' }, { etag: '"2"', noRanges: true }, { status: 416, etag: null }]) {
+    await served({ [file]: [{ cut: 100_000 }, changed] }, async (server) => {
+      await rejects(fetched(server), 'io', /model\.safetensors: it changed on the server/);
+    });
+  }
+  await served({ [file]: [{ cut: 100_000 }, { status: 404, body: new Uint8Array() }] }, async (server) => {
+    await rejects(fetched(server), 'io', /HTTP status 404 when its download was continued/);
+  });
+});
+
+test('without a validator a cut download goes on only where a SHA-256 is given', async () => {
+  const answers = { [file]: [{ cut: 100_000, etag: null }, { etag: null }] };
+  await served(answers, async (server) => {
+    await rejects(fetched(server), 'io', /does not tell \(by ETag or Last-Modified\)/);
+  });
+  const integrity = { [file]: createHash('sha256').update(weights).digest('hex').toUpperCase() };
+  await served(answers, (server) => loadsWell(server, { integrity }));
+});
+
+test('a busy server is asked again', async () => {
+  await served({ [file]: [{ status: 503 }, { status: 429 }, {}] }, loadsWell);
+  await served({ 'config.json': [{ status: 500 }] }, async (server) => {
+    await rejects(inPlace.load(server.address), 'io', /config\.json: HTTP status 500/);
+  });
+});
+
+test('gzip-encoded files load, cut ones too, and their progress is true', async () => {
+  const gzip = { gzip: true };
+  const cut = { gzip: true, cut: 300_000 };
+  await served({ [file]: [cut, gzip], 'vocab.txt': [gzip], 'config.json': [gzip] }, async (server) => {
+    const events: Bertlens.ProgressEvent[] = [];
+    await loadsWell(server, { onProgress: (event) => events.push(event) });
+    assert.deepEqual(ranges(server), [undefined, undefined]);
+    for (const name of ['config.json', 'vocab.txt', file]) {
+      const told = events.filter((event) => event.file === name);
+      const size = readFileSync(path.join(tiny, name)).length;
+      assert.equal(told.at(-1)?.loaded, size, name);
+      assert.equal(told.at(-1)?.total, size, name);
+      told.forEach(({ loaded, total, phase, source }, i) => {
+        assert.ok(loaded <= (total ?? Infinity) && loaded >= (told[i - 1]?.loaded ?? 0), name);
+        if (name === file) assert.equal(total, size);
+        assert.equal(phase, name === file ? 'weights' : 'files');
+        assert.equal(source, 'network');
+      });
+    }
+  });
+});
+
+test('wrong bytes are refused: by SHA-256, by the header, by the length', async () => {
+  const wrong = Uint8Array.from(weights);
+  wrong[wrong.length - 1]! ^= 1;
+  const integrity = { [file]: createHash('sha256').update(weights).digest('hex') };
+  await served({ [file]: [{ body: wrong }] }, async (server) => {
+    await rejects(
+      inPlace.load(server.address, { integrity }),
+      'io',
+      /model\.safetensors has SHA-256 [0-9a-f]{64}, expected is [0-9a-f]{64}/,
+    );
+  });
+  for (const body of [
+    weights.subarray(0, 5),
+    weights.subarray(0, 100_000),
+    Buffer.concat([weights, Buffer.from('x')]),
+    Buffer.from('<!doctype html><title>Not a model</title>'),
+    new Uint8Array(),
+  ]) {
+    await served({ [file]: [{ body }] }, async (server) => {
+      await rejects(inPlace.load(server.address), 'invalid_model', /model\.safetensors|header|bytes/);
+    });
+  }
+});
+
+test('what is missing is named, also where a page comes in its place', async () => {
+  const none = { headers: { 'Content-Type': 'text/html' }, body: Buffer.from('<!doctype html>') };
+  await served({ 'config.json': [none] }, async (server) => {
+    await rejects(inPlace.load(server.address), 'not_found', /no config\.json in http:\/\/127/);
+    await rejects(
+      worker.load(`${server.address}elsewhere`),
+      'not_found',
+      /no config\.json in http.*elsewhere/,
+    );
+  });
+  await served({ 'vocab.txt': [{ status: 404, body: new Uint8Array() }] }, async (server) => {
+    await rejects(inPlace.load(server.address), 'not_found', /no tokenizer\.json and no vocab\.txt/);
+  });
+  await served({ [file]: [none] }, async (server) => {
+    await rejects(inPlace.load(server.address), 'not_found', /no model\.safetensors in/);
+  });
+  await rejects(worker.load('http://127.0.0.1:9/'), 'io', /cannot read http:\/\/127\.0\.0\.1:9\//);
+});
+
+test('weights as pytorch_model.bin only are refused, with what to do', async () => {
+  const missing = { status: 404, body: new Uint8Array() };
+  for (const old of ['pytorch_model.bin', 'pytorch_model.bin.index.json']) {
+    await served({ [file]: [missing], [old]: [{ body: Buffer.from('x') }] }, async (server) => {
+      await rejects(
+        worker.load(server.address),
+        'unsupported',
+        /pytorch_model\.bin.*convert it.*save_pretrained/,
+      );
+    });
+  }
+});
+
+test('a Hugging Face name, its revision, and a hub at another address', async () => {
+  const name = 'some-owner/bert.tiny_1';
+  const inFolder = (asked: string): string => asked.split('/').at(-1)!;
+  await served(
+    {},
+    async (server) => {
+      const endpoint = server.address.slice(0, -1);
+      const bert = await loaded(inPlace.load(name, { endpoint }));
+      assert.ok(bert.info.heads.mlm);
+      const other = await loaded(
+        worker.load(name, { endpoint: `${endpoint}/mirror/`, revision: 'refs/pr/7' }),
+      );
+      assert.ok(other.info.heads.mlm);
+      const tokenizer = await alone.loadTokenizer(name, { endpoint, revision: 'v2' });
+      assert.equal(tokenizer.encode('hello').tokens[1], 'hello');
+      const folders = new Set(
+        server.asked.map(({ path: asked }) => asked.slice(0, asked.lastIndexOf('/') + 1)),
+      );
+      assert.deepEqual(
+        [...folders],
+        [`/${name}/resolve/main/`, `/mirror/${name}/resolve/refs%2Fpr%2F7/`, `/${name}/resolve/v2/`],
+      );
+    },
+    inFolder,
+  );
+  // the hub sends files from elsewhere, and answers 401 for names that it does not know
+  const moved = { status: 302, headers: { Location: '/stored/model.safetensors' }, body: new Uint8Array() };
+  await served(
+    { [`${name}/resolve/main/${file}`]: [moved] },
+    async (server) => {
+      await loadsWell({ ...server, address: `${server.address}${name}/resolve/main/` });
+      assert.ok(server.asked.some(({ path: asked }) => asked === '/stored/model.safetensors'));
+    },
+    (asked) => (asked.endsWith(file) && !asked.startsWith('stored') ? asked : inFolder(asked)),
+  );
+  await served(
+    { 'config.json': [{ status: 401, body: new Uint8Array() }] },
+    async (server) => {
+      await rejects(
+        worker.load('no-such/name', { endpoint: server.address }),
+        'not_found',
+        /no-such\/name.* is not there, or not for everyone/,
+      );
+    },
+    inFolder,
+  );
+  await rejects(
+    worker.load(name, { endpoint: 'nowhere' }),
+    'invalid_argument',
+    /"nowhere" is not an address/,
+  );
+  await rejects(
+    worker.load(name, { endpoint: 7 as never }),
+    'invalid_argument',
+    /endpoint must be a string, not 7/,
+  );
+});
+
+test('weights in shards, from a server', async () => {
+  const server = await serveModel(path.join(models, 'sharded'));
+  try {
+    const bert = await loaded(worker.load(server.address, { precision: 'int8' }));
+    assert.equal(bert.runtime.precision, 'int8');
+    assert.ok(server.asked.some(({ path: asked }) => /-of-/.test(asked)));
+  } finally {
+    await server.close();
+  }
+});
+
+test('files that a person chose, bytes, and a directory handle', async () => {
+  const names = readdirSync(tiny);
+  const bytes = Object.fromEntries(names.map((name) => [name, readFileSync(path.join(tiny, name))]));
+  const buffers = Object.fromEntries(names.map((name) => [name, Uint8Array.from(bytes[name]!).buffer]));
+  const chosen = names.map((name) => new File([bytes[name]! as Uint8Array<ArrayBuffer>], name));
+  // a folder as a browser lists it, with another config.json further down
+  const inFolder = (file: File, folder: string): File =>
+    Object.defineProperty(file, 'webkitRelativePath', { value: `${folder}${file.name}` });
+  const listed = [
+    inFolder(new File(['{}'], 'config.json'), 'bert/1_Pooling/'),
+    ...names.map((name) => inFolder(new File([bytes[name]! as Uint8Array<ArrayBuffer>], name), 'bert/')),
+    inFolder(new File(['{}'], 'config.json'), 'bert/onnx/'),
+  ];
+  const handle = {
+    kind: 'directory',
+    name: 'bert',
+    getFileHandle: (name: string) =>
+      names.includes(name)
+        ? Promise.resolve({
+            getFile: () => Promise.resolve(new File([bytes[name]! as Uint8Array<ArrayBuffer>], name)),
+          })
+        : Promise.reject(new DOMException('no such file', 'NotFoundError')),
+  } as unknown as FileSystemDirectoryHandle;
+  for (const source of [bytes, buffers, chosen, new Set(chosen), listed]) {
+    const bert = await loaded(worker.load(source as Bertlens.ModelSource));
+    assert.equal((await bert.encode('hello')).encoding?.tokens[1], 'hello');
+  }
+  for (const source of [handle, bytes]) {
+    const bert = await loaded(inPlace.load(source));
+    assert.equal(bert.encode('hello').encoding?.tokens[1], 'hello');
+  }
+  assert.equal(
+    buffers['config.json']!.byteLength,
+    bytes['config.json']!.length,
+    'what was given stays the caller’s',
+  );
+  await rejects(worker.load([]), 'not_found', /no config\.json in the files given/);
+  await rejects(worker.load(['x'] as never), 'invalid_argument', /file 0 must be a File, not "x"/);
+  await rejects(
+    worker.load({ 'config.json': 'text' } as never),
+    'invalid_argument',
+    /config\.json must be bytes.*"text"/,
+  );
+  await rejects(worker.load(7 as never), 'invalid_argument', /no model can be loaded from 7/);
+  await rejects(worker.load(null as never), 'invalid_argument', /no model can be loaded from null/);
+  const unreadable = {
+    kind: 'directory',
+    name: 'bert',
+    getFileHandle: () => Promise.reject(new DOMException('no', 'NotAllowedError')),
+  };
+  await rejects(inPlace.load(unreadable as never), 'io', /cannot read .*NotAllowedError/);
+});
+
+test('a load is aborted at once, by a controller and by time, also while a server sends nothing', async () => {
+  await served({ [file]: [{ stall: 100_000 }] }, async (server) => {
+    for (const load of [worker.load, inPlace.load]) {
+      await rejects(load(server.address, { signal: AbortSignal.timeout(300) }), 'aborted', /aborted/);
+      const controller = new AbortController();
+      const reason = new Error('changed my mind');
+      const loading = load(server.address, {
+        signal: controller.signal,
+        onProgress: ({ phase }) => {
+          if (phase === 'files') controller.abort(reason);
+        },
+      });
+      await assert.rejects(loading, { code: 'aborted', cause: reason });
+      const before_ = server.asked.length;
+      await rejects(load(server.address, { signal: AbortSignal.abort() }), 'aborted', /aborted/);
+      assert.equal(server.asked.length, before_, 'nothing is asked for');
+    }
+  });
+});
+
+test('an error that onProgress throws is the one that the caller gets', async () => {
+  for (const load of [worker.load, inPlace.load]) {
+    const own = new RangeError('my own');
+    const loading = load(tiny, {
+      onProgress: () => {
+        throw own;
+      },
+    });
+    await assert.rejects(loading, (error) => error === own);
+  }
+});
+
+test('where downloads cannot be kept, `runtime` says so', async () => {
+  await served({}, async (server) => {
+    const bert = await loaded(worker.load(server.address));
+    assert.match(
+      bert.runtime.reasons.join('\n'),
+      /storage: downloads are not kept: there is none outside a browser/,
+    );
+    const other = await loaded(worker.load(server.address, { cache: false }));
+    assert.doesNotMatch(other.runtime.reasons.join('\n'), /storage/);
+    const local = await loaded(worker.load(tiny));
+    assert.doesNotMatch(local.runtime.reasons.join('\n'), /storage/);
+  });
+  assert.deepEqual(await worker.listStored(), []);
+  assert.equal(await worker.deleteStored('owner/name'), 0);
+  assert.equal(await worker.deleteStored(), 0);
+});
+
+test('wrong options of load are named with their value', async () => {
+  const wrong: [unknown, RegExp][] = [
+    [{ precison: 'int8' }, /load: unknown option "precison"; known options: precision/],
+    [{ precision: 'int4' }, /precision must be one of "f32", "f16", "int8", not "int4"/],
+    [{ threads: 0 }, /threads must be a whole number from 1 to 64, not 0/],
+    [{ threads: 'many' }, /threads must be .*not "many"/],
+    [{ build: 'avx' }, /build must be one of .*not "avx"/],
+    [{ cache: 'yes' }, /cache must be true or false, not "yes"/],
+    [{ integrity: 'abc' }, /integrity must be an object, not "abc"/],
+    [{ integrity: { 'config.json': 'abc' } }, /SHA-256 of config\.json must be 64 hex digits, not "abc"/],
+    [{ revision: 1 }, /revision must be a string, not 1/],
+    [{ files: 'config.json' }, /files must be an array of names, not "config.json"/],
+    [{ files: [1] }, /a file must be a string, not 1/],
+    [{ statistics: 1 }, /statistics must be true or false, not 1/],
+    [{ onProgress: true }, /onProgress must be a function, not true/],
+    [{ signal: 'stop' }, /signal must be an AbortSignal, not "stop"/],
+    ['int8', /load: options must be an object, not "int8"/],
+  ];
+  for (const [options, message] of wrong) {
+    for (const load of [worker.load, inPlace.load]) {
+      await rejects(load(tiny, options as Bertlens.LoadOptions), 'invalid_argument', message);
+    }
+  }
+});
