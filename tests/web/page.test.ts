@@ -26,12 +26,12 @@ const sections = [
   'tokenizer',
   'padding',
   'architecture',
-  ...(withModel ? ['mask', 'attention', 'mlm', 'nsp'] : []),
+  ...(withModel ? ['mask', 'attention', 'mlm', 'nsp', 'model'] : []),
 ];
 /** What says that a section has its numbers. */
 const settled = '.agree, .differ, canvas[aria-label^="Lines"]';
 /** Whose sample loads the model. */
-const needModel = new Set(['architecture', 'mask', 'attention', 'mlm', 'nsp']);
+const needModel = new Set(['architecture', 'mask', 'attention', 'mlm', 'nsp', 'model']);
 
 for (const section of sections) {
   describe(section, () => {

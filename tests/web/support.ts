@@ -24,14 +24,14 @@ export const switches = [
 let browser: Browser;
 let served: Served;
 
-/** Starts the server and the browser for the tests of a file. */
-export function withPage(options: ServeOptions = {}): void {
+/** Starts the server and the browser for the tests of a file; `more` switches for the browser are read when it starts. */
+export function withPage(options: ServeOptions = {}, more: () => readonly string[] = () => []): void {
   before(async () => {
     assert.ok(existsSync(path.join(dist, 'index.html')), 'web/dist is missing: run ./run build');
     served = await serve(dist, options);
     browser = await chromium.launch({
       executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-      args: switches,
+      args: [...switches, ...more()],
     });
   });
   after(async () => {

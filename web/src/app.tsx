@@ -2,13 +2,26 @@
 import { effect, signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { tokenizer, tokenizerTrouble } from './engine/tokenizer';
-import { bert, lastAnswer, modelTrouble, progress } from './engine/model';
+import {
+  acceptOffer,
+  arrival,
+  choiceName,
+  declineOffer,
+  hubTitle,
+  lastAnswer,
+  loaded,
+  lost,
+  memory,
+  modelTrouble,
+  offered,
+} from './engine/model';
 import { copyText } from './lib/clipboard';
-import { count, plural } from './lib/format';
+import { bytes, count, plural } from './lib/format';
 import { sections } from './sections';
-import { address, link, route } from './state/url';
+import { address, arrived, link, route } from './state/url';
 import { nextTheme, theme } from './state/theme';
-import { modelArrival } from './ui/with-model';
+import { arrivalLine } from './ui/arrival';
+import { DropTarget } from './ui/drop';
 import { SectionFrame } from './ui/section';
 import type { View } from './views/view';
 
@@ -31,6 +44,7 @@ effect(() => {
     (view) => {
       if (current() !== section) return;
       trouble.value = null;
+      arrived.value = route.value;
       opened.value = { id: section.id, view };
       document.title = `${section.label} · bertlens`;
     },
@@ -42,7 +56,9 @@ effect(() => {
 
 function Status() {
   const ready = tokenizer.value;
-  const model = bert.value;
+  const here = loaded.value;
+  const model = here?.model;
+  const coming = arrival.value;
   return (
     <div class="status" role="status">
       <p>
@@ -59,17 +75,69 @@ function Status() {
       {model ? (
         <>
           <p>
-            Default model, <b>{model.runtime.precision}</b>, {count(model.info.totalParameters)} parameters
+            <a href={address('model')}>{choiceName(here.choice)}</a>, <b>{model.runtime.precision}</b>,{' '}
+            {count(model.info.totalParameters)} parameters
           </p>
           <p title={model.runtime.reasons.join(' ')}>
             <b>{model.runtime.build}</b>, {plural(model.runtime.threads, 'thread')}
+            {memory.value && `, ${bytes(memory.value.heapBytes)}`}
             {lastAnswer.value !== null && `, last answer ${lastAnswer.value.toFixed(0)} ms`}
           </p>
         </>
       ) : (
-        <p>{modelTrouble.value ? 'No model' : progress.value ? modelArrival() : ''}</p>
+        modelTrouble.value && <p>No model</p>
       )}
+      {coming && <p>{arrivalLine(coming)}</p>}
     </div>
+  );
+}
+
+/** What concerns every section: a model that a link asks for, and one that came to its end. */
+function Notices() {
+  const hub = offered.value;
+  const ended = lost.value;
+  return (
+    <>
+      {hub && (
+        <div class="notice" role="region" aria-label="A link with a model" data-testid="offer">
+          <p>
+            This link was made with <b>{hubTitle(hub)}</b>, which would be downloaded from huggingface.co and
+            kept in this browser.
+          </p>
+          <div class="row">
+            <button type="button" class="button primary" onClick={acceptOffer}>
+              Download and load it
+            </button>
+            <button type="button" class="button" onClick={declineOffer}>
+              Stay with the default model
+            </button>
+          </div>
+        </div>
+      )}
+      {ended && (
+        <div class="notice" role="alert" data-testid="lost">
+          <p>
+            <b>The model came to an end while it was answering.</b> {ended.sentence}{' '}
+            {loaded.value
+              ? 'It has been loaded again, and everything you typed is still there.'
+              : arrival.value
+                ? 'It is being loaded again.'
+                : ended.remedy}
+          </p>
+          <div class="row">
+            <button
+              type="button"
+              class="button"
+              onClick={() => {
+                lost.value = null;
+              }}
+            >
+              Close
+            </button>
+          </div>
+        </div>
+      )}
+    </>
   );
 }
 
@@ -178,6 +246,7 @@ export function App() {
             {trouble.value}
           </p>
         )}
+        <Notices />
         {shown && at >= 0 && (
           <SectionFrame
             key={shown.id}
@@ -192,6 +261,7 @@ export function App() {
           <Tools />
         </footer>
       </main>
+      <DropTarget />
     </div>
   );
 }

@@ -1,8 +1,7 @@
-// The sections of the page, in the order of the lesson. Each one's code is fetched when it is opened. Those that need a
-// model are there where one was built in.
+// The sections of the page, in the order of the lesson. Each one's code is fetched when it is opened.
 import type { Section } from './views/view';
 
-const all: readonly Section[] = [
+export const sections: readonly Section[] = [
   {
     id: 'tokenizer',
     number: 1,
@@ -17,7 +16,6 @@ const all: readonly Section[] = [
   },
   {
     id: 'mask',
-    needsModel: true,
     number: 3,
     label: 'Mask',
     load: async () => (await import('./views/mask/index')).default,
@@ -30,25 +28,26 @@ const all: readonly Section[] = [
   },
   {
     id: 'attention',
-    needsModel: true,
     number: 5,
     label: 'Attention',
     load: async () => (await import('./views/attention/index')).default,
   },
   {
     id: 'mlm',
-    needsModel: true,
     number: 6,
     label: 'Masked words',
     load: async () => (await import('./views/mlm/index')).default,
   },
   {
     id: 'nsp',
-    needsModel: true,
     number: 7,
     label: 'Next sentence',
     load: async () => (await import('./views/nsp/index')).default,
   },
+  {
+    id: 'model',
+    number: 8,
+    label: 'Your model',
+    load: async () => (await import('./views/model/index')).default,
+  },
 ];
-
-export const sections = all.filter((section) => __MODEL_INCLUDED__ || section.needsModel !== true);

@@ -46,6 +46,12 @@ export function list(items: readonly string[]): string {
   return `${items.slice(0, -1).join(', ')} and ${items[items.length - 1] ?? ''}`;
 }
 
+/** "the text is too long" -> "The text is too long."; names of files keep their letters. */
+export function sentenceCase(text: string): string {
+  const sentence = /^[a-z]+ /.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  return /[.!?…]$/.test(sentence) ? sentence : `${sentence}.`;
+}
+
 /** A code point as U+0041. */
 export function codePoint(character: string): string {
   return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;

@@ -18,18 +18,27 @@ export interface Latest<I, T> {
 
 /**
  * `question` reads signals and gives the input, or null where there is nothing to ask; `ask` computes the answer. A change
- * waits `rest` milliseconds for the next one.
+ * waits `rest` milliseconds for the next one. An answer is forgotten when `source`, who gave it, changes.
  */
 export function latest<I, T>(
   question: () => I | null,
   ask: (input: I, abort: AbortSignal) => Promise<T>,
   rest = 120,
+  source: () => unknown = () => undefined,
 ): Latest<I, T> {
-  const answer = signal<Answer<I, T>>({ value: null, input: null, pending: false, trouble: null });
+  const none: Answer<I, T> = { value: null, input: null, pending: false, trouble: null };
+  const answer = signal(none);
+  let from = source();
   const start = () =>
     effect(() => {
+      const now = source();
+      if (now !== from) answer.value = none;
+      from = now;
       const input = question();
-      if (input === null) return;
+      if (input === null) {
+        if (answer.peek().trouble !== null) answer.value = { ...answer.peek(), trouble: null };
+        return;
+      }
       const abort = new AbortController();
       const timer = window.setTimeout(
         () => {

@@ -1,6 +1,6 @@
 // The page's one state lives in the address: #/section?name=value. A parameter is a signal that reads from it at the start
 // and is written back, briefly after a change, when it differs from its default.
-import { effect, signal, type Signal } from '@preact/signals';
+import { batch, effect, signal, type Signal } from '@preact/signals';
 
 export interface Codec<T> {
   read(text: string): T | undefined;
@@ -52,9 +52,10 @@ interface Parameter {
 /** The section on show; the empty name is the first one's. */
 export const route = signal('');
 
+/** The section whose code is there, and its parameters with it: until then its address must stay as it is. */
+export const arrived = signal('');
+
 const parameters: Parameter[] = [];
-// Sections declare their parameters when their code arrives; the address has to hear of them.
-const declared = signal(0);
 let written = '';
 
 function parse(): { section: string; query: URLSearchParams } {
@@ -68,9 +69,16 @@ function parse(): { section: string; query: URLSearchParams } {
 
 /**
  * Declares a parameter of the address. `section` is the section whose address carries it, or `*` for the parameters that
- * every section shares. Names are unique within a section.
+ * every section shares. Names are unique within a section. An address without it means the initial value; a sticky one
+ * then keeps its own.
  */
-export function parameter<T>(section: string, name: string, initial: T, codec: Codec<T>): Signal<T> {
+export function parameter<T>(
+  section: string,
+  name: string,
+  initial: T,
+  codec: Codec<T>,
+  { sticky = false }: { sticky?: boolean } = {},
+): Signal<T> {
   const value = signal(initial);
   const start = codec.write(initial);
   const entry: Parameter = {
@@ -78,6 +86,7 @@ export function parameter<T>(section: string, name: string, initial: T, codec: C
     name,
     load(query) {
       const text = query.get(name);
+      if (text === null && sticky) return;
       const read = text === null ? initial : codec.read(text);
       value.value = read ?? initial;
     },
@@ -87,7 +96,6 @@ export function parameter<T>(section: string, name: string, initial: T, codec: C
     },
   };
   parameters.push(entry);
-  declared.value = parameters.length;
   const { section: current, query } = parse();
   if (section === '*' || section === current) entry.load(query);
   return value;
@@ -113,10 +121,12 @@ export function link(): string {
 export function startRouting(first: string): void {
   const follow = () => {
     const { section, query } = parse();
-    route.value = section || first;
-    for (const entry of parameters) {
-      if (entry.section === '*' || entry.section === route.value) entry.load(query);
-    }
+    batch(() => {
+      route.value = section || first;
+      for (const entry of parameters) {
+        if (entry.section === '*' || entry.section === route.value) entry.load(query);
+      }
+    });
   };
   follow();
   window.addEventListener('hashchange', () => {
@@ -124,8 +134,9 @@ export function startRouting(first: string): void {
   });
   let timer = 0;
   effect(() => {
-    const next = declared.value > 0 ? address(route.value) : window.location.hash;
     window.clearTimeout(timer);
+    if (arrived.value !== route.value) return;
+    const next = address(route.value);
     // Browsers refuse an address that changes with every keystroke; it follows when the hand rests.
     timer = window.setTimeout(() => {
       written = next;

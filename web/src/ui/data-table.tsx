@@ -1,6 +1,7 @@
-// Tables for everyone: real table elements with a caption, and virtual beyond 200 rows (fixed row height).
+// Tables for everyone: real table elements with a caption, virtual beyond 200 rows (fixed row height), sorted where a
+// column's title is pressed.
 import type { ComponentChildren } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Cell, Table } from '../lib/export';
 
 export interface Column<Row> {
@@ -9,6 +10,8 @@ export interface Column<Row> {
   value: (row: Row) => Cell;
   show?: (row: Row) => ComponentChildren;
   kind?: 'number' | 'mono' | 'wrap';
+  /** Pressing the title sorts by `value`; a list of rows is needed. */
+  sorts?: boolean;
 }
 
 interface DataTableProps<Row> {
@@ -31,14 +34,38 @@ export function tableOf<Row>(columns: readonly Column<Row>[], rows: readonly Row
   };
 }
 
+interface Sort {
+  title: string;
+  down: boolean;
+}
+
+/** Empty cells come last whichever way it goes. */
+function sorted<Row>(rows: readonly Row[], column: Column<Row>, down: boolean): readonly Row[] {
+  const order = (a: Cell, b: Cell) => {
+    if (a === null || b === null) return (a === null ? 1 : 0) - (b === null ? 1 : 0);
+    const difference =
+      typeof a === 'number' && typeof b === 'number'
+        ? a - b
+        : String(a).localeCompare(String(b), 'en', { numeric: true });
+    return down ? -difference : difference;
+  };
+  return [...rows].sort((a, b) => order(column.value(a), column.value(b)));
+}
+
 export function DataTable<Row>({
   caption,
   columns,
-  rows,
+  rows: given,
   rowMark,
   rowClass,
   window: height,
 }: DataTableProps<Row>) {
+  const [sort, setSort] = useState<Sort | null>(null);
+  const by = sort && columns.find((column) => column.title === sort.title);
+  const rows = useMemo(
+    () => (by && Array.isArray(given) ? sorted(given as readonly Row[], by, sort.down) : given),
+    [given, by, sort],
+  );
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = rows.length > virtualFrom;
   const [rowHeight, setRowHeight] = useState(34);
@@ -100,8 +127,32 @@ export function DataTable<Row>({
         <thead>
           <tr>
             {columns.map((column) => (
-              <th scope="col" key={column.title} class={column.kind === 'number' ? 'number' : undefined}>
-                {column.title}
+              <th
+                scope="col"
+                key={column.title}
+                class={column.kind === 'number' ? 'number' : undefined}
+                {...(sort?.title === column.title && { 'aria-sort': sort.down ? 'descending' : 'ascending' })}
+              >
+                {column.sorts ? (
+                  <button
+                    type="button"
+                    class="sorter"
+                    onClick={() => {
+                      // numbers are mostly looked at from their greatest, names from A
+                      const first = column.kind === 'number';
+                      if (sort?.title !== column.title) setSort({ title: column.title, down: first });
+                      else if (sort.down === first) setSort({ title: column.title, down: !first });
+                      else setSort(null);
+                    }}
+                  >
+                    {column.title}
+                    <span aria-hidden="true">
+                      {sort?.title !== column.title ? '' : sort.down ? ' ↓' : ' ↑'}
+                    </span>
+                  </button>
+                ) : (
+                  column.title
+                )}
               </th>
             ))}
           </tr>

@@ -5,7 +5,8 @@ import { download, toCsv, toMarkdown, type Table } from '../lib/export';
 import { link } from '../state/url';
 
 export type Export =
-  | { kind: 'table'; name: string; table: () => Table }
+  /** `what` tells several tables of one instrument apart. */
+  | { kind: 'table'; name: string; table: () => Table; what?: string }
   | { kind: 'svg'; name: string; svg: () => string }
   | { kind: 'png'; name: string; png: () => Promise<Blob> };
 
@@ -20,11 +21,11 @@ function items(exports: readonly Export[]): Item[] {
     if (entry.kind === 'table') {
       result.push(
         {
-          label: 'Copy as Markdown',
+          label: entry.what ? `Copy the ${entry.what} as Markdown` : 'Copy as Markdown',
           run: async () => ((await copyText(toMarkdown(entry.table()))) ? 'Copied' : 'Copying was refused'),
         },
         {
-          label: 'Save as CSV',
+          label: entry.what ? `Save the ${entry.what} as CSV` : 'Save as CSV',
           run: () => {
             // The mark at the start tells spreadsheets that the file is UTF-8.
             download(`${entry.name}.csv`, new Blob(['\ufeff', toCsv(entry.table())], { type: 'text/csv' }));

@@ -11,6 +11,9 @@ export interface Drawing {
   draw: (painter: Painter, colours: Colours) => void;
 }
 
+/** Stands in for a picture before its numbers are there. */
+export const noDrawing: Drawing = { width: 1, height: 1, draw: () => undefined };
+
 function paint(
   canvas: HTMLCanvasElement,
   drawing: Drawing,
@@ -63,23 +66,37 @@ interface PictureProps {
   /** What it shows, in words, with its main numbers. */
   label: string;
   class?: string;
+  /** What changes with the pointer: drawn above, so that the picture itself need not be drawn again. null: nothing now. */
+  over?: Drawing['draw'] | null;
   onPoint?: (x: number, y: number) => void;
   onLeave?: () => void;
   onPress?: (x: number, y: number) => void;
 }
 
-export function Picture({ drawing, label, class: className, onPoint, onLeave, onPress }: PictureProps) {
+export function Picture({ drawing, label, class: className, over, onPoint, onLeave, onPress }: PictureProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const above = useRef<HTMLCanvasElement>(null);
   const palette = colours();
+  useLayoutEffect(() => {
+    const sheet = above.current;
+    if (!sheet) return;
+    sheet.hidden = !over;
+    if (!over) return;
+    sheet.style.width = `${drawing.width}px`;
+    sheet.style.height = `${drawing.height}px`;
+    paint(sheet, { ...drawing, draw: over }, 1, palette, false);
+  }, [drawing, over, palette]);
   useLayoutEffect(() => {
     if (!canvas.current) return;
     canvas.current.style.width = `${drawing.width}px`;
     canvas.current.style.height = `${drawing.height}px`;
-    // Canvases have a largest size; a wide picture gives up resolution before it gives up content.
-    const ratio = Math.min(window.devicePixelRatio || 1, 8000 / Math.max(drawing.width, drawing.height, 1));
+    // Canvases have a largest side and area; a large picture gives up resolution before it gives up content.
+    const side = Math.max(drawing.width, drawing.height, 1);
+    const area = Math.max(drawing.width * drawing.height, 1);
+    const ratio = Math.min(window.devicePixelRatio || 1, 16_000 / side, Math.sqrt(32e6 / area));
     paint(canvas.current, drawing, ratio, palette, false);
   }, [drawing, palette]);
-  return (
+  const picture = (
     <canvas
       ref={canvas}
       class={className}
@@ -99,5 +116,12 @@ export function Picture({ drawing, label, class: className, onPoint, onLeave, on
         })
       }
     />
+  );
+  if (over === undefined) return picture;
+  return (
+    <span class="layers-of-picture">
+      {picture}
+      <canvas ref={above} class="over" aria-hidden="true" />
+    </span>
   );
 }

@@ -1,12 +1,13 @@
 // "In the notebook": what its cell printed beside what this page gives, and whether they agree.
 import type { ComponentChildren } from 'preact';
+import { compare } from '../lib/agreement';
 
 interface PrintedLine {
   what: string;
   /** As the notebook printed it. */
   printed: string;
-  /** The same from this page; undefined while it does not run on the notebook's input. */
-  here: string | undefined;
+  /** The same from this page; undefined while it does not run on the notebook's input. A number is compared as such. */
+  here: string | number | undefined;
 }
 
 interface PrintedProps {
@@ -33,19 +34,21 @@ export function Printed({ cell, lines, otherModel = false, children }: PrintedPr
 }
 
 function PrintedRow({ line, otherModel }: { line: PrintedLine; otherModel: boolean }) {
-  const same = line.here === line.printed;
+  const number = typeof line.here === 'number' ? compare(line.printed, line.here) : undefined;
+  const here = number?.here ?? line.here;
+  const same = number ? number.agreement === 'equal' : here === line.printed;
   return (
     <>
       <dt>{line.what}</dt>
       <dd>{line.printed}</dd>
       <dd class="verdict">
-        {line.here === undefined ? (
+        {here === undefined ? (
           ''
         ) : same ? (
           <span class="agree">= here</span>
         ) : (
           <span class={otherModel ? 'differ other' : 'differ'}>
-            here: <span class="mono">{line.here}</span>
+            here: <span class="mono">{here}</span>
           </span>
         )}
       </dd>

@@ -2,7 +2,7 @@
 
 interface TabsProps<T extends string> {
   label: string;
-  options: Readonly<Record<T, string>>;
+  options: Readonly<Partial<Record<T, string>>>;
   value: T;
   /** Small print beside an option, e.g. a count. */
   notes?: Readonly<Partial<Record<T, string>>>;

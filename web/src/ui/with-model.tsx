@@ -1,14 +1,13 @@
 // Shows its content once the model has arrived; until then a quiet line with bytes, or the reason and the remedy.
 import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { bert, modelTrouble, progress, startModel, type Bert } from '../engine/model';
-import { bytes } from '../lib/format';
+import { arrival, bert, modelTrouble, retryModel, startModel, type Bert } from '../engine/model';
+import { sentenceCase } from '../lib/format';
+import { address } from '../state/url';
+import { arrivalLine } from './arrival';
 
 export function modelArrival(): string {
-  const step = progress.value;
-  if (!step) return 'The model is on its way.';
-  const total = step.total === undefined ? '' : ` of ${bytes(step.total)}`;
-  return `The model is on its way: ${bytes(step.loaded)}${total}.`;
+  return arrival.value ? arrivalLine(arrival.value) : 'The model is on its way.';
 }
 
 interface WithModelProps {
@@ -20,26 +19,28 @@ interface WithModelProps {
 export function WithModel({ children, speaks }: WithModelProps) {
   useEffect(startModel, []);
   if (bert.value) return <>{children(bert.value)}</>;
-  if (modelTrouble.value && speaks) {
+  const trouble = modelTrouble.value;
+  if (trouble && speaks) {
     return (
       <div class="trouble" role="alert">
-        The model did not load: {modelTrouble.value}
+        <strong>There is no model to ask.</strong> {trouble.sentence} {trouble.remedy}
         <div class="row">
-          <button type="button" class="button" onClick={startModel}>
+          <button type="button" class="button" onClick={retryModel}>
             Try again
           </button>
+          <a href={address('model')}>Choose another model</a>
         </div>
       </div>
     );
   }
-  return <p class="hint">{modelTrouble.value ? 'This needs the model.' : modelArrival()}</p>;
+  return <p class="hint">{trouble ? 'This needs a model.' : modelArrival()}</p>;
 }
 
 /** What went wrong with a call, where it arose. */
 export function Trouble({ text }: { text: string | null }) {
   return text === null ? null : (
     <p class="trouble" role="alert">
-      {text}
+      {sentenceCase(text)}
     </p>
   );
 }

@@ -29,6 +29,5 @@ export interface Section {
   id: string;
   number: number;
   label: string;
-  needsModel?: boolean;
   load: () => Promise<View>;
 }

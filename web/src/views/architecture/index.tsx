@@ -3,8 +3,10 @@ import { count, percent } from '../../lib/format';
 import { Answer, CheckedField } from '../../ui/exercise';
 import { Printed } from '../../ui/printed';
 import '../../styles/architecture.css';
+import { modelNames } from '../naming';
 import type { View } from '../view';
 import { StackInstrument, TreemapInstrument } from './instruments';
+import { TensorsInstrument } from './tensors';
 import { findPart, partsOf, published } from './parts';
 import { configuration, configurationTrouble, parts } from './state';
 
@@ -13,6 +15,7 @@ function Instruments() {
     <>
       <StackInstrument />
       <TreemapInstrument />
+      <TensorsInstrument />
     </>
   );
 }
@@ -46,10 +49,11 @@ function Notice() {
 }
 
 function code() {
+  const names = modelNames();
   return {
     python: `from transformers import BertModel
 
-bert = BertModel.from_pretrained("bert-base-uncased")
+bert = BertModel.from_pretrained(${names.python})
 count = lambda module: sum(p.numel() for p in module.parameters())
 
 print(f"total       {count(bert):,}")
@@ -58,11 +62,12 @@ print(f"one layer   {count(bert.encoder.layer[0]):,}")
 print(f"pooler      {count(bert.pooler):,}")`,
     javascript: `import { load } from 'bertlens';
 
-const bert = await load('./models/default/');
-const { totalParameters, embeddings, encoderLayer, pooler } = bert.info;
+const bert = await load(${names.javascript});
+const { totalParameters, parameters } = bert.info;
+const { embeddings, encoderLayer, pooler } = parameters;
 console.log({ totalParameters, embeddings, encoderLayer, pooler });
 await bert.dispose();`,
-    cli: 'bertlens inspect',
+    cli: `bertlens inspect${names.cli}`,
   };
 }
 

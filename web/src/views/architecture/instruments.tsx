@@ -12,13 +12,25 @@ import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Tabs } from '../../ui/tabs';
 import { useWidth } from '../../ui/use-width';
 import { findPart, type Configuration, type Part } from './parts';
-import { choice, configurationTrouble, open, openLayer, ownFields, parts, type Choice } from './state';
+import { bert } from '../../engine/model';
+import {
+  choice,
+  choose,
+  configurationTrouble,
+  open,
+  openLayer,
+  ownFields,
+  parts,
+  tensorText,
+  type Choice,
+} from './state';
 
-const choiceNames: Record<Choice, string> = {
+const fixedNames = {
   base: 'bert-base-uncased',
   large: 'bert-large-uncased',
   own: 'Your own sizes',
-};
+} as const;
+const choiceNames: Record<Choice, string> = { ...fixedNames, loaded: 'The loaded model' };
 
 const fieldNames: Record<keyof Configuration, string> = {
   numHiddenLayers: 'Layers',
@@ -125,6 +137,14 @@ const partColumns: readonly Column<PartRow>[] = [
   { title: 'gives', kind: 'mono', value: ({ part }) => withTokens(part.output) },
 ];
 
+/** What the names of a part's tensors have in common. */
+function tensorPrefix(id: string): string {
+  if (id.startsWith('layer')) return `encoder.layer.${openLayer.value - 1}.`;
+  return (
+    { embeddings: 'embeddings.', pooler: 'pooler.', mlm: 'predictions', nsp: 'seq_relationship' }[id] ?? ''
+  );
+}
+
 export function StackInstrument() {
   const { base, heads } = parts.value;
   const part = findPart(base, open.value) ?? findPart(heads, open.value) ?? base.children[1]!;
@@ -138,11 +158,9 @@ export function StackInstrument() {
       <div class="flow">
         <Tabs
           label="Which BERT"
-          options={choiceNames}
+          options={bert.value ? choiceNames : fixedNames}
           value={choice.value}
-          onChange={(next) => {
-            choice.value = next;
-          }}
+          onChange={choose}
         />
         {choice.value === 'own' && (
           <div class="sizes">
@@ -177,6 +195,19 @@ export function StackInstrument() {
                 : part.name}
               <span class="hint">{part.what}</span>
             </h3>
+            {choice.value === 'loaded' && (
+              <div class="row">
+                <button
+                  type="button"
+                  class="link hint"
+                  onClick={() => {
+                    tensorText.value = tensorPrefix(part.id);
+                  }}
+                >
+                  Its tensors, below
+                </button>
+              </div>
+            )}
             <DataTable
               caption={`${part.name}: parts, shapes, formulas and parameters`}
               columns={partColumns}
@@ -303,6 +334,40 @@ const shareColumns: readonly Column<{ name: string; parameters: number; share: n
   },
 ];
 
+/** Formulas on the one side, the elements that the file really has on the other. */
+function CheckSum({ total }: { total: number }) {
+  const info = bert.value?.info;
+  if (!info) return null;
+  const own = info.tensors.filter((tensor) => tensor.module !== undefined);
+  const inFile = own.reduce((sum, tensor) => sum + tensor.parameters, 0);
+  const { heads } = info;
+  const whole = heads.pooler && heads.mlm && heads.nsp;
+  return (
+    <p data-testid="check-sum">
+      The file of the loaded model has {count(own.length)} tensors with {count(inFile)} elements.{' '}
+      {whole ? (
+        inFile === total ? (
+          <span class="agree">= the sum of the formulas</span>
+        ) : (
+          <span class="differ">the formulas give {count(total)}</span>
+        )
+      ) : (
+        <span class="hint">
+          It lacks{' '}
+          {[
+            heads.pooler || 'the pooler',
+            heads.mlm || 'the masked word head',
+            heads.nsp || 'the next sentence head',
+          ]
+            .filter((part) => part !== true)
+            .join(', ')}
+          .
+        </span>
+      )}
+    </p>
+  );
+}
+
 export function TreemapInstrument() {
   const { ref, width } = useWidth();
   const { base, heads } = parts.value;
@@ -354,6 +419,7 @@ export function TreemapInstrument() {
           {count(total - pooler.parameters + masked)}; with the one for next sentences {count(total + next)};
           with both {count(total + masked + next)}.
         </p>
+        {choice.value === 'loaded' && <CheckSum total={total + masked + next} />}
       </div>
     </Instrument>
   );

@@ -1,12 +1,26 @@
 // Which BERT the architecture section takes apart, and the part that is open.
 import { computed } from '@preact/signals';
+import { loaded } from '../../engine/model';
 import { choiceCodec, integerCodec, parameter, textCodec } from '../../state/url';
 import { partsOf, published, type Configuration } from './parts';
 
-export const choices = ['base', 'large', 'own'] as const;
+export const choices = ['loaded', 'base', 'large', 'own'] as const;
 export type Choice = (typeof choices)[number];
 
-export const choice = parameter<Choice>('architecture', 'model', 'base', choiceCodec(choices));
+/** What was asked for; '' until then. */
+const asked = parameter<Choice | ''>('architecture', 'of', '', choiceCodec(['', ...choices]));
+
+/** The notebook's model, unless the visitor has loaded another than the default one. */
+export const choice = computed<Choice>(() => {
+  const here = loaded.value;
+  if (asked.value === 'loaded' && !here) return 'base';
+  return asked.value || (here && here.choice.kind !== 'default' ? 'loaded' : 'base');
+});
+
+export function choose(next: Choice): void {
+  asked.value = next;
+}
+
 export const open = parameter('architecture', 'part', 'layer', textCodec);
 /** Which layer of the stack was pressed; all have the same parts. */
 export const openLayer = parameter('architecture', 'layer', 1, integerCodec(1, 64));
@@ -24,6 +38,7 @@ const own = {
 export const ownFields = own;
 
 export const configuration = computed<Configuration>(() => {
+  if (choice.value === 'loaded') return loaded.value!.model.info.config;
   if (choice.value !== 'own') return published[choice.value];
   return {
     vocabSize: own.vocabSize.value,
@@ -45,3 +60,6 @@ export const configurationTrouble = computed(() => {
 });
 
 export const parts = computed(() => partsOf(configuration.value));
+
+/** What the list of tensors is searched for. */
+export const tensorText = parameter('architecture', 'find', '', textCodec);

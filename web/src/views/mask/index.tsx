@@ -2,10 +2,12 @@
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import type { MaskEffectResult } from 'bertlens';
+import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { bert, timed } from '../../engine/model';
-import { families, type Colours } from '../../lib/colours';
-import { latest } from '../../lib/latest';
+import { answers } from '../../engine/answers';
+import { timed } from '../../engine/model';
+import { tokenizer } from '../../engine/tokenizer';
+import { families, mix, type Colours } from '../../lib/colours';
 import { plural } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import type { Painter } from '../../lib/painter';
@@ -13,12 +15,14 @@ import { listCodec, parameter } from '../../state/url';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
-import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Printed } from '../../ui/printed';
+import { Tabs } from '../../ui/tabs';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import '../../styles/padding.css';
+import { modelNames } from '../naming';
 import type { View } from '../view';
 
 /** The batch of the notebook's cell 7. */
@@ -26,9 +30,9 @@ const notebookTexts = ['hello world', 'hello'];
 
 const texts = parameter('mask', 'texts', notebookTexts, listCodec);
 
-const effectOf = latest<string[], MaskEffectResult>(
-  () => (bert.value ? texts.value : null),
-  (batch, abort) => timed(bert.value!.maskEffect(batch, { signal: abort })),
+const effectOf = answers<string[], MaskEffectResult>(
+  () => texts.value,
+  (model, batch, abort) => timed(model.maskEffect(batch, { signal: abort })),
   250,
 );
 
@@ -42,9 +46,9 @@ function shortest(): string {
   );
 }
 
-const curve = latest<string, number[]>(
-  () => (bert.value && texts.value.length > 0 ? shortest() : null),
-  (text, abort) => bert.value!.maskEffectCurve(text, paddings, { signal: abort }),
+const curve = answers<string, number[]>(
+  () => (texts.value.length > 0 ? shortest() : null),
+  (model, text, abort) => model.maskEffectCurve(text, paddings, { signal: abort }),
   400,
 );
 
@@ -238,10 +242,7 @@ function LayersInstrument() {
     <Instrument
       title="Layer by layer"
       exports={[
-        ...pictureExports(
-          'mask-effect-layers',
-          () => drawing ?? { width: 1, height: 1, draw: () => undefined },
-        ),
+        ...pictureExports('mask-effect-layers', () => drawing ?? noDrawing),
         {
           kind: 'table',
           name: 'mask-effect-layers',
@@ -272,6 +273,114 @@ function LayersInstrument() {
   );
 }
 
+const mapped = signal(1);
+const mapCell = { width: 58, height: 26 };
+
+/** One text's tokens by layer: how far each vector moves without the mask. */
+function tokenMap(tokens: readonly string[], distances: readonly (readonly number[])[]): Drawing {
+  const widest = Math.max(...tokens.map((token) => token.length)) * 7.6 + 14;
+  const most = Math.max(1e-6, ...distances.flat());
+  return {
+    width: widest + distances.length * mapCell.width,
+    height: 24 + tokens.length * mapCell.height,
+    draw(painter: Painter, colours: Colours) {
+      const small = { size: 11.5, family: families.text, fill: colours.muted, align: 'center' as const };
+      distances.forEach((_, layer) => {
+        painter.text(widest + (layer + 0.5) * mapCell.width, 10, String(layer), small);
+      });
+      tokens.forEach((token, row) => {
+        const top = 24 + row * mapCell.height;
+        const middle = top + mapCell.height / 2;
+        painter.text(widest - 8, middle, token, {
+          size: 13,
+          family: families.mono,
+          fill: colours.ink,
+          align: 'right',
+        });
+        distances.forEach((layer, at) => {
+          const share = (layer[row] ?? 0) / most;
+          const left = widest + at * mapCell.width;
+          painter.rect(left, top, mapCell.width - 1, mapCell.height - 1, {
+            fill: mix(colours.sunken, colours.accent, share),
+            radius: 2,
+          });
+          painter.text(left + mapCell.width / 2, middle, (layer[row] ?? 0).toFixed(2), {
+            ...small,
+            family: families.mono,
+            fill: share > 0.55 ? colours['on-accent'] : colours.ink,
+          });
+        });
+      });
+    },
+  };
+}
+
+function TokensInstrument() {
+  const { value, input } = effectOf.answer.value;
+  const ready = tokenizer.value;
+  const at = Math.min(mapped.value, (input?.length ?? 1) - 1);
+  const text = input?.[at];
+  const tokens = useMemo(
+    () => (ready && text !== undefined ? ready.encode(text, { truncation: true }).tokens : []),
+    [ready, text],
+  );
+  const distances = value?.perToken[at] ?? [];
+  const drawing = useMemo(
+    () => (tokens.length > 0 && distances.length > 0 ? tokenMap(tokens, distances) : null),
+    [tokens, distances],
+  );
+  return (
+    <Instrument
+      title="Token by token"
+      exports={[
+        ...pictureExports('mask-effect-tokens', () => drawing ?? noDrawing),
+        {
+          kind: 'table',
+          name: 'mask-effect-tokens',
+          table: () => ({
+            columns: ['token', ...distances.map((_, layer) => String(layer))],
+            rows: tokens.map((token, row) => [token, ...distances.map((layer) => layer[row] ?? 0)]),
+          }),
+        },
+      ]}
+    >
+      <WithModel>
+        {() =>
+          drawing && (
+            <div class="flow">
+              {input && input.length > 1 && (
+                <Tabs
+                  label="Which text"
+                  options={Object.fromEntries(input.map((one, i) => [String(i), shorten(one)]))}
+                  value={String(at)}
+                  onChange={(next) => {
+                    mapped.value = Number(next);
+                  }}
+                />
+              )}
+              <div class="table-scroll" tabIndex={0} role="region" aria-label="Distance by token and layer">
+                <Picture
+                  drawing={drawing}
+                  label={`Distance of each token’s vector with and without the mask, after each layer: ${tokens
+                    .map(
+                      (token, row) =>
+                        `${token} ${distances.map((layer) => (layer[row] ?? 0).toFixed(2)).join(' ')}`,
+                    )
+                    .join('; ')}`}
+                />
+              </div>
+              <p class="hint">
+                Columns are layers, 0 the embeddings. Not [CLS] alone moves: every token that could see the
+                padding does.
+              </p>
+            </div>
+          )
+        }
+      </WithModel>
+    </Instrument>
+  );
+}
+
 function CurveInstrument() {
   curve.use();
   const { ref, width } = useWidth();
@@ -292,10 +401,7 @@ function CurveInstrument() {
     <Instrument
       title="The more padding, the further off"
       exports={[
-        ...pictureExports(
-          'mask-effect-curve',
-          () => drawing ?? { width: 1, height: 1, draw: () => undefined },
-        ),
+        ...pictureExports('mask-effect-curve', () => drawing ?? noDrawing),
         {
           kind: 'table',
           name: 'mask-effect-curve',
@@ -332,6 +438,7 @@ function Instruments() {
     <>
       <BatchInstrument />
       <LayersInstrument />
+      <TokensInstrument />
       <CurveInstrument />
     </>
   );
@@ -368,13 +475,14 @@ function Notice() {
 }
 
 function code() {
+  const names = modelNames();
   const list = texts.value;
   return {
     python: `import torch
 from transformers import BertModel, BertTokenizerFast
 
-tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
-model = BertModel.from_pretrained("bert-base-uncased").eval()
+tokenizer = BertTokenizerFast.from_pretrained(${names.python})
+model = BertModel.from_pretrained(${names.python}).eval()
 batch = tokenizer([${list.map((text) => JSON.stringify(text)).join(', ')}], padding=True, return_tensors="pt")
 with torch.no_grad():
     masked = model(batch.input_ids, attention_mask=batch.attention_mask)
@@ -383,17 +491,17 @@ difference = masked.last_hidden_state[:, 0] - unmasked.last_hidden_state[:, 0]
 print(difference.norm(dim=-1).tolist())`,
     javascript: `import { load } from 'bertlens';
 
-const bert = await load('./models/default/');
+const bert = await load(${names.javascript});
 const { clsL2, perLayer } = await bert.maskEffect([${list.map(javascriptString).join(', ')}]);
 console.log(clsL2, perLayer);
 await bert.dispose();`,
-    cli: `bertlens mask-effect ${list.map(shellString).join(' ')}`,
+    cli: `bertlens mask-effect${names.cli} ${list.map(shellString).join(' ')}`,
   };
 }
 
-const notebookEffect = latest<string[], MaskEffectResult>(
-  () => (bert.value ? notebookTexts : null),
-  (batch, abort) => bert.value!.maskEffect(batch, { signal: abort }),
+const notebookEffect = answers<string[], MaskEffectResult>(
+  () => notebookTexts,
+  (model, batch, abort) => model.maskEffect(batch, { signal: abort }),
 );
 
 function Notebook() {
@@ -408,12 +516,7 @@ function Notebook() {
         lines={notebookTexts.map((text, i) => ({
           what: text,
           printed: ['0.0', '2.567479133605957'][i] ?? '',
-          here:
-            value?.clsL2[i] === undefined
-              ? undefined
-              : value.clsL2[i] === 0
-                ? '0.0'
-                : value.clsL2[i].toFixed(4),
+          here: value?.clsL2[i],
         }))}
       />
     </div>

@@ -1,9 +1,9 @@
 // Section 6: hide words and ask for them. Cells 9 and 10 and Exercise 4 of the notebook.
 import type { FillMaskResult } from 'bertlens';
 import { signal } from '@preact/signals';
-import { bert, timed } from '../../engine/model';
+import { answers } from '../../engine/answers';
+import { timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
-import { latest } from '../../lib/latest';
 import { list, percent, plural, probability } from '../../lib/format';
 import { javascriptString, pythonList, shellString } from '../../lib/python';
 import { Bars } from '../../ui/bars';
@@ -12,9 +12,20 @@ import { Printed } from '../../ui/printed';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import '../../styles/mlm.css';
+import { modelNames } from '../naming';
 import type { View } from '../view';
 import { LossInstrument, MaskInstrument, SurpriseInstrument } from './instruments';
-import { hide, notebookHidden, notebookText, prediction, question, surprise, topK } from './state';
+import {
+  hide,
+  notebookHidden,
+  notebookText,
+  order,
+  prediction,
+  question,
+  surprise,
+  targetWords,
+  topK,
+} from './state';
 
 function Instruments() {
   return (
@@ -66,14 +77,28 @@ function Notice() {
 }
 
 function code() {
+  const names = modelNames();
   const { masked, label } = question.value;
   const top = topK.value;
+  const scored = targetWords();
+  const lines = [
+    `topK: ${top}`,
+    ...(label === undefined ? [] : [`labelText: ${javascriptString(label)}`]),
+    ...(order.value === 'independent' ? [] : [`order: '${order.value}'`]),
+    ...(scored.length === 0 ? [] : [`targets: [${scored.map(javascriptString).join(', ')}]`]),
+  ];
+  const options = [
+    `--top-k ${top}`,
+    ...(label === undefined ? [] : [`--label-text ${shellString(label)}`]),
+    ...(order.value === 'independent' ? [] : [`--order ${order.value}`]),
+    ...(scored.length === 0 ? [] : [`--targets ${shellString(scored.join(','))}`]),
+  ];
   return {
     python: `import torch
 from transformers import BertForMaskedLM, BertTokenizerFast
 
-tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
-model = BertForMaskedLM.from_pretrained("bert-base-uncased").eval()
+tokenizer = BertTokenizerFast.from_pretrained(${names.python})
+model = BertForMaskedLM.from_pretrained(${names.python}).eval()
 inputs = tokenizer(${JSON.stringify(masked)}, return_tensors="pt")
 
 with torch.no_grad():
@@ -84,13 +109,12 @@ for probabilities, ids in zip(*best):
     print([(tokenizer.decode(id), round(p.item(), 4)) for p, id in zip(probabilities, ids)])`,
     javascript: `import { load } from 'bertlens';
 
-const bert = await load('./models/default/');
+const bert = await load(${names.javascript});
 const { masks } = await bert.fillMask(${javascriptString(masked)}, {
-  topK: ${top},${label === undefined ? '' : `\n  labelText: ${javascriptString(label)},`}
-});
+${lines.map((line) => `  ${line},\n`).join('')}});
 for (const { predictions } of masks) console.table(predictions);
 await bert.dispose();`,
-    cli: `bertlens fill-mask --top-k ${top} ${shellString(masked)}`,
+    cli: `bertlens fill-mask${names.cli} ${options.join(' ')} ${shellString(masked)}`,
   };
 }
 
@@ -107,12 +131,12 @@ const printedTop: readonly (readonly [token: string, probability: string, loss: 
   ['bordeaux', '0.0212', '3.8526'],
 ];
 
-const notebookAnswer = latest<string, FillMaskResult>(
-  () => (bert.value && tokenizer.value ? notebookText : null),
-  (label, abort) => {
+const notebookAnswer = answers<string, FillMaskResult>(
+  () => (tokenizer.value ? notebookText : null),
+  (model, label, abort) => {
     const ready = tokenizer.value!;
     const { masked } = hide(label, ready.words(ready.encode(label)), notebookHidden);
-    return bert.value!.fillMask(masked, { topK: 10, labelText: label, signal: abort });
+    return model.fillMask(masked, { topK: 10, labelText: label, signal: abort });
   },
 );
 
@@ -139,7 +163,7 @@ function Notebook() {
                 printed: '3000 -> paris',
                 here: best[0] && `${best[0].id} -> ${best[0].token}`,
               },
-              { what: 'Loss', printed: '0.88', here: value?.loss?.toFixed(2) },
+              { what: 'Loss', printed: '0.88', here: value?.loss },
               {
                 what: '[MASK]',
                 printed: '103',
@@ -169,12 +193,12 @@ const exerciseWords = ['quick', 'jumps', 'lazy'];
 /** What bert-base-uncased gave in the notebook, percent. */
 const exercisePrinted = ['little 23.19', 'takes 74.10', 'white 5.71'];
 
-const exerciseAnswer = latest<string, FillMaskResult>(
-  () => (bert.value && tokenizer.value ? exerciseText : null),
-  (label, abort) => {
+const exerciseAnswer = answers<string, FillMaskResult>(
+  () => (tokenizer.value ? exerciseText : null),
+  (model, label, abort) => {
     const ready = tokenizer.value!;
     const { masked } = hide(label, ready.words(ready.encode(label)), exerciseHidden);
-    return timed(bert.value!.fillMask(masked, { topK: 5, labelText: label, signal: abort }));
+    return timed(model.fillMask(masked, { topK: 5, labelText: label, signal: abort }));
   },
 );
 

@@ -4,6 +4,8 @@ import { line } from 'd3-shape';
 import { signal } from '@preact/signals';
 import type { FillMaskResult, MaskPredictions, Prediction } from 'bertlens';
 import { useMemo } from 'preact/hooks';
+import { bert } from '../../engine/model';
+import { tokenizer } from '../../engine/tokenizer';
 import { families, mix, type Colours } from '../../lib/colours';
 import { plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
@@ -452,12 +454,26 @@ export function LossInstrument() {
   const { ref, width } = useWidth();
   const label = prediction.answer.value.value?.masks[0]?.label?.probability;
   const at = probe.value;
+  const entries = bert.value?.info.config.vocabSize ?? tokenizer.value?.vocabulary.size ?? 30522;
   const drawing = useMemo(
     () => lossDrawing(Math.min(720, Math.max(260, width)), at, label),
     [width, at, label],
   );
   return (
-    <Instrument title="Loss is probability, seen another way" exports={pictureExports('loss', () => drawing)}>
+    <Instrument
+      title="Loss is probability, seen another way"
+      exports={[
+        ...pictureExports('loss', () => drawing),
+        {
+          kind: 'table',
+          name: 'loss',
+          table: () => ({
+            columns: ['probability', 'loss'],
+            rows: Array.from({ length: 100 }, (_, i) => [(i + 1) / 100, -Math.log((i + 1) / 100)]),
+          }),
+        },
+      ]}
+    >
       <div class="flow" ref={ref}>
         {width > 0 && (
           <Picture
@@ -482,8 +498,8 @@ export function LossInstrument() {
           />
         </label>
         <p class="hint">
-          {plural(30522, 'word')} share the probability; an even share each would be a loss of{' '}
-          {Math.log(30522).toFixed(2)}.
+          {plural(entries, 'entry', 'entries')} of the vocabulary share the probability; an even share each
+          would be a loss of {Math.log(entries).toFixed(2)}.
         </p>
       </div>
     </Instrument>

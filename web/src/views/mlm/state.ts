@@ -1,9 +1,9 @@
 // The masked word section: a text, the words that are hidden in it, and what the model makes of them.
 import { computed } from '@preact/signals';
 import type { FillMaskResult, ScoreResult } from 'bertlens';
-import { bert, timed } from '../../engine/model';
+import { answers } from '../../engine/answers';
+import { timed } from '../../engine/model';
 import { tokenizer, type Word } from '../../engine/tokenizer';
-import { latest } from '../../lib/latest';
 import { choiceCodec, integerCodec, parameter, textCodec, type Codec } from '../../state/url';
 
 /** The sentence of the notebook's cell 9, with the word that it hides. */
@@ -63,7 +63,7 @@ export function hide(sentence: string, found: readonly Word[], chosen: readonly 
 
 export const question = computed(() => hide(text.value, words.value, hidden.value));
 
-function targetWords(): string[] {
+export function targetWords(): string[] {
   return targets.value
     .split(',')
     .map((word) => word.trim())
@@ -79,14 +79,14 @@ export interface Ask {
   targets: string[];
 }
 
-export const prediction = latest<Ask, FillMaskResult>(
+export const prediction = answers<Ask, FillMaskResult>(
   () => {
-    if (!bert.value || question.value.pieces.length === 0) return null;
+    if (question.value.pieces.length === 0) return null;
     return { ...question.value, top: topK.value, order: order.value, targets: targetWords() };
   },
-  (ask, signal) =>
+  (model, ask, signal) =>
     timed(
-      bert.value!.fillMask(ask.masked, {
+      model.fillMask(ask.masked, {
         topK: ask.top,
         order: ask.order,
         signal,
@@ -96,8 +96,8 @@ export const prediction = latest<Ask, FillMaskResult>(
     ),
 );
 
-export const surprise = latest<string, ScoreResult>(
-  () => (bert.value && text.value.trim() !== '' ? text.value : null),
-  (sentence, signal) => timed(bert.value!.score(sentence, { signal })),
+export const surprise = answers<string, ScoreResult>(
+  () => (text.value.trim() !== '' ? text.value : null),
+  (model, sentence, signal) => timed(model.score(sentence, { signal })),
   300,
 );

@@ -1,7 +1,6 @@
 // Section 7: next sentence prediction. Cell 11 and Exercise 5 of the notebook.
 import type { EvaluationResult, NextSentenceResult } from 'bertlens';
-import { bert } from '../../engine/model';
-import { latest } from '../../lib/latest';
+import { answers } from '../../engine/answers';
 import { percent, probability } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
@@ -9,9 +8,11 @@ import { Printed } from '../../ui/printed';
 import { Trouble, WithModel } from '../../ui/with-model';
 import '../../styles/mlm.css';
 import '../../styles/nsp.css';
+import { modelNames } from '../naming';
 import type { View } from '../view';
 import { ConfidenceInstrument, PairInstrument, PairsInstrument } from './instruments';
-import { evaluation, first, notebookFirst, notebookPairs, notebookSeconds, second, verdict } from './state';
+import { notebookFirst, notebookPairs, notebookSeconds } from './notebook';
+import { evaluation, first, second, verdict } from './state';
 
 function Instruments() {
   return (
@@ -51,12 +52,13 @@ function Notice() {
 }
 
 function code() {
+  const names = modelNames();
   return {
     python: `import torch
 from transformers import BertForNextSentencePrediction, BertTokenizerFast
 
-tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
-model = BertForNextSentencePrediction.from_pretrained("bert-base-uncased").eval()
+tokenizer = BertTokenizerFast.from_pretrained(${names.python})
+model = BertForNextSentencePrediction.from_pretrained(${names.python}).eval()
 inputs = tokenizer(
     ${JSON.stringify(first.value)},
     ${JSON.stringify(second.value)},
@@ -67,21 +69,21 @@ with torch.no_grad():
 print(is_next, not_next)`,
     javascript: `import { load } from 'bertlens';
 
-const bert = await load('./models/default/');
+const bert = await load(${names.javascript});
 const { isNext, notNext } = await bert.nextSentence(
   ${javascriptString(first.value)},
   ${javascriptString(second.value)},
 );
 console.log(isNext, notNext);
 await bert.dispose();`,
-    cli: `bertlens nsp ${shellString(first.value)} ${shellString(second.value)}`,
+    cli: `bertlens nsp${names.cli} ${shellString(first.value)} ${shellString(second.value)}`,
   };
 }
 
-const notebookVerdicts = latest<string, NextSentenceResult[]>(
-  () => (bert.value ? notebookFirst : null),
-  (text, abort) =>
-    Promise.all(notebookSeconds.map((pair) => bert.value!.nextSentence(text, pair, { signal: abort }))),
+const notebookVerdicts = answers<string, NextSentenceResult[]>(
+  () => notebookFirst,
+  (model, text, abort) =>
+    Promise.all(notebookSeconds.map((pair) => model.nextSentence(text, pair, { signal: abort }))),
 );
 
 function Notebook() {
@@ -104,9 +106,9 @@ function Notebook() {
   );
 }
 
-const exerciseResult = latest<readonly (typeof notebookPairs)[number][], EvaluationResult>(
-  () => (bert.value ? notebookPairs : null),
-  (list, abort) => bert.value!.evaluateNextSentence(list, { signal: abort }),
+const exerciseResult = answers<readonly (typeof notebookPairs)[number][], EvaluationResult>(
+  () => notebookPairs,
+  (model, list, abort) => model.evaluateNextSentence(list, { signal: abort }),
 );
 
 function checkShare(expected: number) {

@@ -1,8 +1,9 @@
 // Does the second sentence follow the first? One pair, and a table of labelled pairs with metrics and a confusion matrix.
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
 import type { EvaluatedPair, EvaluationResult } from 'bertlens';
 import { families, type Colours } from '../../lib/colours';
 import { readCsv } from '../../lib/csv';
+import type { Table } from '../../lib/export';
 import { percent, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { Bars } from '../../ui/bars';
@@ -13,14 +14,12 @@ import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import type { Tokenizer } from '../../engine/tokenizer';
+import { notebookFirst, notebookPairs, notebookSeconds } from './notebook';
 import {
   chosenCell,
   evaluation,
   first,
   mostPairs,
-  notebookFirst,
-  notebookPairs,
-  notebookSeconds,
   pairs,
   second,
   threshold,
@@ -276,6 +275,8 @@ const pairColumns: readonly Column<EvaluatedPair>[] = [
 export function PairsInstrument() {
   evaluation.use();
   const [pasting, setPasting] = useState(false);
+  const [refused, setRefused] = useState<string | null>(null);
+  const file = useRef<HTMLInputElement>(null);
   const { value, input, pending, trouble } = evaluation.answer.value;
   const current = input?.pairs.length === pairs.value.length ? value : null;
   return (
@@ -303,9 +304,37 @@ export function PairsInstrument() {
           >
             Paste CSV
           </button>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              file.current?.click();
+            }}
+          >
+            Open CSV
+          </button>
+          <input
+            ref={file}
+            type="file"
+            hidden
+            accept=".csv,text/csv,text/plain"
+            aria-label="A CSV file of pairs"
+            onChange={(event) => {
+              const chosen = event.currentTarget.files?.[0];
+              event.currentTarget.value = '';
+              void chosen?.text().then((written) => {
+                const read = readPairs(written);
+                setRefused(read.trouble === undefined ? null : `${chosen.name}: ${read.trouble}`);
+                if (read.trouble === undefined) pairs.value = read.rows;
+              });
+            }}
+          />
         </>
       }
-      exports={[{ kind: 'table', name: 'pairs', table: () => tableOf(pairColumns, value?.pairs ?? []) }]}
+      exports={[
+        { kind: 'table', name: 'pairs', table: () => tableOf(pairColumns, value?.pairs ?? []) },
+        { kind: 'table', name: 'metrics', what: 'metrics', table: () => metricsTable(value) },
+      ]}
     >
       <div class={pending ? 'flow stale' : 'flow'}>
         {pasting && (
@@ -315,6 +344,7 @@ export function PairsInstrument() {
             }}
           />
         )}
+        <Trouble text={refused} />
         <Trouble text={trouble} />
         <div
           class="table-scroll pairs"
@@ -439,6 +469,27 @@ function Metrics({ result }: { result: EvaluationResult }) {
   );
 }
 
+function metricsTable(result: EvaluationResult | null): Table {
+  if (!result) return { columns: ['metric', 'value'], rows: [] };
+  const { threshold: above, accuracy, precision, recall, f1, confusion, meanConfidence } = result;
+  return {
+    columns: ['metric', 'value'],
+    rows: Object.entries({ threshold: above, accuracy, precision, recall, f1, meanConfidence, ...confusion }),
+  };
+}
+
+function confidenceTable(result: EvaluationResult | null): Table {
+  return {
+    columns: ['from', 'to', 'right', 'wrong'],
+    rows: (result?.correctByConfidence ?? []).map((right, i) => [
+      Number((0.5 + 0.05 * i).toFixed(2)),
+      Number((0.55 + 0.05 * i).toFixed(2)),
+      right,
+      result?.wrongByConfidence[i] ?? 0,
+    ]),
+  };
+}
+
 function confidenceDrawing(result: EvaluationResult, width: number): Drawing {
   const height = 190;
   const right = result.correctByConfidence;
@@ -481,7 +532,13 @@ export function ConfidenceInstrument() {
   const drawing = useMemo(() => (value ? confidenceDrawing(value, 520) : null), [value]);
   if (!value || !drawing) return null;
   return (
-    <Instrument title="How sure, and how right" exports={pictureExports('confidence', () => drawing)}>
+    <Instrument
+      title="How sure, and how right"
+      exports={[
+        ...pictureExports('confidence', () => drawing),
+        { kind: 'table', name: 'confidence', table: () => confidenceTable(value) },
+      ]}
+    >
       <div class="flow">
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Confidence of the verdicts">
           <Picture

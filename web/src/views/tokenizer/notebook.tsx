@@ -16,6 +16,7 @@ const ids =
 
 function unusedInOrder(ready: Tokenizer): string[] {
   const { total } = ready.vocabulary.find({ facet: 'unused', limit: 1 });
+  if (total === 0) return []; // another model's vocabulary may have none
   const number = (token: string) => Number(/\d+/.exec(token)?.[0] ?? 0);
   return ready.vocabulary
     .find({ facet: 'unused', limit: total })

@@ -1,0 +1,86 @@
+// Section 4 of the page with a model loaded: its parts, its check sum, its tensors with statistics.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { Page } from 'playwright-core';
+
+import { dist, onPage, tableRows, withPage } from './support.ts';
+
+const file = path.join(dist, 'models/default/model.safetensors');
+const missing = existsSync(file) ? false : 'models/default has no weights';
+const arrived = { timeout: 90_000 };
+
+/** The elements of an F32 tensor, read without any of our code. */
+function elements(name: string): Float32Array {
+  const bytes = readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<
+    string,
+    { dtype: string; data_offsets: [number, number] }
+  >;
+  const { dtype, data_offsets: range } = header[name]!;
+  assert.equal(dtype, 'F32');
+  return new Float32Array(
+    bytes.buffer.slice(bytes.byteOffset + 8 + length + range[0], bytes.byteOffset + 8 + length + range[1]),
+  );
+}
+
+async function tensorRows(page: Page): Promise<Record<string, string>[]> {
+  const region = page.getByRole('region', { name: 'Tensors with shape, type and statistics' });
+  await region.waitFor(arrived);
+  const titles = await region.locator('thead th').allInnerTexts();
+  const rows = await tableRows(page, 'Tensors with shape');
+  return rows.map((row) =>
+    Object.fromEntries(titles.map((title, i) => [title.replace(/ [↓↑]$/, '').trim(), row[i]!])),
+  );
+}
+
+describe('architecture', { skip: missing }, () => {
+  withPage();
+
+  test('the loaded model: four layers, and a file whose elements are the sum of the formulas', async () => {
+    await onPage('#/architecture', async ({ page }) => {
+      await page.getByRole('button', { name: 'The loaded model' }).click(arrived);
+      await page.waitForURL((url) => url.hash.includes('of=loaded'));
+      assert.equal(await page.getByRole('button', { name: /^Layer \d+$/ }).count(), 4);
+      const sum = await page.getByTestId('check-sum').innerText();
+      assert.match(sum, /106 tensors with 11,267,900 elements\. = the sum of the formulas/);
+      // the address brings it back, however late the section’s code comes
+      await page.reload();
+      await page.getByTestId('check-sum').waitFor(arrived);
+    });
+  });
+
+  test('tensors can be searched and sorted, and their statistics are those of the weights', async () => {
+    const name = 'bert.encoder.layer.0.attention.self.query.bias';
+    const values = elements(name);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+    await onPage('#/architecture', async ({ page }) => {
+      assert.equal((await tensorRows(page)).length, 106);
+      await page.getByPlaceholder(/^Find by name/).fill('layer.0.attention.self.query.bias');
+      const [row, more] = await tensorRows(page);
+      assert.equal(more, undefined);
+      assert.equal(row!['shape'], '[256]');
+      const near = (title: string, value: number) => {
+        assert.ok(Math.abs(Number(row![title]) - value) < 1e-4, `${title} ${row![title]!} is not ${value}`);
+      };
+      near('mean', mean);
+      near('deviation', deviation);
+      near('least', Math.min(...values));
+      near('greatest', Math.max(...values));
+      await page.getByPlaceholder(/^Find by name/).fill('LayerNorm.weight');
+      await page.getByRole('button', { name: 'greatest' }).click();
+      const sorted = (await tensorRows(page)).map((entry) => Number(entry['greatest']));
+      assert.ok(sorted.length > 5);
+      assert.deepEqual(
+        sorted,
+        [...sorted].sort((a, b) => b - a),
+      );
+      assert.equal(await page.locator('th[aria-sort="descending"]').innerText(), 'greatest ↓');
+      await page.getByPlaceholder(/^Find by name/).fill('nowhere');
+      await page.getByText('No tensor has that in its name.').waitFor();
+    });
+  });
+});

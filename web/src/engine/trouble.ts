@@ -1,0 +1,56 @@
+// What went wrong, in one sentence, and what to do about it, in another.
+import { BertlensError } from 'bertlens/tokenizer';
+import { sentenceCase } from '../lib/format';
+
+export interface Trouble {
+  code: BertlensError['code'];
+  sentence: string;
+  remedy: string;
+}
+
+/** Says what the package or the browser threw; `remedies` know more than the code alone. */
+export function troubleOf(error: unknown, remedy?: string): Trouble {
+  const code = codeOf(error) ?? 'internal';
+  const message = error instanceof Error ? error.message : String(error);
+  return { code, sentence: sentenceCase(message), remedy: remedy ?? remedyFor(code, message) };
+}
+
+/** The package's code of an error; undefined for what others threw. */
+export function codeOf(error: unknown): BertlensError['code'] | undefined {
+  return error instanceof BertlensError ? error.code : undefined;
+}
+
+function remedyFor(code: BertlensError['code'], message: string): string {
+  switch (code) {
+    case 'unsupported':
+      if (message.includes('model_type')) {
+        return 'This page takes BERT apart and nothing else: choose a model whose config.json says "model_type": "bert", such as google-bert/bert-base-uncased.';
+      }
+      if (message.includes('pytorch_model.bin')) {
+        return 'In Python: AutoModelForPreTraining.from_pretrained(…).save_pretrained("folder") writes model.safetensors; then drop that folder here.';
+      }
+      return 'Try another precision, or another model.';
+    case 'not_found':
+      return 'A model is a folder with config.json, vocab.txt or tokenizer.json, and model.safetensors or its shards with their index. Choose the folder that holds them all.';
+    case 'io':
+      if (message.includes('SHA-256')) {
+        return 'The file was damaged on its way. It is not kept; load it again.';
+      }
+      return 'Check the connection and load again; whole files that have arrived are kept and not fetched twice.';
+    case 'invalid_model':
+      return 'The file is not what its name says, or is cut off. Fetch it again, or save the model again with save_pretrained.';
+    case 'missing_tensor':
+      return 'The checkpoint was saved without this part. One of BertForPreTraining has them all.';
+    case 'out_of_memory':
+      return 'Load it as int8, which takes a quarter of the room of f32, or close other tabs. While a model loads, the one before it still takes its room.';
+    case 'crashed':
+      return 'Load it again; a smaller precision takes less memory.';
+    case 'invalid_argument':
+    case 'invalid_text':
+    case 'too_long':
+    case 'aborted':
+    case 'internal':
+    case 'disposed':
+      return 'Load it again, or go on with another model.';
+  }
+}
