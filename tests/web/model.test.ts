@@ -136,4 +136,59 @@ describe('with the default model', { skip: missing }, () => {
       assert.ok(Math.abs(Number(rows[1]![3]) - clsL2[1]!) < 0.05 * clsL2[1]!);
     });
   });
+
+  test('the mask, token by token: the distances are the package’s', async () => {
+    const { perToken } = await bert.maskEffect(['hello world', 'hello']);
+    await onPage('#/mask', async ({ page }) => {
+      const picture = page.getByRole('img', { name: /^Distance of each token/ });
+      await picture.waitFor({ timeout: 60_000 });
+      const label = (await picture.getAttribute('aria-label'))!;
+      const rows = label.split(': ')[1]!.split('; ');
+      assert.deepEqual(
+        rows.map((row) => row.split(' ')[0]),
+        ['[CLS]', 'hello', '[SEP]'],
+      );
+      rows.forEach((row, token) => {
+        row
+          .split(' ')
+          .slice(1)
+          .forEach((shown, layer) => {
+            const expected = perToken[1]![layer]![token]!;
+            assert.ok(Math.abs(Number(shown) - expected) < 0.02 + 0.05 * expected);
+          });
+      });
+    });
+  });
+
+  test('attention over 512 tokens: filters, zoom, a token’s lines and a cell’s weight', async () => {
+    const text = 'one two three '.repeat(170);
+    await onPage(`#/attention?text=${encodeURIComponent(text)}`, async ({ page }) => {
+      await page.getByRole('img', { name: '512 by 512 weights' }).waitFor({ timeout: 120_000 });
+      await page.getByRole('button', { name: 'Closer' }).click();
+      const matrix = page.getByRole('img', { name: '512 by 512 weights' });
+      assert.ok((await matrix.boundingBox())!.width >= 5 * 512);
+      await matrix.hover({ position: { x: 5 * 3 + 2, y: 5 * 7 + 2 } });
+      await page.getByText(/\(place 7\) looks at .+ \(place 3\) with/).waitFor();
+      await page.getByRole('img', { name: /^Lines from 512 tokens/ }).hover({ position: { x: 40, y: 100 } });
+      await page.locator('canvas.over:not([hidden])').first().waitFor();
+      await page.getByRole('slider').fill('50');
+      await page.getByText('Every head in numbers').click();
+      const heads = await tableRows(page, 'Heads: shares');
+      assert.equal(heads.length, 16);
+      for (const row of heads) assert.ok(Number.parseFloat(row[6]!) <= 9);
+    });
+  });
+
+  test('pairs can be opened from a CSV file', async () => {
+    await onPage('#/nsp', async ({ page }) => {
+      const field = page.getByLabel('A CSV file of pairs');
+      const csv = (text: string) => ({ name: 'my.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+      await field.setInputFiles(csv('A.,B.\n'));
+      await page.getByText('my.csv: Line 1 has 2 fields; it needs three').waitFor();
+      await field.setInputFiles(csv('first,second,is_next\nA.,B.,true\nC.,D.,false\nE.,F.,true\n'));
+      await page.getByLabel('Pair 3, first sentence').waitFor();
+      assert.equal(await page.locator('.pairs tbody tr').count(), 3);
+      assert.equal(await page.getByText('my.csv:').count(), 0);
+    });
+  });
 });

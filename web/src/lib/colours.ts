@@ -57,6 +57,21 @@ export function mix(from: string, to: string, share: number): string {
   return `rgb(${a.map((value, i) => Math.round(value + (b[i]! - value) * share)).join(', ')})`;
 }
 
+const steps = 96;
+const ramps = new Map<string, readonly string[]>();
+
+/** From one colour to another by weight: a root's scale, so that small weights can be told from none. */
+export function ramp(from: string, to: string): (weight: number) => string {
+  const key = `${from}|${to}`;
+  let kept = ramps.get(key);
+  if (!kept) {
+    kept = Array.from({ length: steps + 1 }, (_, i) => mix(from, to, i / steps));
+    ramps.set(key, kept);
+  }
+  const colours = kept;
+  return (weight) => colours[Math.round(steps * Math.sqrt(Math.min(1, Math.max(0, weight))))]!;
+}
+
 export const families = {
   text: "'Atkinson Hyperlegible Next Variable', sans-serif",
   mono: "'Atkinson Hyperlegible Mono Variable', monospace",

@@ -82,9 +82,26 @@ export function Picture({ drawing, label, class: className, over, onPoint, onLea
     if (!sheet) return;
     sheet.hidden = !over;
     if (!over) return;
-    sheet.style.width = `${drawing.width}px`;
-    sheet.style.height = `${drawing.height}px`;
-    paint(sheet, { ...drawing, draw: over }, 1, palette, false);
+    // only what can be seen of it: the picture may be thousands of pixels high
+    const frame = sheet.closest('.table-scroll');
+    const show = () => {
+      const left = frame?.scrollLeft ?? 0;
+      const top = frame?.scrollTop ?? 0;
+      const width = Math.min(drawing.width, frame?.clientWidth ?? Infinity);
+      const height = Math.min(drawing.height, frame?.clientHeight ?? Infinity);
+      sheet.style.left = `${left}px`;
+      sheet.style.top = `${top}px`;
+      const draw: Drawing['draw'] = (painter, palette) => {
+        sheet.getContext('2d')?.translate(-left, -top);
+        over(painter, palette);
+      };
+      paint(sheet, { width, height, draw }, 1, palette, false);
+    };
+    show();
+    frame?.addEventListener('scroll', show);
+    return () => {
+      frame?.removeEventListener('scroll', show);
+    };
   }, [drawing, over, palette]);
   useLayoutEffect(() => {
     if (!canvas.current) return;

@@ -1,16 +1,18 @@
 // Attention: every head as a thumbnail, one head as lines between tokens, and the same head as a matrix.
+import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { EncodeResult } from 'bertlens';
 import { bert } from '../../engine/model';
-import { families, mix, type Colours } from '../../lib/colours';
+import { families, mix, ramp, type Colours } from '../../lib/colours';
+import type { Table } from '../../lib/export';
 import { percent, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { lit, wordMark } from '../../state/lit';
 import { sentence } from '../../state/sentence';
-import { DataTable, type Column } from '../../ui/data-table';
+import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
-import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Tabs } from '../../ui/tabs';
 import { TokenText, tintClass } from '../../ui/token';
 import { useWidth } from '../../ui/use-width';
@@ -26,10 +28,13 @@ import {
   headOf,
   hideSpecial,
   layer,
+  openHead,
   pointed,
   share,
+  summaries,
   type Direction,
   type Head,
+  type HeadSummary,
 } from './state';
 
 // A thumbnail has at most so many cells a side; longer texts show the strongest weight of each cell.
@@ -45,6 +50,7 @@ function thumbnails(result: EncodeResult, layers: number, heads: number, width: 
     height: top + layers * cell,
     draw(painter: Painter, colours: Colours) {
       const small = { size: 11.5, family: families.text, fill: colours.muted, align: 'center' as const };
+      const shade = ramp(colours.sunken, colours.accent);
       for (let h = 0; h < heads; h += 1) painter.text(left + h * cell + side / 2, 10, String(h + 1), small);
       for (let l = 0; l < layers; l += 1) {
         painter.text(12, top + l * cell + side / 2, String(l + 1), small);
@@ -66,9 +72,7 @@ function thumbnails(result: EncodeResult, layers: number, heads: number, width: 
             for (let x = 0; x < cells; x += 1) {
               const weight = strongest(found, y, x, cells);
               if (weight < 0.02) continue;
-              painter.rect(x0 + x * step, y0 + y * step, step, step, {
-                fill: mix(colours.sunken, colours.accent, Math.sqrt(weight)),
-              });
+              painter.rect(x0 + x * step, y0 + y * step, step, step, { fill: shade(weight) });
             }
           }
         }
@@ -88,6 +92,30 @@ function strongest(found: Head, row: number, column: number, cells: number): num
   return most;
 }
 
+const shareColumn = (title: string, value: (row: HeadSummary) => number): Column<HeadSummary> => ({
+  title,
+  kind: 'number',
+  sorts: true,
+  value: (row) => Number(value(row).toFixed(6)),
+  show: (row) => percent(value(row), 1),
+});
+
+const summaryColumns: readonly Column<HeadSummary>[] = [
+  { title: 'layer', kind: 'number', sorts: true, value: (row) => row.layer },
+  { title: 'head', kind: 'number', sorts: true, value: (row) => row.head },
+  shareColumn('[CLS], [SEP]', (row) => row.special),
+  shareColumn('itself', (row) => row.self),
+  shareColumn('one before', (row) => row.previous),
+  shareColumn('one after', (row) => row.next),
+  {
+    title: 'entropy, bits',
+    kind: 'number',
+    sorts: true,
+    value: (row) => Number(row.entropy.toFixed(6)),
+    show: (row) => row.entropy.toFixed(2),
+  },
+];
+
 export function HeadsInstrument() {
   attentions.use();
   const { ref, width } = useWidth();
@@ -103,10 +131,10 @@ export function HeadsInstrument() {
   return (
     <Instrument
       title="Every head of every layer"
-      exports={pictureExports(
-        'attention-heads',
-        () => drawing ?? { width: 1, height: 1, draw: () => undefined },
-      )}
+      exports={[
+        ...pictureExports('attention-heads', () => drawing ?? noDrawing),
+        { kind: 'table', name: 'attention-heads', table: () => tableOf(summaryColumns, summaries.value) },
+      ]}
     >
       <div class="flow">
         <WithTokenizer>
@@ -171,8 +199,7 @@ export function HeadsInstrument() {
                       const h = Math.floor((x - 30) / cell);
                       const l = Math.floor((y - 22) / cell);
                       if (h < 0 || l < 0 || h >= heads || l >= layers) return;
-                      layer.value = l;
-                      head.value = h;
+                      openHead(l, h);
                     }}
                   />
                 )}
@@ -182,15 +209,28 @@ export function HeadsInstrument() {
                   label="Layer"
                   count={layers}
                   value={layer.value}
-                  onChange={(next) => (layer.value = next)}
+                  onChange={(next) => {
+                    openHead(next, head.value);
+                  }}
                 />
                 <Numbers
                   label="Head"
                   count={heads}
                   value={head.value}
-                  onChange={(next) => (head.value = next)}
+                  onChange={(next) => {
+                    openHead(layer.value, next);
+                  }}
                 />
               </div>
+              <details>
+                <summary>Every head in numbers</summary>
+                <DataTable
+                  caption="Heads: shares of their weight, and how spread it is"
+                  columns={summaryColumns}
+                  rows={summaries.value}
+                  window={12}
+                />
+              </details>
             </>
           )}
         </WithModel>
@@ -237,33 +277,54 @@ function focusOf(found: Head): number | null {
 // With more tokens than this, lines are drawn for the token pointed at alone.
 const mostForAllLines = 80;
 
-function linesDrawing(found: Head, focus: number | null): Drawing {
+interface Lines {
+  drawing: Drawing;
+  /** Of a long text: what is added for the token pointed at, so that thousands of words need not be drawn again. */
+  over: (focus: number) => Drawing['draw'];
+}
+
+function linesOf(found: Head, focus: number | null): Lines {
   const widest = Math.max(...found.tokens.map((token) => token.length)) * 8.1;
   const gap = 200;
   const width = 2 * widest + gap + 32;
   const height = found.size * rowHeight + 8;
   const leftEdge = widest + 12;
   const rightEdge = leftEdge + gap;
+  const middle = (leftEdge + rightEdge) / 2;
   const y = (i: number) => i * rowHeight + rowHeight / 2 + 4;
-  return {
+  const style = { size: 13.5, family: families.mono };
+  const linesFrom = (from: number, painter: Painter, colours: Colours) => {
+    for (let to = 0; to < found.size; to += 1) {
+      const weight = found.weights[from * found.size + to]!;
+      if (weight < 0.01) continue;
+      painter.path(`M${leftEdge},${y(from)}C${middle},${y(from)} ${middle},${y(to)} ${rightEdge},${y(to)}`, {
+        stroke: colours.accent,
+        strokeWidth: 1 + 2.5 * weight,
+        opacity: Math.min(1, 0.08 + weight),
+      });
+    }
+  };
+  const over = (from: number) => (painter: Painter, colours: Colours) => {
+    linesFrom(from, painter, colours);
+    painter.rect(2, y(from) - 10, widest + 8, 20, { fill: colours['accent-soft'], radius: 4 });
+    painter.text(leftEdge - 6, y(from), found.tokens[from]!, { ...style, fill: colours.ink, align: 'right' });
+    found.tokens.forEach((token, to) => {
+      const weight = found.weights[from * found.size + to]!;
+      if (weight < 0.01) return;
+      painter.rect(rightEdge + 4, y(to) - 10, widest + 8, 20, {
+        fill: mix(colours.surface, colours['accent-soft'], Math.min(1, 0.3 + weight)),
+        radius: 4,
+      });
+      painter.text(rightEdge + 8, y(to), token, { ...style, fill: colours.ink });
+    });
+  };
+  const drawing: Drawing = {
     width,
     height,
     draw(painter: Painter, colours: Colours) {
-      const middle = (leftEdge + rightEdge) / 2;
-      for (let from = 0; from < found.size; from += 1) {
-        if (focus === null ? found.size > mostForAllLines : from !== focus) continue;
-        for (let to = 0; to < found.size; to += 1) {
-          const weight = found.weights[from * found.size + to]!;
-          if (weight < 0.01) continue;
-          painter.path(
-            `M${leftEdge},${y(from)}C${middle},${y(from)} ${middle},${y(to)} ${rightEdge},${y(to)}`,
-            {
-              stroke: colours.accent,
-              strokeWidth: 1 + 2.5 * weight,
-              opacity: Math.min(1, 0.08 + weight),
-            },
-          );
-        }
+      if (focus !== null) linesFrom(focus, painter, colours);
+      else if (found.size <= mostForAllLines) {
+        for (let from = 0; from < found.size; from += 1) linesFrom(from, painter, colours);
       }
       found.tokens.forEach((token, i) => {
         const looks = focus === null || focus === i;
@@ -277,7 +338,6 @@ function linesDrawing(found: Head, focus: number | null): Drawing {
         if (focus === i) {
           painter.rect(2, y(i) - 10, widest + 8, 20, { fill: colours['accent-soft'], radius: 4 });
         }
-        const style = { size: 13.5, family: families.mono };
         painter.text(leftEdge - 6, y(i), token, {
           ...style,
           fill: looks ? colours.ink : colours.muted,
@@ -290,6 +350,7 @@ function linesDrawing(found: Head, focus: number | null): Drawing {
       });
     },
   };
+  return { drawing, over };
 }
 
 const directionNames: Record<Direction, string> = {
@@ -327,10 +388,28 @@ const weightColumns: readonly Column<WeightRow>[] = [
   { title: 'weight', kind: 'number', value: (row) => row.weight, show: (row) => probability(row.weight) },
 ];
 
+/** One row a token that looks, one column a token looked at. */
+function weightTable(found: Head | null): Table {
+  return {
+    columns: ['query', ...(found?.tokens ?? [])],
+    rows: (found?.tokens ?? []).map((token, i) => [
+      token,
+      ...found!.raw.subarray(i * found!.size, (i + 1) * found!.size),
+    ]),
+  };
+}
+
 export function LinesInstrument() {
   const found = current.value;
   const focus = found ? focusOf(found) : null;
-  const drawing = useMemo(() => (found ? linesDrawing(found, focus) : null), [found, focus]);
+  const long = found !== null && found.size > mostForAllLines;
+  const drawn = long ? null : focus;
+  const lines = useMemo(() => (found ? linesOf(found, drawn) : null), [found, drawn]);
+  const drawing = lines?.drawing ?? null;
+  const over = useMemo(
+    () => (long ? (lines && focus !== null ? lines.over(focus) : null) : undefined),
+    [long, lines, focus],
+  );
   const from = focus ?? 0;
   const rows: WeightRow[] = found
     ? found.tokens
@@ -346,18 +425,8 @@ export function LinesInstrument() {
     <Instrument
       title={`Layer ${layer.value + 1}, head ${head.value + 1}: who looks at whom`}
       exports={[
-        ...pictureExports('attention-head', () => drawing ?? { width: 1, height: 1, draw: () => undefined }),
-        {
-          kind: 'table',
-          name: 'attention',
-          table: () => ({
-            columns: ['query', ...(found?.tokens ?? [])],
-            rows: (found?.tokens ?? []).map((token, i) => [
-              token,
-              ...found!.raw.subarray(i * found!.size, (i + 1) * found!.size),
-            ]),
-          }),
-        },
+        ...pictureExports('attention-head', () => drawing ?? noDrawing),
+        { kind: 'table', name: 'attention', table: () => weightTable(found) },
       ]}
     >
       <WithModel>
@@ -413,6 +482,7 @@ export function LinesInstrument() {
                     <Picture
                       class="pressable"
                       drawing={drawing}
+                      {...(over !== undefined && { over })}
                       label={`Lines from ${plural(found.size, 'token')} to the tokens they look at; the table has the weights`}
                       onPoint={(_, y) => {
                         const at = Math.floor((y - 4) / rowHeight);
@@ -445,87 +515,126 @@ export function LinesInstrument() {
   );
 }
 
-function matrixDrawing(found: Head, cell: number, focus: number | null): Drawing {
-  const labels = cell >= 11;
-  const widest = labels ? Math.max(...found.tokens.map((token) => token.length)) * 7.2 + 10 : 0;
-  const side = found.size * cell;
-  return {
-    width: widest + side + 2,
-    height: widest + side + 2,
-    draw(painter: Painter, colours: Colours) {
-      if (labels) {
-        found.tokens.forEach((token, i) => {
-          const style = { size: 12, family: families.mono, fill: focus === i ? colours.accent : colours.ink };
-          painter.text(widest - 6, widest + i * cell + cell / 2, token, { ...style, align: 'right' });
-          painter.text(widest + i * cell + cell / 2, widest - 6, token, {
-            ...style,
-            fill: colours.ink,
-            turn: -90,
-          });
-        });
-      }
-      painter.rect(widest, widest, side, side, { fill: colours.sunken });
-      for (let y = 0; y < found.size; y += 1) {
-        for (let x = 0; x < found.size; x += 1) {
-          const weight = found.weights[y * found.size + x]!;
-          if (weight < 0.005) continue;
-          painter.rect(
-            widest + x * cell,
-            widest + y * cell,
-            cell - (cell > 6 ? 1 : 0),
-            cell - (cell > 6 ? 1 : 0),
-            {
-              fill: mix(colours.sunken, colours.accent, Math.sqrt(weight)),
-            },
-          );
-        }
-      }
-      if (focus !== null) {
-        painter.rect(widest, widest + focus * cell, side, cell, { stroke: colours.accent, strokeWidth: 1.5 });
-      }
-    },
-  };
+interface Matrix {
+  drawing: Drawing;
+  /** Where the cells begin, from the left and from the top. */
+  edge: number;
+  cell: number;
 }
+
+function matrixOf(found: Head, cell: number): Matrix {
+  const labels = cell >= 11;
+  const edge = labels ? Math.max(...found.tokens.map((token) => token.length)) * 7.2 + 10 : 0;
+  const side = found.size * cell;
+  const gap = cell > 6 ? 1 : 0;
+  const draw = (painter: Painter, colours: Colours) => {
+    const style = { size: 12, family: families.mono, fill: colours.ink };
+    if (labels) {
+      found.tokens.forEach((token, i) => {
+        const middle = edge + i * cell + cell / 2;
+        painter.text(edge - 6, middle, token, { ...style, align: 'right' });
+        painter.text(middle, edge - 6, token, { ...style, turn: -90 });
+      });
+    }
+    painter.rect(edge, edge, side, side, { fill: colours.sunken });
+    const shade = ramp(colours.sunken, colours.accent);
+    for (let y = 0; y < found.size; y += 1) {
+      for (let x = 0; x < found.size; x += 1) {
+        const weight = found.weights[y * found.size + x]!;
+        if (weight < 0.005) continue;
+        painter.rect(edge + x * cell, edge + y * cell, cell - gap, cell - gap, { fill: shade(weight) });
+      }
+    }
+  };
+  return { drawing: { width: edge + side + 2, height: edge + side + 2, draw }, edge, cell };
+}
+
+const zooms = { whole: 'Whole', closer: 'Closer', readable: 'With its tokens' } as const;
+const zoom = signal<keyof typeof zooms>('whole');
+/** The cell that the pointer is on, as [from, to]. */
+const cellPointed = signal<readonly [from: number, to: number] | null>(null);
+// Labels need this much.
+const readable = 15;
 
 export function MatrixInstrument() {
   const { ref, width } = useWidth();
   const found = current.value;
   const focus = found ? focusOf(found) : null;
-  const cell = found ? Math.max(3, Math.min(28, Math.floor((Math.min(width, 760) - 110) / found.size))) : 0;
-  const drawing = useMemo(
-    () => (found && width > 0 ? matrixDrawing(found, cell, focus) : null),
-    [found, cell, focus, width],
-  );
+  const fit = found ? Math.min(28, Math.floor(((Math.min(width, 760) - 110) / found.size) * 2) / 2) : 0;
+  const whole = Math.max(1, fit);
+  const cell = { whole, closer: Math.max(whole, 5), readable: Math.max(whole, readable) }[zoom.value];
+  const matrix = useMemo(() => (found && width > 0 ? matrixOf(found, cell) : null), [found, cell, width]);
+  const over = useMemo(() => {
+    if (!matrix || !found || focus === null) return null;
+    const { edge } = matrix;
+    return (painter: Painter, colours: Colours) => {
+      const thick = Math.max(cell, 3);
+      const top = edge + (focus + 0.5) * cell - thick / 2;
+      painter.rect(edge, top, found.size * cell, thick, { stroke: colours.accent, strokeWidth: 1.5 });
+    };
+  }, [matrix, found, focus, cell]);
+  const at = cellPointed.value;
   return (
     <Instrument
       title="The same head as a matrix"
-      exports={pictureExports(
-        'attention-matrix',
-        () => drawing ?? { width: 1, height: 1, draw: () => undefined },
-      )}
+      exports={[
+        ...pictureExports('attention-matrix', () => matrix?.drawing ?? noDrawing),
+        { kind: 'table', name: 'attention', table: () => weightTable(found) },
+      ]}
     >
       <div ref={ref}>
         <WithModel>
           {() =>
             found &&
-            drawing && (
+            matrix && (
               <div class="flow">
-                <div class="table-scroll" tabIndex={0} role="region" aria-label="Matrix of attention weights">
+                {fit < readable && (
+                  <Tabs
+                    label="How large"
+                    options={zooms}
+                    value={zoom.value}
+                    onChange={(next) => {
+                      zoom.value = next;
+                    }}
+                  />
+                )}
+                <div
+                  class="table-scroll tall"
+                  tabIndex={0}
+                  role="region"
+                  aria-label="Matrix of attention weights"
+                >
                   <Picture
-                    drawing={drawing}
+                    drawing={matrix.drawing}
+                    over={over}
                     label={`${found.size} by ${found.size} weights; every row sums to 1`}
-                    onPoint={(_, y) => {
-                      const at = Math.floor((y - (drawing.height - 2 - found.size * cell)) / cell);
-                      point(at >= 0 && at < found.size ? at : null, found);
+                    onPoint={(x, y) => {
+                      const from = Math.floor((y - matrix.edge) / cell);
+                      const to = Math.floor((x - matrix.edge) / cell);
+                      const inside = from >= 0 && from < found.size;
+                      point(inside ? from : null, found);
+                      cellPointed.value = inside && to >= 0 && to < found.size ? [from, to] : null;
                     }}
                     onLeave={() => {
                       point(null, found);
+                      cellPointed.value = null;
                     }}
                   />
                 </div>
-                <p class="hint">
-                  Rows look, columns are looked at; every row sums to 1, so an even look at all {found.size}{' '}
-                  tokens would be {percent(1 / found.size, 1)} each.
+                <p class="hint readout">
+                  {at && at[0] < found.size && at[1] < found.size ? (
+                    <>
+                      <span class="mono">{found.tokens[at[0]]}</span> (place {at[0]}) looks at{' '}
+                      <span class="mono">{found.tokens[at[1]]}</span> (place {at[1]}) with{' '}
+                      <b class="mono">{probability(found.raw[at[0] * found.size + at[1]]!)}</b>
+                    </>
+                  ) : (
+                    <>
+                      Rows look, columns are looked at; every row sums to 1, so an even look at all{' '}
+                      {found.size} tokens would be {percent(1 / found.size, 1)} each. Point at a cell to read
+                      it.
+                    </>
+                  )}
                 </p>
               </div>
             )

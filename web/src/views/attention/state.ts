@@ -1,14 +1,28 @@
 // The attention section: the page's sentence, every layer's attentions, and which head and token are looked at.
 import { computed, signal } from '@preact/signals';
 import type { EncodeResult, Encoding } from 'bertlens';
+import { answers } from '../../engine/answers';
 import { bert, timed } from '../../engine/model';
-import { latest } from '../../lib/latest';
 import { sentence } from '../../state/sentence';
 import { choiceCodec, flagCodec, integerCodec, parameter } from '../../state/url';
 import { second } from '../tokenizer/state';
 
-export const layer = parameter('attention', 'layer', 0, integerCodec(0, 63));
-export const head = parameter('attention', 'head', 0, integerCodec(0, 255));
+const askedLayer = parameter('attention', 'layer', 0, integerCodec(0, 1023));
+const askedHead = parameter('attention', 'head', 0, integerCodec(0, 1023));
+
+/** Layer and head from 0; another model may have fewer than the address asks for. */
+export const layer = computed(() =>
+  Math.min(askedLayer.value, (bert.value?.info.config.numHiddenLayers ?? Infinity) - 1),
+);
+export const head = computed(() =>
+  Math.min(askedHead.value, (bert.value?.info.config.numAttentionHeads ?? Infinity) - 1),
+);
+
+export function openHead(atLayer: number, atHead: number): void {
+  askedLayer.value = atLayer;
+  askedHead.value = atHead;
+}
+
 export const hideSpecial = parameter('attention', 'plain', false, flagCodec);
 /** Percent of each row's weight that is shown, strongest first. */
 export const share = parameter('attention', 'share', 100, integerCodec(1, 100));
@@ -24,11 +38,11 @@ interface Ask {
   textPair: string | undefined;
 }
 
-export const attentions = latest<Ask, EncodeResult>(
-  () => (bert.value ? { text: sentence.value, textPair: second.value } : null),
-  ({ text, textPair }, abort) =>
+export const attentions = answers<Ask, EncodeResult>(
+  () => ({ text: sentence.value, textPair: second.value }),
+  (model, { text, textPair }, abort) =>
     timed(
-      bert.value!.encode(textPair === undefined ? text : { text, textPair }, {
+      model.encode(textPair === undefined ? text : { text, textPair }, {
         attentions: true,
         signal: abort,
       }),
@@ -78,17 +92,77 @@ export const current = computed<Head | null>(() => {
   const found = headOf(result, layer.value, head.value);
   if (!found) return null;
   const { size, raw, encoding } = found;
-  const weights = new Float32Array(size * size);
   const limit = share.value / 100;
+  const wanted = direction.value;
+  const plain = hideSpecial.value;
+  if (limit >= 1 && wanted === 'all' && !plain) return found;
+  const weights = new Float32Array(size * size);
   for (let from = 0; from < size; from += 1) {
     const row = raw.subarray(from * size, (from + 1) * size);
-    const strongest = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]!);
-    let sum = 0;
-    for (const to of strongest) {
-      if (sum >= limit) break;
-      sum += row[to]!;
-      if (kept(encoding, from, to, direction.value, hideSpecial.value)) weights[from * size + to] = row[to]!;
+    const least = limit >= 1 ? 0 : leastKept(row, limit);
+    for (let to = 0; to < size; to += 1) {
+      if (row[to]! >= least && kept(encoding, from, to, wanted, plain)) weights[from * size + to] = row[to]!;
     }
   }
   return { ...found, weights };
+});
+
+/** The smallest weight among the strongest of a row that together reach `limit`. */
+function leastKept(row: Float32Array, limit: number): number {
+  const ascending = row.slice().sort();
+  let sum = 0;
+  let at = ascending.length;
+  while (at > 0 && sum < limit) sum += ascending[--at]!;
+  return ascending[at] ?? 0;
+}
+
+/** What one head does on the whole, in shares of its weight. */
+export interface HeadSummary {
+  layer: number;
+  head: number;
+  /** To [CLS] and [SEP], to the token itself, to the one before, to the one after. */
+  special: number;
+  self: number;
+  previous: number;
+  next: number;
+  /** Mean entropy of its rows, in bits: 0 looks at one token only. */
+  entropy: number;
+}
+
+function summaryOf({ size, raw, encoding }: Head, atLayer: number, atHead: number): HeadSummary {
+  const sums = { special: 0, self: 0, previous: 0, next: 0, entropy: 0 };
+  for (let from = 0; from < size; from += 1) {
+    for (let to = 0; to < size; to += 1) {
+      const weight = raw[from * size + to]!;
+      if (encoding.specialTokensMask[to] === 1) sums.special += weight;
+      if (weight > 0) sums.entropy -= weight * Math.log2(weight);
+    }
+    sums.self += raw[from * size + from]!;
+    if (from > 0) sums.previous += raw[from * size + from - 1]!;
+    if (from + 1 < size) sums.next += raw[from * size + from + 1]!;
+  }
+  return {
+    layer: atLayer + 1,
+    head: atHead + 1,
+    special: sums.special / size,
+    self: sums.self / size,
+    previous: sums.previous / size,
+    next: sums.next / size,
+    entropy: sums.entropy / size,
+  };
+}
+
+/** All heads, layer by layer. */
+export const summaries = computed<readonly HeadSummary[]>(() => {
+  const result = attentions.answer.value.value;
+  const config = bert.value?.info.config;
+  if (!result || !config) return [];
+  const found: HeadSummary[] = [];
+  for (let l = 0; l < config.numHiddenLayers; l += 1) {
+    for (let h = 0; h < config.numAttentionHeads; h += 1) {
+      const one = headOf(result, l, h);
+      if (one) found.push(summaryOf(one, l, h));
+    }
+  }
+  return found;
 });
