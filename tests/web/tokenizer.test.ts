@@ -105,6 +105,16 @@ test('the vocabulary has 30,522 entries, 994 of them unused, and can be searched
   });
 });
 
+test('the vocabulary can be looked through by script', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    await page.getByLabel('Script').selectOption('Greek');
+    const rows = await tableRows(page, 'Vocabulary');
+    assert.ok(rows.length > 10);
+    for (const [, token] of rows) assert.match(token!, /^(##)?\p{Script=Greek}/u);
+    await page.waitForURL((url) => url.hash.includes('script=Greek'));
+  });
+});
+
 test('everything that cells 3 to 5 printed comes out the same here', async () => {
   await onPage('', async ({ page }) => {
     const section = page.locator('.note', { has: page.getByRole('heading', { name: 'In the notebook' }) });

@@ -10,6 +10,7 @@ import type { View } from '../view';
 import { BatchInstrument, DetailInstrument, StrategiesInstrument } from './instruments';
 import {
   batch,
+  computedInVain,
   exerciseBatch,
   maxLength,
   notebookBatch,
@@ -55,6 +56,11 @@ function Notice() {
         = {fixed.columns} makes <Shape of={fixed} />, {percent(share(fixed))} empty. Both hold the same{' '}
         {count(longest.real)} real tokens
         {fixed.real < longest.real ? ', less what was cut off' : ''}.
+      </p>
+      <p>
+        A model that computes every cell spends {percent(computedInVain(longest), 1)} of its multiplications
+        on padding in the first case, {percent(computedInVain(fixed), 1)} in the second (counted for
+        bert-base-uncased; attention grows with the square of the width). bertlens computes real tokens only.
       </p>
       {cut > 0 && (
         <p>

@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { Encoding } from '../../engine/tokenizer';
 import type { Colours } from '../../lib/colours';
-import { count, list, percent, plural, shape } from '../../lib/format';
+import { count, list, percent, plural, sentenceCase, shape } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { wordMark } from '../../state/lit';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
@@ -284,10 +284,6 @@ function allDrawing(): Drawing {
       }
     },
   };
-}
-
-function sentenceCase(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function StrategiesInstrument() {

@@ -2,6 +2,7 @@
 import { computed } from '@preact/signals';
 import { tokenizer, type Encoding } from '../../engine/tokenizer';
 import { choiceCodec, integerCodec, listCodec, parameter } from '../../state/url';
+import { published } from '../architecture/parts';
 
 /** The batch of the notebook's cell 6. */
 export const notebookBatch: string[] = [
@@ -64,6 +65,19 @@ export function padBatch(texts: readonly string[], name: Strategy, length: numbe
     total: rows.reduce((sum, row) => sum + row.length, 0),
     ragged,
   };
+}
+
+/** Multiplications of one row of `tokens` through bert-base-uncased's layers: dense steps, then attention's two products. */
+function multiplications(tokens: number): number {
+  const { hiddenSize: hidden, intermediateSize: inner, numHiddenLayers: layers } = published.base;
+  return layers * (tokens * (4 * hidden * hidden + 2 * hidden * inner) + 2 * tokens * tokens * hidden);
+}
+
+/** The share of them that goes into padding where every cell of the rectangle is computed. */
+export function computedInVain(result: Padded): number {
+  const lengths = result.rows.map((row) => row.attentionMask.reduce((sum, mask) => sum + mask, 0));
+  const needed = lengths.reduce((sum, length) => sum + multiplications(length), 0);
+  return 1 - needed / (result.rows.length * multiplications(result.columns));
 }
 
 export const padded = computed(() =>

@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Explanation } from '../../engine/tokenizer';
+import type { Cell, Table } from '../../lib/export';
 import { codePoint, plural } from '../../lib/format';
 import { Instrument } from '../../ui/instrument';
 import { TokenText } from '../../ui/token';
@@ -135,6 +136,26 @@ function Ladder({ word }: { word: ExplainedWord }) {
   );
 }
 
+function triesTable(words: readonly ExplainedWord[]): Table {
+  return {
+    columns: ['word', 'try', 'candidate', 'id'],
+    rows: words.flatMap((word) =>
+      word.candidates.map((candidate, i) => [word.text, i + 1, candidate.text, candidate.id]),
+    ),
+  };
+}
+
+function stepsTable(steps: readonly Step[]): Table {
+  return {
+    columns: ['step', 'on', 'before', 'after'],
+    rows: steps.flatMap((step): Cell[][] =>
+      step.changes.length === 0
+        ? [[step.name, step.enabled, null, null]]
+        : step.changes.map((change) => [step.name, step.enabled, change.before, change.after]),
+    ),
+  };
+}
+
 export function ExplainInstrument() {
   const found = explanation.value;
   if (!found) return null;
@@ -148,7 +169,13 @@ export function ExplainInstrument() {
   const at = Math.min(picked.value, found.words.length - 1);
   const word = found.words[at];
   return (
-    <Instrument title="How it was cut">
+    <Instrument
+      title="How it was cut"
+      exports={[
+        { kind: 'table', name: 'tries', what: 'tries', table: () => triesTable(found.words) },
+        { kind: 'table', name: 'normalisation', what: 'steps', table: () => stepsTable(found.steps) },
+      ]}
+    >
       <ol class="stages">
         <li>
           <h3>Normalise</h3>

@@ -1,9 +1,9 @@
 // The vocabulary, to be looked through: all entries, the special and unused ones, pieces and whole words.
 import { useMemo } from 'preact/hooks';
-import type { Tokenizer } from '../../engine/tokenizer';
+import { tokenizer, type Tokenizer } from '../../engine/tokenizer';
 import { count, plural } from '../../lib/format';
 import { choiceCodec, parameter, textCodec } from '../../state/url';
-import { DataTable, type Column } from '../../ui/data-table';
+import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Instrument } from '../../ui/instrument';
 import { Tabs } from '../../ui/tabs';
 import { TokenText } from '../../ui/token';
@@ -21,6 +21,8 @@ type Facet = keyof typeof facets;
 
 const facet = parameter<Facet>('tokenizer', 'facet', 'all', choiceCodec(Object.keys(facets) as Facet[]));
 const search = parameter('tokenizer', 'find', '', textCodec);
+/** '' means any. */
+const script = parameter('tokenizer', 'script', '', textCodec);
 
 interface Entry {
   readonly id: number;
@@ -37,6 +39,18 @@ const columns: readonly Column<Entry>[] = [
   },
 ];
 
+/** A vocabulary may lack the script that an address names. */
+function queryFor({ vocabulary }: Tokenizer) {
+  const known = vocabulary.scripts.includes(script.value);
+  return { text: search.value, facet: facet.value, ...(known && { script: script.value }) };
+}
+
+function found(ready: Tokenizer): readonly Entry[] {
+  const query = queryFor(ready);
+  const { total } = ready.vocabulary.find({ ...query, limit: 1 });
+  return total === 0 ? [] : ready.vocabulary.find({ ...query, limit: total }).entries;
+}
+
 function Lookup({ ready }: { ready: Tokenizer }) {
   const { vocabulary } = ready;
   const counts = useMemo(() => {
@@ -46,7 +60,7 @@ function Lookup({ ready }: { ready: Tokenizer }) {
     }
     return result;
   }, [vocabulary]);
-  const query = { text: search.value, facet: facet.value };
+  const query = queryFor(ready);
   const { total: matches } = vocabulary.find({ ...query, limit: 1 });
   // A number may be an id; that entry comes first.
   const id = /^\d{1,7}$/.test(search.value.trim()) ? Number(search.value) : -1;
@@ -91,6 +105,23 @@ function Lookup({ ready }: { ready: Tokenizer }) {
             facet.value = next;
           }}
         />
+        <label class="field inline">
+          <span>Script</span>
+          <select
+            class="input"
+            value={script.value}
+            onChange={(event) => {
+              script.value = event.currentTarget.value;
+            }}
+          >
+            <option value="">Any</option>
+            {vocabulary.scripts.map((name) => (
+              <option value={name} key={name}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
       </div>
       <p class="hint" role="status">
         {total === 0 ? 'No entry matches.' : `${plural(total, 'entry', 'entries')}, in the order of ids`}
@@ -102,7 +133,16 @@ function Lookup({ ready }: { ready: Tokenizer }) {
 
 export function VocabularyInstrument() {
   return (
-    <Instrument title="The vocabulary">
+    <Instrument
+      title="The vocabulary"
+      exports={[
+        {
+          kind: 'table',
+          name: 'vocabulary',
+          table: () => tableOf(columns, tokenizer.value ? found(tokenizer.value) : []),
+        },
+      ]}
+    >
       <WithTokenizer>{(ready) => <Lookup ready={ready} />}</WithTokenizer>
     </Instrument>
   );
