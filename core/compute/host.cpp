@@ -1,6 +1,7 @@
 // Memory and weights of the backends that compute in host memory.
 #include "compute/host.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -199,70 +200,96 @@ Expected<std::unique_ptr<LayerNorm>> HostNorm::make(const WeightView& gamma, con
   return norm;
 }
 
-Expected<StackedLinear> StackedLinear::make(std::span<const LinearView> parts, Precision precision) {
-  StackedLinear stacked;
+Expected<LinearRows> LinearRows::make(std::span<const LinearView> parts) {
+  LinearRows rows;
   if (parts.empty()) return fail(ErrorCode::kInvalidArgument, "linear layer without parts");
-  stacked.inputs = parts[0].weight.columns;
+  rows.inputs_ = parts[0].weight.columns;
   for (const LinearView& part : parts) {
-    if (part.weight.columns != stacked.inputs)
+    if (part.weight.columns != rows.inputs_)
       return fail(ErrorCode::kInvalidArgument, "linear layer: parts " + shape_text(parts[0].weight) +
                                                    " and " + shape_text(part.weight) + " differ in inputs");
     if (part.bias.data != nullptr && part.bias.rows * part.bias.columns != part.weight.rows)
       return fail(ErrorCode::kInvalidArgument, "linear layer: weight " + shape_text(part.weight) +
                                                    " and bias " + shape_text(part.bias) + " do not fit");
-    stacked.outputs += part.weight.rows;
+    rows.parts_.push_back(part.weight);
+    std::vector<float> bias(part.weight.rows);
+    if (part.bias.data != nullptr) bias = read_vector(part.bias);
+    rows.bias_.insert(rows.bias_.end(), bias.begin(), bias.end());
   }
-  stacked.bias.resize(stacked.outputs, 0);
-  std::size_t first = 0;
-  for (const LinearView& part : parts) {
-    for (std::size_t r = 0; part.bias.data != nullptr && r < part.bias.rows; ++r)
-      read_row(part.bias, r, stacked.bias.data() + first + r * part.bias.columns);
-    first += part.weight.rows;
-  }
+  return rows;
+}
 
-  const std::size_t elements = stacked.inputs * stacked.outputs;
-  const WeightView& only = parts[0].weight;
-  const bool whole = parts.size() == 1;
-  if (precision == Precision::kInt8) {
-    stacked.scales.resize(stacked.outputs);
-    if (whole && only.type == WeightType::kInt8) {
-      std::memcpy(stacked.scales.data(), only.scales, stacked.outputs * sizeof(float));
-      stacked.integers = reinterpret_cast<const std::int8_t*>(only.data);
-      return stacked;
-    }
-    stacked.memory = AlignedBytes(elements);
-    if (!stacked.memory.ok()) return out_of_memory("a linear layer", elements);
-    auto* target = reinterpret_cast<std::int8_t*>(stacked.memory.data());
-    stacked.integers = target;
-    std::vector<float> row(stacked.inputs);
-    float* scale = stacked.scales.data();
-    for (const LinearView& part : parts) {
-      if (part.weight.type == WeightType::kInt8) {
-        std::memcpy(target, part.weight.data, part.weight.rows * stacked.inputs);
-        std::memcpy(scale, part.weight.scales, part.weight.rows * sizeof(float));
-        target += part.weight.rows * stacked.inputs;
-        scale += part.weight.rows;
-        continue;
-      }
-      for (std::size_t r = 0; r < part.weight.rows; ++r, target += stacked.inputs) {
-        read_row(part.weight, r, row.data());
-        *scale++ = quantise_row(row.data(), stacked.inputs, target);
-      }
+const WeightView& LinearRows::part_of(std::size_t& output) const {
+  const WeightView* part = parts_.data();
+  for (; output >= part->rows; ++part) output -= part->rows;
+  return *part;
+}
+
+bool LinearRows::in_place(WeightType type) const {
+  return std::all_of(parts_.begin(), parts_.end(), [type](const WeightView& part) {
+    return part.type == type && reinterpret_cast<std::uintptr_t>(part.data) % element_size(type) == 0;
+  });
+}
+
+const std::byte* LinearRows::together(WeightType type) const {
+  return parts_.size() == 1 && in_place(type) ? parts_[0].data : nullptr;
+}
+
+const float* LinearRows::floats(std::size_t output, float* scratch) const {
+  const WeightView& part = part_of(output);
+  const std::byte* const source = part.data + output * inputs_ * sizeof(float);
+  if (part.type == WeightType::kF32 && reinterpret_cast<std::uintptr_t>(source) % alignof(float) == 0)
+    return reinterpret_cast<const float*>(source);
+  read_row(part, output, scratch);
+  return scratch;
+}
+
+const std::int8_t* LinearRows::integers(std::size_t output, std::int8_t* scratch, float* scale) const {
+  const WeightView& part = part_of(output);
+  if (part.type == WeightType::kInt8) {
+    *scale = load<float>(part.scales + output * sizeof(float));
+    return reinterpret_cast<const std::int8_t*>(part.data) + output * inputs_;
+  }
+  std::vector<float> row(inputs_);
+  read_row(part, output, row.data());
+  *scale = quantise_row(row.data(), inputs_, scratch);
+  return scratch;
+}
+
+Status check_scale(float scale) {
+  if (scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max()) return {};
+  return fail(ErrorCode::kInvalidModel, "a scale of int8 weights is " + std::to_string(scale) +
+                                            ": scales must be positive, normal numbers");
+}
+
+Expected<StackedLinear> StackedLinear::make(const LinearRows& rows, Precision precision) {
+  StackedLinear stacked;
+  const std::size_t inputs = rows.inputs(), outputs = rows.outputs();
+  const bool int8 = precision == Precision::kInt8;
+  const std::byte* const together = rows.together(int8 ? WeightType::kInt8 : WeightType::kF32);
+  if (together == nullptr) {
+    const std::size_t size = inputs * outputs * (int8 ? sizeof(std::int8_t) : sizeof(float));
+    stacked.memory = AlignedBytes(size);
+    if (!stacked.memory.ok()) return out_of_memory("a linear layer", size);
+  }
+  if (!int8) {
+    stacked.weights =
+        together != nullptr ? reinterpret_cast<const float*>(together) : stacked.memory.floats();
+    for (std::size_t o = 0; together == nullptr && o < outputs; ++o) {
+      float* const target = stacked.memory.floats() + o * inputs;
+      const float* const row = rows.floats(o, target);
+      if (row != target) std::memcpy(target, row, inputs * sizeof(float));
     }
     return stacked;
   }
-  if (whole && only.type == WeightType::kF32 &&
-      reinterpret_cast<std::uintptr_t>(only.data) % alignof(float) == 0) {
-    stacked.weights = reinterpret_cast<const float*>(only.data);
-    return stacked;
+  stacked.scales.resize(outputs);
+  auto* const memory = reinterpret_cast<std::int8_t*>(stacked.memory.data());
+  stacked.integers = together != nullptr ? reinterpret_cast<const std::int8_t*>(together) : memory;
+  for (std::size_t o = 0; o < outputs; ++o) {
+    std::int8_t* const target = together != nullptr ? nullptr : memory + o * inputs;
+    const std::int8_t* const row = rows.integers(o, target, &stacked.scales[o]);
+    if (together == nullptr && row != target) std::memcpy(target, row, inputs);
   }
-  stacked.memory = AlignedBytes(elements * sizeof(float));
-  if (!stacked.memory.ok()) return out_of_memory("a linear layer", elements * sizeof(float));
-  float* target = stacked.memory.floats();
-  stacked.weights = target;
-  for (const LinearView& part : parts)
-    for (std::size_t r = 0; r < part.weight.rows; ++r, target += stacked.inputs)
-      read_row(part.weight, r, target);
   return stacked;
 }
 

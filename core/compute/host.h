@@ -99,22 +99,49 @@ class HostNorm : public LayerNorm {
   float epsilon_ = 0;
 };
 
-/// The parts of a linear layer stacked into one: f32 weights, or int8 weights with scales.
+/// The parts of a linear layer as the rows of one: [outputs, inputs]. Refers to the parts' bytes.
+class LinearRows {
+ public:
+  /// Errors: kInvalidArgument for parts that do not fit each other.
+  static Expected<LinearRows> make(std::span<const LinearView> parts);
+  std::size_t inputs() const { return inputs_; }
+  std::size_t outputs() const { return bias_.size(); }
+  const std::vector<float>& bias() const { return bias_; }
+  /// Row `output` as floats: where it lies, if it is aligned f32, else in `scratch`, which holds [inputs].
+  const float* floats(std::size_t output, float* scratch) const;
+  /// The row as int8 and its scale: an int8 part keeps its own, of others the largest size becomes 127.
+  /// `scratch` holds [inputs].
+  const std::int8_t* integers(std::size_t output, std::int8_t* scratch, float* scale) const;
+  /// True if every row lies somewhere as `type`, aligned for it, so that no scratch is needed for it.
+  bool in_place(WeightType type) const;
+  /// Where the rows lie behind each other as `type`, aligned for it; null if they do not.
+  const std::byte* together(WeightType type) const;
+
+ private:
+  /// The part that row `output` is in; `output` becomes its row there.
+  const WeightView& part_of(std::size_t& output) const;
+
+  std::vector<WeightView> parts_;
+  std::vector<float> bias_;  // [outputs]
+  std::size_t inputs_ = 0;
+};
+
+/// kInvalidModel unless a scale of int8 weights is positive and normal.
+Status check_scale(float scale);
+
+/// A linear layer's rows together, for a library that packs them: f32 weights, or int8 weights with scales.
 struct StackedLinear {
-  std::size_t inputs = 0, outputs = 0;
-  const float* weights =
-      nullptr;  ///< [outputs, inputs]: in `memory`, or in the source where it was one aligned f32 part
+  const float* weights = nullptr;  ///< [outputs, inputs]: in `memory`, or where they lay together before
   const std::int8_t* integers = nullptr;
   std::vector<float> scales;  ///< [outputs], with `integers`
-  std::vector<float> bias;    ///< [outputs]
   AlignedBytes memory;
 
-  /// Under kInt8 int8 parts keep their integers and others are quantised by rows (max-abs); else all become
-  /// f32.
-  static Expected<StackedLinear> make(std::span<const LinearView> parts, Precision precision);
+  /// Int8 under kInt8, else f32. `rows` must outlive it.
+  static Expected<StackedLinear> make(const LinearRows& rows, Precision precision);
 };
 
 /// Quantises a row symmetrically to -127..127 by its largest size; returns the scale (1 for a row of zeros).
+/// `row` and `target` may not overlap.
 float quantise_row(const float* row, std::size_t count, std::int8_t* target);
 
 /// Operations that only move floats.

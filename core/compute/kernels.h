@@ -42,26 +42,49 @@ struct TableProduct {
   std::size_t output_stride;
 };
 
-/// Columns of one panel of packed weights: [panel][input][kPanel].
-inline constexpr std::size_t kPanel = 64;
+/// Columns of the panels that a caller should put into one product of panels: a multiple of every
+/// Kernels::panel.
+inline constexpr std::size_t kPanelColumns = 64;
+inline constexpr std::size_t kPanelScratch = 768 * kPanelColumns;
 
-/// One panel of out = in W^T + bias with weights that are f32 or f16.
+/// Neighbouring panels of out = activation(in W^T + bias) with weights that are f32 or f16. Packed weights
+/// are [panel][input][Kernels::panel], zeros in unused columns.
 struct PanelProduct {
-  const std::byte* panel;  ///< [inputs, kPanel], zeros in unused columns; the next panel may follow it
-  const float* bias;       ///< [columns]
-  std::size_t inputs, columns;
+  const std::byte* panels;
+  const float* bias;  ///< [columns]
+  std::size_t inputs;
+  std::size_t columns;  ///< of all the panels together
   const float* input;
   std::size_t input_stride, rows;
-  float* output;  ///< first column of this panel
+  float* output;  ///< first column of the first panel
   std::size_t output_stride;
+  Activation activation;
   float* scratch;  ///< kPanelScratch floats, for f16
 };
-inline constexpr std::size_t kPanelScratch = 768 * kPanel;
+
+/// The same with int8 weights, [panel][pair of inputs][Kernels::panel][2], zeros in unused places, and rows
+/// that Kernels::quantise made. Sums are exact: to 66,000 inputs.
+struct Int8Product {
+  const std::byte* panels;
+  const float* scales;  ///< [columns], of the weights
+  const float* bias;    ///< [columns]
+  std::size_t pairs, columns;
+  const std::int16_t* input;
+  const float* input_scales;  ///< [rows]
+  std::size_t input_stride, rows;
+  float* output;
+  std::size_t output_stride;
+  Activation activation;
+};
 
 /// One instruction set's functions. All are pure: no state, no allocation.
 struct Kernels {
   const char* name;
-  void (*activate)(Activation activation, float* values, std::size_t count);
+  std::size_t panel;  ///< columns of a panel of packed weights
+  std::size_t
+      rows;  ///< most rows of a product of panels, so that what it reads again and again stays in the cache
+  void (*activate)(Activation activation, float* values, std::size_t stride, std::size_t rows,
+                   std::size_t columns);
   /// output = norm(input + residual); residual may be null; output may be either.
   void (*normalise)(const float* input, const float* residual, const float* gamma, const float* beta,
                     float epsilon, std::size_t count, float* output);
@@ -70,6 +93,12 @@ struct Kernels {
   void (*product_f16)(const PanelProduct& product);
   /// Null where XNNPACK's f32 operators are the better choice.
   void (*product_f32)(const PanelProduct& product);
+  /// Null where XNNPACK's int8 operators are.
+  void (*product_int8)(const Int8Product& product);
+  /// For product_int8, null with it. A row as whole steps of `scale`, which make 255 from its least to its
+  /// largest value, zero among them. Writes an even number of values, the last of which may be a zero behind
+  /// the row.
+  void (*quantise)(const float* row, std::size_t count, std::int16_t* target, float* scale);
 };
 
 /// Floats of scratch that one `attend` needs.

@@ -9,10 +9,17 @@ namespace bert::compute {
 namespace {
 constexpr std::size_t kBytes = 16;
 constexpr std::size_t kTileRows = 4;
-constexpr bool kFetchesAhead = false;
-constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
 constexpr std::size_t kTileVectors = 2;
+constexpr std::size_t kPanel = 64;
+constexpr std::size_t kDepth = 768;
+constexpr std::size_t kRows = 1024;
+constexpr std::size_t kFetchEvery = 0;
+constexpr std::size_t kFetchLeast = 64;
+constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
+constexpr bool kOwnInt8 = false;
 using Vector = float __attribute__((vector_size(kBytes)));
+using Bits = std::int32_t __attribute__((vector_size(kBytes)));
+using Pairs = std::int16_t __attribute__((vector_size(kBytes)));
 #if defined(__wasm_relaxed_simd__)
 constexpr const char* kName = "relaxed simd";
 inline Vector multiply_add(Vector a, Vector b, Vector c) {
@@ -37,6 +44,13 @@ inline Vector load_half(const std::byte* source) {
   const Words special = reinterpret_cast<Words>(size >= 65536.0F) & 0x7f800000U;  // infinities and NaN
   return reinterpret_cast<Vector>(bits | special | (words & 0x8000U) << 16);
 }
+/// a[2i] b[2i] + a[2i + 1] b[2i + 1].
+inline Bits multiply_pairs(Pairs a, Pairs b) {
+  const Bits x = reinterpret_cast<Bits>(a), y = reinterpret_cast<Bits>(b);
+  return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);
+}
+template <class AnyVector>
+void settle(AnyVector&) {}
 #include "compute/simd_kernels.inl"
 }  // namespace
 

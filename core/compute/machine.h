@@ -1,4 +1,5 @@
-// What depends on the machine beside its kernels (kernels.h): large pages.
+// What depends on the machine beside its kernels (kernels.h): large pages, instructions that only XNNPACK
+// uses.
 #pragma once
 
 #include <cstddef>
@@ -11,5 +12,9 @@ std::size_t large_page();
 
 /// Asks for large pages under the whole ones of `size` bytes from `data` on, which is aligned to one.
 void use_large_pages(void* data, std::size_t size);
+
+/// Whether there are instructions that multiply int8 and sum into int32 (VNNI): XNNPACK's int8 operators use
+/// them.
+bool has_int8_dot_products();
 
 }  // namespace bert::compute

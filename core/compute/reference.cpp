@@ -12,8 +12,8 @@ using compute::HostBuffer;
 using compute::HostNorm;
 using compute::HostTable;
 using compute::HostVector;
+using compute::LinearRows;
 using compute::row_of;
-using compute::StackedLinear;
 
 class ReferenceLinear : public Linear {
  public:
@@ -22,24 +22,27 @@ class ReferenceLinear : public Linear {
   std::size_t owned_bytes() const override { return (weights_.size() + bias_.size()) * sizeof(float); }
 
   static Expected<std::unique_ptr<Linear>> make(std::span<const LinearView> parts, Precision precision) {
-    auto stacked = StackedLinear::make(parts, precision);
-    if (!stacked) return tl::unexpected(stacked.error());
+    const auto rows = LinearRows::make(parts);
+    if (!rows) return tl::unexpected(rows.error());
     auto linear = std::make_unique<ReferenceLinear>();
-    linear->inputs_ = stacked->inputs;
-    linear->outputs_ = stacked->outputs;
-    linear->bias_ = stacked->bias;
-    linear->weights_.resize(stacked->inputs * stacked->outputs);
-    for (std::size_t o = 0; o < stacked->outputs; ++o)
-      for (std::size_t i = 0; i < stacked->inputs; ++i) {
-        const std::size_t at = o * stacked->inputs + i;
-        float& weight = linear->weights_[at];
-        if (precision == Precision::kInt8)
-          weight = static_cast<float>(stacked->integers[at]) * stacked->scales[o];
-        else if (precision == Precision::kF16)
-          weight = compute::half_to_float(compute::float_to_half(stacked->weights[at]));
-        else
-          weight = stacked->weights[at];
+    linear->inputs_ = rows->inputs();
+    linear->outputs_ = rows->outputs();
+    linear->bias_ = rows->bias();
+    linear->weights_.resize(linear->inputs_ * linear->outputs_);
+    std::vector<std::int8_t> integers(linear->inputs_);
+    for (std::size_t o = 0; o < linear->outputs_; ++o) {
+      float* const weights = linear->weights_.data() + o * linear->inputs_;
+      if (precision == Precision::kInt8) {
+        float scale = 0;
+        const std::int8_t* const row = rows->integers(o, integers.data(), &scale);
+        for (std::size_t i = 0; i < linear->inputs_; ++i) weights[i] = static_cast<float>(row[i]) * scale;
+        continue;
       }
+      const float* const row = rows->floats(o, weights);
+      for (std::size_t i = 0; i < linear->inputs_; ++i)
+        weights[i] =
+            precision == Precision::kF16 ? compute::half_to_float(compute::float_to_half(row[i])) : row[i];
+    }
     return linear;
   }
 

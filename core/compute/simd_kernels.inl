@@ -1,24 +1,33 @@
-// The kernels on vectors of kBytes bytes. Included by one file per instruction set, which defines before it, in an
-// unnamed namespace: kBytes, kTileRows, kTileVectors, kFetchesAhead, kOwnF32, kName, Vector, multiply_add, load_half.
+// The kernels on vectors of kBytes bytes. Included by one file per instruction set, which defines before it, in an unnamed
+// namespace: Vector, Bits and Pairs, multiply_add, load_half, multiply_pairs and settle, and of the set
+//   kName, kBytes                its name, and the bytes of a vector
+//   kTileRows, kTileVectors      rows and vectors of a tile of a product: what the registers hold
+//   kPanel, kDepth, kRows        columns of a panel of weights, inputs and rows that are multiplied by it at a time
+//   kFetchEvery, kFetchLeast     after how many inputs to fetch weights ahead (0: never), and how many bytes at least
+//   kOwnF32, kOwnInt8            whether its f32 and its int8 product are better than XNNPACK's
 // Only plain loops and built-in types here: a template of the standard library instantiated in this file would be compiled
 // for this instruction set and could then be linked into code for every machine.
 
 constexpr std::size_t kWidth = kBytes / sizeof(float);
-using Bits = std::int32_t __attribute__((vector_size(kBytes)));
 
-inline Vector splat(float value) { return Vector{} + value; }
+/// `value` in all lanes. Subtracting 0 leaves every value as it is, so that compilers make one load of it; adding 0 is an
+/// addition, for it turns -0 into 0.
+inline Vector splat(float value) { return value - Vector{}; }
 inline Vector load(const void* source) {
   Vector value;
   __builtin_memcpy(&value, source, sizeof(value));
   return value;
 }
 inline void store(float* target, Vector value) { __builtin_memcpy(target, &value, sizeof(value)); }
+/// `count` floats and zeros; as fast as load where it is a whole vector.
 inline Vector load_part(const float* source, std::size_t count) {
+  if (count == kWidth) return load(source);
   Vector value{};
   __builtin_memcpy(&value, source, count * sizeof(float));
   return value;
 }
 inline void store_part(float* target, Vector value, std::size_t count) {
+  if (count == kWidth) return store(target, value);
   __builtin_memcpy(target, &value, count * sizeof(float));
 }
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
@@ -128,18 +137,23 @@ void apply(float* values, std::size_t count) {
 
 inline Vector rectified(Vector x) { return larger(x, Vector{}); }
 
-void activate(Activation activation, float* values, std::size_t count) {
+template <Vector (*function)(Vector)>
+void apply_rows(float* values, std::size_t stride, std::size_t rows, std::size_t columns) {
+  for (std::size_t r = 0; r < rows; ++r) apply<function>(values + r * stride, columns);
+}
+
+void activate_rows(Activation activation, float* values, std::size_t stride, std::size_t rows, std::size_t columns) {
   switch (activation) {
     case Activation::kNone:
       return;
     case Activation::kGelu:
-      return apply<gelu>(values, count);
+      return apply_rows<gelu>(values, stride, rows, columns);
     case Activation::kGeluNew:
-      return apply<gelu_new>(values, count);
+      return apply_rows<gelu_new>(values, stride, rows, columns);
     case Activation::kRelu:
-      return apply<rectified>(values, count);
+      return apply_rows<rectified>(values, stride, rows, columns);
     case Activation::kTanh:
-      return apply<hyperbolic_tangent>(values, count);
+      return apply_rows<hyperbolic_tangent>(values, stride, rows, columns);
   }
 }
 
@@ -181,50 +195,67 @@ void normalise(const float* input, const float* residual, const float* gamma, co
 
 // -- Matrix product on row-major operands ------------------------------------------------------------------------
 
-/// Bytes fetched ahead in each step of a product: two cache lines.
-constexpr std::size_t kAhead = 128;
+/// What comes into the cache while a product runs: `step` bytes, two lines at most, after every kFetchEvery inputs. Any
+/// address will do: a fetch never faults. With a step of 0 nothing new comes.
+struct Fetch {
+  const std::byte* at;
+  std::size_t step;
+};
 
-/// c[rows, vectors * kWidth] = a[rows, depth] b[depth, ...] (+ c). The last vector of c has `last` columns; b must be
-/// readable to the end of every vector. Meanwhile depth * kAhead bytes from `ahead` on are fetched into the cache (any
-/// address will do: a fetch never faults); null fetches nothing new.
+/// Has a tile of an output come into the cache.
+template <std::size_t rows, std::size_t vectors>
+void fetch_tile(const float* c, std::size_t stride) {
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < vectors; j += 64 / kBytes) __builtin_prefetch(c + i * stride + j * kWidth, 1);
+}
+
+/// add(k) for k of 0..depth; each adds to all of `sums`.
+template <class Add, class Sum, std::size_t rows, std::size_t vectors>
+void for_each_input(std::size_t depth, Fetch& fetch, const Add& add, Sum (&sums)[rows][vectors]) {
+  std::size_t k = 0;
+  if constexpr (kFetchEvery != 0) {
+    const std::byte* ahead = fetch.at;
+    const std::size_t step = fetch.step;
+    for (; k + kFetchEvery <= depth; k += kFetchEvery, ahead += step) {
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + step / 2);
+      for (std::size_t i = 0; i < kFetchEvery; ++i) {
+        add(k + i);
+        for (std::size_t r = 0; r < rows; ++r)
+          for (std::size_t j = 0; j < vectors; ++j) settle(sums[r][j]);
+      }
+    }
+    fetch.at = ahead;
+  }
+  for (; k < depth; ++k) add(k);
+}
+
+/// c[rows, vectors * kWidth] = a[rows, depth] b[depth, ...] + plus[rows, ...], or without `plus` if that is null; `plus` may
+/// be c. The last vector of c and of plus has `last` columns; b must be readable to the end of every vector.
 template <std::size_t rows, std::size_t vectors>
 void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, std::size_t depth, float* c,
-          std::size_t c_stride, std::size_t last, bool accumulate, const std::byte* ahead) {
-  const std::size_t step = ahead == nullptr ? 0 : kAhead;
-  if (ahead == nullptr) ahead = reinterpret_cast<const std::byte*>(b);
-  Vector sums[rows][vectors];
-  for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t j = 0; j < vectors; ++j) {
-      if (!accumulate)
-        sums[i][j] = Vector{};
-      else if (j + 1 == vectors && last != kWidth)
-        sums[i][j] = load_part(c + i * c_stride + j * kWidth, last);
-      else
-        sums[i][j] = load(c + i * c_stride + j * kWidth);
-    }
-  for (std::size_t k = 0; k < depth; ++k, ahead += step) {
-    if constexpr (kFetchesAhead) {
-      __builtin_prefetch(ahead, 0, 2);
-      __builtin_prefetch(ahead + kAhead / 2, 0, 2);
-    }
+          std::size_t c_stride, std::size_t last, const float* plus, std::size_t plus_stride, Fetch& fetch) {
+  if constexpr (kFetchEvery != 0) fetch_tile<rows, vectors>(c, c_stride);
+  Vector sums[rows][vectors] = {};
+  const auto add = [&](std::size_t k) {
     Vector columns[vectors];
     for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(b + k * b_stride + j * kWidth);
     for (std::size_t i = 0; i < rows; ++i) {
       const Vector factor = splat(a[i * a_stride + k]);
       for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = multiply_add(factor, columns[j], sums[i][j]);
     }
-  }
+  };
+  for_each_input(depth, fetch, add, sums);
   for (std::size_t i = 0; i < rows; ++i)
     for (std::size_t j = 0; j < vectors; ++j) {
-      if (j + 1 == vectors && last != kWidth)
-        store_part(c + i * c_stride + j * kWidth, sums[i][j], last);
-      else
-        store(c + i * c_stride + j * kWidth, sums[i][j]);
+      const std::size_t count = j + 1 == vectors ? last : kWidth;
+      if (plus != nullptr) sums[i][j] += load_part(plus + i * plus_stride + j * kWidth, count);
+      store_part(c + i * c_stride + j * kWidth, sums[i][j], count);
     }
 }
 
 using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*, std::size_t, std::size_t,
-                      bool, const std::byte*);
+                      const float*, std::size_t, Fetch&);
 
 template <std::size_t rows>
 Tile tile_of(std::size_t vectors) {
@@ -246,27 +277,24 @@ Tile tile_of(std::size_t rows, std::size_t vectors) {
                      : tile_of<1>(vectors);
 }
 
-/// At most kTileRows rows of a product with any number of columns. Returns how far the fetching from `ahead` got.
-const std::byte* product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
-                              std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, bool accumulate,
-                              const std::byte* ahead = nullptr) {
+/// At most kTileRows rows of a product with any number of columns; see tile.
+void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
+                  std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, const float* plus,
+                  std::size_t plus_stride, Fetch& fetch) {
   constexpr std::size_t kTileColumns = kTileVectors * kWidth;
-  const std::size_t fetched = ahead == nullptr ? 0 : depth * kAhead;
-  std::size_t j = 0;
-  if (columns >= kTileColumns) {
-    const Tile full = tile_of(rows, kTileVectors);
-    for (; j + kTileColumns <= columns; j += kTileColumns, ahead += fetched)
-      full(a, a_stride, b + j, b_stride, depth, c + j, c_stride, kWidth, accumulate, ahead);
+  for (std::size_t j = 0; j < columns; j += kTileColumns) {
+    const std::size_t some = columns - j < kTileColumns ? columns - j : kTileColumns;
+    const std::size_t vectors = (some + kWidth - 1) / kWidth;
+    tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, some - (vectors - 1) * kWidth,
+                           plus == nullptr ? nullptr : plus + j, plus_stride, fetch);
   }
-  if (j < columns) {
-    const std::size_t rest = columns - j;
-    const std::size_t vectors = (rest + kWidth - 1) / kWidth;
-    tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, rest - (vectors - 1) * kWidth, accumulate,
-                           ahead);
-    ahead += fetched;
-  }
-  return ahead;
 }
+
+/// `count` rows in tiles of nearly equal height: a last one of a row or two would keep the arithmetic waiting.
+struct RowTiles {
+  std::size_t count, tiles = (count + kTileRows - 1) / kTileRows;
+  std::size_t height(std::size_t tile) const { return count / tiles + (tile < count % tiles ? 1 : 0); }
+};
 
 // -- Attention ---------------------------------------------------------------------------------------------------
 
@@ -299,10 +327,12 @@ void attend(const AttentionHead& head) {
     for (std::size_t j = 0; j < keys; ++j) hidden[j] = 0;
   }
 
-  for (std::size_t i = 0; i < head.queries; i += kTileRows) {
-    const std::size_t rows = head.queries - i < kTileRows ? head.queries - i : kTileRows;
+  Fetch nothing{reinterpret_cast<const std::byte*>(transposed), 0};
+  const RowTiles tiles{head.queries};
+  for (std::size_t number = 0, i = 0; number < tiles.tiles; i += tiles.height(number++)) {
+    const std::size_t rows = tiles.height(number);
     product_rows(rows, head.query + i * head.query_stride, head.query_stride, transposed, padded, head.head_size, padded,
-                 block, padded, false);
+                 block, padded, nullptr, 0, nothing);
     for (std::size_t r = 0; r < rows; ++r) {
       float* row = block + r * padded;
       if (head.scores != nullptr) {
@@ -328,7 +358,7 @@ void attend(const AttentionHead& head) {
         __builtin_memcpy(head.probabilities + (i + r) * keys, row, keys * sizeof(float));
     }
     product_rows(rows, block, padded, head.value, head.value_stride, keys, head.head_size,
-                 head.context + i * head.context_stride, head.context_stride, false);
+                 head.context + i * head.context_stride, head.context_stride, nullptr, 0, nothing);
   }
 }
 
@@ -429,36 +459,178 @@ void table_product(const TableProduct& product) {
   }
 }
 
-// -- Product with packed weights -----------------------------------------------------------------------------------
+// -- Products with packed weights ----------------------------------------------------------------------------------
 
-template <WeightType type>
-void panel_product(const PanelProduct& p) {
-  constexpr std::size_t kDepth = kPanelScratch / kPanel;
-  constexpr std::size_t kRow = kPanel * Element<type>::kSize;
-  for (std::size_t r = 0; r < p.rows; ++r)
-    __builtin_memcpy(p.output + r * p.output_stride, p.bias, p.columns * sizeof(float));
-  for (std::size_t k = 0; k < p.inputs; k += kDepth) {
-    const std::size_t depth = p.inputs - k < kDepth ? p.inputs - k : kDepth;
-    const std::byte* const block = p.panel + k * kRow;
-    const float* weights = p.scratch;
-    if constexpr (type == WeightType::kF32)
-      weights = reinterpret_cast<const float*>(block);
-    else  // the conversion is shared by all rows
-      for (std::size_t i = 0; i < depth * kPanel; i += kWidth)
-        store(p.scratch + i, Element<type>::read(block + i * Element<type>::kSize));
-    // while this block is multiplied, the next one comes from memory
-    const std::byte* const next = block + depth * kRow;
-    const std::byte* ahead = next;
-    for (std::size_t r = 0; r < p.rows; r += kTileRows) {
-      const std::size_t rows = p.rows - r < kTileRows ? p.rows - r : kTileRows;
-      const bool fetching = ahead < next + depth * kRow;
-      const std::byte* const reached =
-          product_rows(rows, p.input + r * p.input_stride + k, p.input_stride, weights, kPanel, depth, p.columns,
-                       p.output + r * p.output_stride, p.output_stride, true, fetching ? ahead : nullptr);
-      if (fetching) ahead = reached;
+/// One block of a panel: its inputs (or pairs of them) [begin, begin + depth).
+struct Block {
+  const std::byte* weights;
+  std::size_t begin, depth;
+  bool first, last;             ///< of the panel
+  std::size_t column, columns;  ///< of the panel
+};
+
+/// Walks through neighbouring panels block by block: all rows pass through one before the next is read, which meanwhile
+/// comes into the cache. Calls prepare(block) for each and then, tile by tile, work(block, row, rows, fetch). A panel has
+/// `inputs` inputs (or pairs) of `input_bytes` bytes each; a block has at most `most` of them.
+template <std::size_t input_bytes, std::size_t most, class Prepare, class Work>
+void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t columns, std::size_t rows, const Prepare& prepare,
+                 const Work& work) {
+  constexpr std::size_t kRound = kFetchEvery == 0 ? 1 : kFetchEvery;
+  static_assert(kPanelColumns % kPanel == 0 && most % kRound == 0);
+  const std::size_t blocks = (inputs + most - 1) / most;
+  const std::size_t deepest = ((inputs + blocks - 1) / blocks + kRound - 1) / kRound * kRound;
+  const RowTiles tiles{rows};
+  const std::size_t spread = (kRound * input_bytes / tiles.tiles + 63) / 64 * 64;  // over all tiles
+  const std::size_t step = spread > 128 ? 128 : spread < kFetchLeast ? kFetchLeast : spread;
+  for (std::size_t begin = 0; begin < inputs; begin += deepest) {
+    const std::size_t depth = inputs - begin < deepest ? inputs - begin : deepest;
+    const bool last = begin + depth == inputs;
+    for (std::size_t column = 0; column < columns; column += kPanel) {
+      Block block{};
+      block.weights = panels + (column / kPanel * inputs + begin) * input_bytes;
+      block.begin = begin;
+      block.depth = depth;
+      block.first = begin == 0;
+      block.last = last;
+      block.column = column;
+      block.columns = columns - column < kPanel ? columns - column : kPanel;
+      // the next block: of the next panel here, else the next of the first panel, else of the panel behind the last
+      const bool more = column + kPanel < columns;
+      const std::byte* const next = more   ? block.weights + inputs * input_bytes
+                                    : last ? block.weights + depth * input_bytes
+                                           : panels + (begin + depth) * input_bytes;
+      const std::byte* const end = next + depth * input_bytes;
+      prepare(block);
+      Fetch fetch{next, step};
+      for (std::size_t number = 0, row = 0; number < tiles.tiles; row += tiles.height(number++)) {
+        if (fetch.at >= end) fetch = {block.weights, 0};
+        work(block, row, tiles.height(number), fetch);
+      }
     }
   }
 }
 
-constexpr Kernels kKernels = {kName,         activate, normalise, attend, table_product, panel_product<WeightType::kF16>,
-                              kOwnF32 ? panel_product<WeightType::kF32> : nullptr};
+template <WeightType type>
+void panel_product(const PanelProduct& p) {
+  static_assert(kDepth * kPanel <= kPanelScratch);
+  using Read = Element<type>;
+  const float* weights = p.scratch;
+  const auto prepare = [&](const Block& block) {
+    if constexpr (type == WeightType::kF32)
+      weights = reinterpret_cast<const float*>(block.weights);
+    else  // the conversion is shared by all rows
+      for (std::size_t i = 0; i < block.depth * kPanel; i += kWidth)
+        store(p.scratch + i, Read::read(block.weights + i * Read::kSize));
+  };
+  const auto work = [&](const Block& block, std::size_t row, std::size_t rows, Fetch& fetch) {
+    float* const output = p.output + row * p.output_stride + block.column;
+    product_rows(rows, p.input + row * p.input_stride + block.begin, p.input_stride, weights, kPanel, block.depth,
+                 block.columns, output, p.output_stride, block.first ? p.bias + block.column : output,
+                 block.first ? 0 : p.output_stride, fetch);
+    if (block.last) activate_rows(p.activation, output, p.output_stride, rows, block.columns);
+  };
+  walk_panels<kPanel * Read::kSize, kDepth>(p.panels, p.inputs, p.columns, p.rows, prepare, work);
+}
+
+void quantise(const float* row, std::size_t count, std::int16_t* target, float* scale) {
+  const std::size_t whole = count / kWidth * kWidth;
+  const std::size_t rest = count - whole;
+  Vector low{}, high{}, wrong{};  // x - x is not 0 where x is not finite: all of such a row becomes NaN
+  const auto look = [&](Vector x) {
+    low = smaller(low, x);
+    high = larger(high, x);
+    wrong += x - x;
+  };
+  for (std::size_t i = 0; i < whole; i += kWidth) look(load(row + i));
+  if (rest != 0) look(load_part(row + whole, rest));  // and the zeros behind the row
+  const float step = (largest_of(high) + largest_of(-low)) / 255.0F + sum_of(wrong);
+  constexpr float kLeastNormal = 1.17549435e-38F;
+  const bool tiny = step < kLeastNormal;
+  *scale = tiny ? 1.0F : step;
+  const Vector factor = splat(tiny ? 0.0F : 1.0F / step);
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  using Steps = std::int16_t __attribute__((vector_size(kBytes / 2)));
+  const auto steps_of = [factor](Vector x) {
+    return __builtin_convertvector(as_bits(multiply_add(x, factor, splat(kRound))) - as_bits(splat(kRound)), Steps);
+  };
+  for (std::size_t i = 0; i < whole; i += kWidth) {
+    const Steps steps = steps_of(load(row + i));
+    __builtin_memcpy(target + i, &steps, sizeof(steps));
+  }
+  if (rest != 0) {
+    const Steps steps = steps_of(load_part(row + whole, rest));
+    __builtin_memcpy(target + whole, &steps, (rest + rest % 2) * sizeof(std::int16_t));
+  }
+}
+
+/// Sums over one block for a tile of `rows` rows: whole numbers, which stand in the output until the last block.
+template <std::size_t rows>
+void int8_tile(const Int8Product& p, const Block& block, std::size_t row, Fetch& fetch) {
+  constexpr std::size_t kTileColumns = kTileVectors * kWidth;
+  const std::size_t a_stride = p.input_stride;
+  const std::int16_t* const a = p.input + row * a_stride + 2 * block.begin;
+  for (std::size_t first = 0; first < block.columns; first += kTileColumns) {
+    const std::byte* const b = block.weights + 2 * first;
+    float* const c = p.output + row * p.output_stride + block.column + first;
+    const std::size_t columns = block.columns - first < kTileColumns ? block.columns - first : kTileColumns;
+    if constexpr (kFetchEvery != 0) fetch_tile<rows, kTileVectors>(c, p.output_stride);
+    Bits sums[rows][kTileVectors] = {};
+    const auto add = [&](std::size_t k) {
+      Pairs weights[kTileVectors];
+      for (std::size_t j = 0; j < kTileVectors; ++j) {
+        std::int8_t __attribute__((vector_size(kBytes / 2))) bytes;
+        __builtin_memcpy(&bytes, b + k * 2 * kPanel + j * sizeof(bytes), sizeof(bytes));
+        weights[j] = __builtin_convertvector(bytes, Pairs);
+      }
+      for (std::size_t i = 0; i < rows; ++i) {
+        std::int32_t pair;
+        __builtin_memcpy(&pair, a + i * a_stride + 2 * k, sizeof(pair));
+        const Pairs factor = reinterpret_cast<Pairs>(pair - Bits{});
+        for (std::size_t j = 0; j < kTileVectors; ++j) sums[i][j] += multiply_pairs(factor, weights[j]);
+      }
+    };
+    for_each_input(block.depth, fetch, add, sums);
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t j = 0; j < kTileVectors && j * kWidth < columns; ++j) {
+        const std::size_t left = columns - j * kWidth;
+        const std::size_t lanes = left < kWidth ? left : kWidth;
+        float* const target = c + i * p.output_stride + j * kWidth;
+        Bits sum = sums[i][j];
+        if (!block.first) sum += as_bits(load_part(target, lanes));
+        Vector result = as_floats(sum);
+        if (block.last) {
+          const std::size_t column = block.column + first + j * kWidth;
+          const Vector scales = load_part(p.scales + column, lanes) * splat(p.input_scales[row + i]);
+          result = multiply_add(__builtin_convertvector(sum, Vector), scales, load_part(p.bias + column, lanes));
+        }
+        store_part(target, result, lanes);
+      }
+    if (block.last) activate_rows(p.activation, c, p.output_stride, rows, columns);
+  }
+}
+
+void int8_product(const Int8Product& p) {
+  const auto work = [&](const Block& block, std::size_t row, std::size_t rows, Fetch& fetch) {
+    if constexpr (kTileRows >= 6) {
+      if (rows == 6) return int8_tile<6>(p, block, row, fetch);
+      if (rows == 5) return int8_tile<5>(p, block, row, fetch);
+    }
+    return rows == 4   ? int8_tile<4>(p, block, row, fetch)
+           : rows == 3 ? int8_tile<3>(p, block, row, fetch)
+           : rows == 2 ? int8_tile<2>(p, block, row, fetch)
+                       : int8_tile<1>(p, block, row, fetch);
+  };
+  walk_panels<2 * kPanel, kDepth>(p.panels, p.pairs, p.columns, p.rows, [](const Block&) {}, work);
+}
+
+constexpr Kernels kKernels = {kName,
+                              kPanel,
+                              kRows,
+                              activate_rows,
+                              normalise,
+                              attend,
+                              table_product,
+                              panel_product<WeightType::kF16>,
+                              kOwnF32 ? panel_product<WeightType::kF32> : nullptr,
+                              kOwnInt8 ? int8_product : nullptr,
+                              kOwnInt8 ? quantise : nullptr};

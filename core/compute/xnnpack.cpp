@@ -1,8 +1,10 @@
-// The XNNPACK backend: its fully-connected operators for the linear layers, our own kernels for the rest,
-// threads by pthreadpool. Also the only file of the core that includes either library.
+// The XNNPACK backend: its fully-connected operators for the linear layers where they are better than our own
+// kernels, those for the rest, threads by pthreadpool. Also the only file of the core that includes either
+// library.
 #include <pthreadpool.h>
 #include <xnnpack.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -15,6 +17,8 @@
 #include "bert/backend.h"
 #include "compute/host.h"
 #include "compute/kernels.h"
+#include "compute/machine.h"
+#include "compute/panels.h"
 
 namespace bert {
 namespace {
@@ -24,6 +28,7 @@ using compute::HostNorm;
 using compute::HostTable;
 using compute::HostVector;
 using compute::Kernels;
+using compute::LinearRows;
 using compute::row_of;
 using compute::StackedLinear;
 
@@ -72,6 +77,40 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
                                          PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
+/// A linear layer in one of two forms.
+class AnyLinear : public Linear {
+ public:
+  /// Null for XnnLinear.
+  virtual const compute::Panels* panels() const { return nullptr; }
+};
+
+/// A layer for our own kernels.
+class PanelLinear : public AnyLinear {
+ public:
+  std::size_t inputs() const override { return inputs_; }
+  std::size_t outputs() const override { return panels_.outputs(); }
+  std::size_t owned_bytes() const override { return panels_.owned_bytes(); }
+  const compute::Panels* panels() const override { return &panels_; }
+
+  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, Precision precision,
+                                                const Kernels& kernels, pthreadpool_t pool) {
+    auto panels = compute::Panels::make(rows, precision, kernels.panel);
+    if (!panels) return tl::unexpected(panels.error());
+    std::vector<Status> packed(panels->count());
+    in_parallel(pool, panels->count(), 1, [&](std::size_t index, std::size_t, std::size_t) {
+      packed[index] = panels->pack(rows, index);
+    });
+    for (const Status& done : packed)
+      if (!done) return tl::unexpected(done.error());
+    return std::make_unique<PanelLinear>(rows.inputs(), std::move(*panels));
+  }
+  PanelLinear(std::size_t inputs, compute::Panels panels) : inputs_(inputs), panels_(std::move(panels)) {}
+
+ private:
+  std::size_t inputs_;
+  compute::Panels panels_;
+};
+
 /// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
 /// each: all rows of the input pass through one before the next, so that its weights are read from memory
 /// once and then from the cache.
@@ -79,53 +118,35 @@ constexpr std::size_t kChunkBytes = std::size_t{512} << 10;
 /// Outputs of one operator are a multiple of this, the widest tile of XNNPACK's kernels.
 constexpr std::size_t kChunkColumns = 64;
 
-/// A linear layer in one of three forms. XNNPACK packs weights when it creates an operator, and an operator
-/// serves one caller at a time; so the packed bytes are kept here, handed out through a weights cache, and
-/// each stream creates operators of its own on them.
-class XnnLinear : public Linear {
+/// A layer for XNNPACK's operators, f32 or int8. XNNPACK packs weights when it creates an operator, and an
+/// operator serves one caller at a time; so the packed bytes are kept here, handed out through a weights
+/// cache, and each stream creates operators of its own on them.
+class XnnLinear : public AnyLinear {
  public:
   std::size_t inputs() const override { return inputs_; }
   std::size_t outputs() const override { return outputs_; }
-  std::size_t owned_bytes() const override { return packed_.size() + bias_.size() * sizeof(float); }
+  std::size_t owned_bytes() const override { return packed_.size(); }
   Precision precision() const { return precision_; }
   std::uint64_t id() const { return id_; }
-  /// True for panels of our own kernels, false for chunks of XNNPACK's.
-  bool has_panels() const { return panels_; }
-  const std::byte* panel(std::size_t index) const {
-    return packed_.data() + index * inputs_ * compute::kPanel * (precision_ == Precision::kF16 ? 2 : 4);
-  }
-  const float* bias() const { return bias_.data(); }
   /// Outputs of each operator but the last.
   std::size_t chunk() const { return chunk_; }
   std::size_t chunks() const { return (outputs_ + chunk_ - 1) / chunk_; }
 
-  static Expected<std::unique_ptr<Linear>> make(std::span<const LinearView> parts, Precision precision,
-                                                const Kernels& kernels) {
-    auto stacked = StackedLinear::make(parts, precision);
+  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, Precision precision) {
+    const auto stacked = StackedLinear::make(rows, precision);
     if (!stacked) return tl::unexpected(stacked.error());
-    auto linear = std::make_unique<XnnLinear>();
-    linear->inputs_ = stacked->inputs;
-    linear->outputs_ = stacked->outputs;
-    linear->precision_ = precision;
-    linear->panels_ =
-        precision == Precision::kF16 || (precision == Precision::kF32 && kernels.product_f32 != nullptr);
-    if (linear->panels_) {
-      const Status done = precision == Precision::kF16
-                              ? linear->pack_panels<std::uint16_t>(*stacked, compute::float_to_half)
-                              : linear->pack_panels<float>(*stacked, [](float w) { return w; });
-      if (!done) return tl::unexpected(done.error());
-      return linear;
-    }
     for (const float scale : stacked->scales)
-      if (!(scale >= std::numeric_limits<float>::min() && scale < kInfinity))
-        return fail(ErrorCode::kInvalidModel, "a scale of int8 weights is " + std::to_string(scale) +
-                                                  ": scales must be positive, normal numbers");
+      if (const Status done = compute::check_scale(scale); !done) return tl::unexpected(done.error());
+    auto linear = std::make_unique<XnnLinear>();
+    linear->inputs_ = rows.inputs();
+    linear->outputs_ = rows.outputs();
+    linear->precision_ = precision;
     const std::size_t element = precision == Precision::kInt8 ? sizeof(std::int8_t) : sizeof(float);
-    const std::size_t pieces = stacked->inputs * stacked->outputs * element / kChunkBytes + 1;
-    const std::size_t columns = (stacked->outputs + pieces - 1) / pieces;
+    const std::size_t pieces = rows.inputs() * rows.outputs() * element / kChunkBytes + 1;
+    const std::size_t columns = (rows.outputs() + pieces - 1) / pieces;
     linear->chunk_ = (columns + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
     for (std::size_t index = 0; index < linear->chunks(); ++index) {
-      const auto packing = linear->make_operator(index, &*stacked);
+      const auto packing = linear->make_operator(index, &*stacked, rows.bias().data());
       if (!packing) return tl::unexpected(packing.error());
     }
     return linear;
@@ -133,12 +154,13 @@ class XnnLinear : public Linear {
 
   /// A new operator of a chunk. With `source` it packs that chunk's weights, else it takes those packed
   /// before.
-  Expected<Operator> make_operator(std::size_t index, const StackedLinear* source = nullptr) const {
+  Expected<Operator> make_operator(std::size_t index, const StackedLinear* source = nullptr,
+                                   const float* biases = nullptr) const {
     // XNNPACK keeps the pointer to the cache, and asks it for the address whenever an operator is shaped
     Entry& entry = entry_of(index, source != nullptr);
     const std::size_t first = index * chunk_;
     const std::size_t columns = outputs_ - first < chunk_ ? outputs_ - first : chunk_;
-    const float* bias = source == nullptr ? nullptr : source->bias.data() + first;
+    const float* bias = biases == nullptr ? nullptr : biases + first;
     xnn_operator_t handle = nullptr;
     const xnn_status status = precision_ == Precision::kInt8
                                   ? xnn_create_fully_connected_nc_qd8_f32_qc8w(
@@ -193,37 +215,11 @@ class XnnLinear : public Linear {
     return packed_.data() == nullptr || size > stride_ ? nullptr : packed_.data() + index * stride_;
   }
 
-  /// [panel][input][kPanel], zeros behind the last output.
-  template <class T, class Convert>
-  Status pack_panels(const StackedLinear& stacked, const Convert& convert) {
-    using compute::kPanel;
-    const std::size_t panels = (outputs_ + kPanel - 1) / kPanel;
-    packed_ = AlignedBytes(panels * kPanel * inputs_ * sizeof(T));
-    if (!packed_.ok()) return compute::out_of_memory("a linear layer", packed_.size());
-    bias_ = stacked.bias;
-    constexpr std::size_t kBlock = 16;  // a cache line of each source row at a time
-    for (std::size_t first = 0; first < panels * kPanel; first += kPanel) {
-      T* const panel = reinterpret_cast<T*>(packed_.data()) + first * inputs_;
-      const std::size_t columns = outputs_ - first < kPanel ? outputs_ - first : kPanel;
-      if (columns < kPanel) std::memset(panel, 0, kPanel * inputs_ * sizeof(T));
-      for (std::size_t begin = 0; begin < inputs_; begin += kBlock) {
-        const std::size_t end = inputs_ - begin < kBlock ? inputs_ : begin + kBlock;
-        for (std::size_t o = 0; o < columns; ++o) {
-          const float* const row = stacked.weights + (first + o) * inputs_;
-          for (std::size_t i = begin; i < end; ++i) panel[i * kPanel + o] = convert(row[i]);
-        }
-      }
-    }
-    return {};
-  }
-
   std::size_t inputs_ = 0, outputs_ = 0;
   Precision precision_ = Precision::kF32;
-  bool panels_ = false;
   std::size_t chunk_ = kChunkColumns;
   std::size_t stride_ = 0;  // bytes from one packed chunk to the next
   AlignedBytes packed_;
-  std::vector<float> bias_;                              // of panels; chunks have it in their packed bytes
   mutable std::vector<std::unique_ptr<Entry>> entries_;  // complete once the layer is made
   const std::uint64_t id_ = next_id();
 
@@ -266,8 +262,9 @@ class XnnStream : public compute::HostStream {
   Status linear(const Linear& layer, Activation activation, std::size_t rows, Rows input,
                 Rows output) override {
     if (rows == 0) return {};
+    if (const compute::Panels* panels = static_cast<const AnyLinear&>(layer).panels())
+      return linear_panels(*panels, layer.inputs(), activation, rows, input, output);
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
-    if (xnn_layer.has_panels()) return linear_panels(xnn_layer, activation, rows, input, output);
     if (xnn_layer.precision() == Precision::kInt8)
       if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
     const auto operators = operators_of(xnn_layer);
@@ -281,9 +278,8 @@ class XnnStream : public compute::HostStream {
           run((*operators)[index].get(), xnn_layer.precision(), rows, row_of(input, 0), target);
       if (status != xnn_status_success) failure = status;
       if (activation == Activation::kNone) return;
-      for (std::size_t r = 0; r < rows; ++r)
-        kernels_.activate(activation, target + r * output.stride,
-                          rest < xnn_layer.chunk() ? rest : xnn_layer.chunk());
+      kernels_.activate(activation, target, output.stride, rows,
+                        rest < xnn_layer.chunk() ? rest : xnn_layer.chunk());
     });
     return checked(static_cast<xnn_status>(failure.load()), "run a linear layer");
   }
@@ -425,32 +421,57 @@ class XnnStream : public compute::HostStream {
     return checked(static_cast<xnn_status>(failure.load()), "convert to int8");
   }
 
-  Status linear_panels(const XnnLinear& layer, Activation activation, std::size_t rows, Rows input,
-                       Rows output) {
-    using compute::kPanel;
-    if (const Status done = reserve(scratch_, threads_ * compute::kPanelScratch * sizeof(float)); !done)
+  Status linear_panels(const compute::Panels& panels, std::size_t inputs, Activation activation,
+                       std::size_t rows, Rows input, Rows output) {
+    using compute::kPanelColumns;
+    const bool int8 = panels.precision() == Precision::kInt8;
+    const std::size_t stride = (inputs + 1) / 2 * 2;  // of the quantised rows
+    if (int8) {
+      if (const Status done = reserve(quantised_, rows * stride * sizeof(std::int16_t)); !done) return done;
+      if (const Status done = reserve(row_params_, rows * sizeof(float)); !done) return done;
+      in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+        for (std::size_t r = begin; r < end; ++r)
+          kernels_.quantise(row_of(input, r), inputs, steps() + r * stride, row_params_.floats() + r);
+      });
+    } else if (const Status done = reserve(scratch_, threads_ * compute::kPanelScratch * sizeof(float));
+               !done) {
       return done;
-    const std::size_t panels = (layer.outputs() + kPanel - 1) / kPanel;
-    const auto run_panel = layer.precision() == Precision::kF16 ? kernels_.product_f16 : kernels_.product_f32;
-    in_parallel(pool_, panels, 1, [&](std::size_t panel, std::size_t, std::size_t thread) {
-      compute::PanelProduct product{};
-      const std::size_t first = panel * kPanel;
-      product.panel = layer.panel(panel);
-      product.bias = layer.bias() + first;
-      product.inputs = layer.inputs();
-      product.columns = layer.outputs() - first < kPanel ? layer.outputs() - first : kPanel;
-      product.input = row_of(input, 0);
+    }
+    // pieces of some outputs and some rows: all rows, but for more than a cache holds, and where many threads
+    // have few outputs
+    const std::size_t groups = (panels.outputs() + kPanelColumns - 1) / kPanelColumns;
+    constexpr std::size_t kFewRows = 32;
+    const std::size_t wanted = threads_ == 1 ? 1 : (4 * threads_ + groups - 1) / groups;
+    const std::size_t needed = (rows + kernels_.rows - 1) / kernels_.rows;
+    const std::size_t blocks = std::max(needed, std::min(wanted, rows / kFewRows + 1));
+    in_parallel(pool_, blocks * groups, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
+      const std::size_t first = index % groups * kPanelColumns;
+      const std::size_t columns = std::min(panels.outputs() - first, kPanelColumns);
+      const std::size_t begin = rows * (index / groups) / blocks;
+      const std::size_t end = rows * (index / groups + 1) / blocks;
+      const auto run = [&](auto product, auto kernel) {
+        product.rows = end - begin;
+        product.output = row_of(output, begin) + first;
+        product.output_stride = output.stride;
+        product.activation = activation;
+        kernel(product);
+      };
+      if (int8) {
+        compute::Int8Product product = panels.integers(first, columns);
+        product.input = steps() + begin * stride;
+        product.input_stride = stride;
+        product.input_scales = row_params_.floats() + begin;
+        return run(product, kernels_.product_int8);
+      }
+      compute::PanelProduct product = panels.floats(first, columns);
+      product.input = row_of(input, begin);
       product.input_stride = input.stride;
-      product.rows = rows;
-      product.output = row_of(output, 0) + first;
-      product.output_stride = output.stride;
       product.scratch = scratch_.floats() + thread * compute::kPanelScratch;
-      run_panel(product);
-      for (std::size_t r = 0; r < rows && activation != Activation::kNone; ++r)
-        kernels_.activate(activation, product.output + r * output.stride, product.columns);
+      run(product, panels.precision() == Precision::kF16 ? kernels_.product_f16 : kernels_.product_f32);
     });
     return {};
   }
+  std::int16_t* steps() const { return reinterpret_cast<std::int16_t*>(quantised_.data()); }
 
   static Status reserve(AlignedBytes& bytes, std::size_t size) {
     if (bytes.size() >= size) return {};
@@ -471,7 +492,8 @@ class XnnStream : public compute::HostStream {
 
 class XnnBackend : public Backend {
  public:
-  XnnBackend(const Kernels& kernels, Pool pool) : kernels_(kernels), pool_(std::move(pool)) {}
+  XnnBackend(const Kernels& kernels, bool own_int8, Pool pool)
+      : kernels_(kernels), own_int8_(own_int8), pool_(std::move(pool)) {}
 
   std::string_view name() const override { return "xnnpack"; }
   std::string kernels() const override { return std::string("XNNPACK, simd ") + kernels_.name; }
@@ -483,7 +505,12 @@ class XnnBackend : public Backend {
   }
   Expected<std::unique_ptr<Linear>> make_linear(std::span<const LinearView> parts,
                                                 Precision precision) override {
-    return XnnLinear::make(parts, precision, kernels_);
+    const auto rows = LinearRows::make(parts);
+    if (!rows) return tl::unexpected(rows.error());
+    const bool own = precision == Precision::kF16 || (precision == Precision::kInt8 && own_int8_) ||
+                     (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
+    return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
+               : XnnLinear::make(*rows, precision);
   }
   Expected<std::unique_ptr<Vector>> make_vector(const WeightView& source) override {
     return HostVector::make(source);
@@ -498,7 +525,8 @@ class XnnBackend : public Backend {
 
  private:
   const Kernels& kernels_;
-  Pool pool_;  // null: one thread, the caller's
+  bool own_int8_;  // whether int8 layers are for our kernels
+  Pool pool_;      // null: one thread, the caller's
 };
 
 }  // namespace
@@ -523,7 +551,10 @@ Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads, std
     if (pool == nullptr)
       return fail(ErrorCode::kOutOfMemory, "no " + std::to_string(threads) + " threads to be had");
   }
-  return std::make_shared<XnnBackend>(*kernels, std::move(pool));
+  // a set that was asked for by name is what is to be measured or tested, better or not
+  const bool own_int8 =
+      kernels->product_int8 != nullptr && (!simd.empty() || !compute::has_int8_dot_products());
+  return std::make_shared<XnnBackend>(*kernels, own_int8, std::move(pool));
 }
 
 }  // namespace bert
