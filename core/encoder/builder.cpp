@@ -62,11 +62,13 @@ Activation activation_of(HiddenAct hidden_act) {
                                              : Activation::kRelu;
 }
 
-/// A copy of a linear layer's tensors, for the time until its neighbours have come.
+/// A linear layer's tensors for the time until its neighbours have come: a copy, or the caller's bytes.
 struct HeldLinear {
   LinearView view;
-  std::vector<std::byte> weight, scales, bias;
+  ModuleView source;                            // under kBorrow
+  std::vector<std::byte> weight, scales, bias;  // under kCopy
 
+  HeldLinear(const LinearView& linear, const ModuleView& module) : view(linear), source(module) {}
   explicit HeldLinear(const LinearView& source) : view(source) {
     const auto copy = [](const WeightView& tensor, std::vector<std::byte>& bytes) {
       const std::size_t size = tensor.type == WeightType::kF32 ? 4 : tensor.type == WeightType::kInt8 ? 1 : 2;
@@ -89,6 +91,7 @@ struct EncoderBuilder::State {
   TableBytes bytes = TableBytes::kCopy;
   std::vector<std::array<std::unique_ptr<HeldLinear>, 3>> held;  // query, key, value of each layer
   std::vector<bool> seen;
+  std::vector<ModuleView> spent;  // held under kBorrow, and packed by the last add
 
   Encoder::Data& data() const { return *encoder->data_; }
 
@@ -139,13 +142,17 @@ struct EncoderBuilder::State {
         parts[i] = i == which ? *view : held[index][i]->view;
     }
     if (!complete) {
-      held[index][which] = std::make_unique<HeldLinear>(*view);
+      held[index][which] = bytes == TableBytes::kBorrow ? std::make_unique<HeldLinear>(*view, module)
+                                                        : std::make_unique<HeldLinear>(*view);
       return {};
     }
     const Status done =
         keep(last ? layer.key_value : layer.query_key_value,
              encoder_data.backend->make_linear(std::span(parts).subspan(first), encoder_data.precision));
-    for (auto& part : held[index]) part.reset();
+    for (auto& part : held[index]) {
+      if (part != nullptr && bytes == TableBytes::kBorrow) spent.push_back(part->source);
+      part.reset();
+    }
     return done;
   }
 
@@ -238,6 +245,12 @@ Expected<BytesUse> EncoderBuilder::add(ModuleId id, const ModuleView& module) {
   if (!done) return tl::unexpected(done.error());
   state_->seen[State::index_of(id)] = true;
   const Encoder::Data& data = state_->data();
+  const auto is_held = [this, id](ModuleKind kind, std::size_t part) {
+    return id.kind == kind && state_->held[id.layer][part] != nullptr;
+  };
+  if (state_->bytes == TableBytes::kBorrow &&
+      (is_held(ModuleKind::kQuery, 0) || is_held(ModuleKind::kKey, 1) || is_held(ModuleKind::kValue, 2)))
+    return BytesUse::kKept;
   const Table* table = id.kind == ModuleKind::kWordEmbeddings ? data.words.get()
                        : id.kind == ModuleKind::kMlmDecoder   ? data.mlm_decoder.get()
                                                               : nullptr;
@@ -266,9 +279,12 @@ Expected<std::shared_ptr<const Encoder>> Encoder::create(const BertWeights& weig
                                                          std::shared_ptr<Backend> backend,
                                                          Precision precision, const ReleaseHook& release) {
   EncoderBuilder builder(weights.checkpoint.config(), std::move(backend), precision, TableBytes::kBorrow);
-  const Status done = visit_modules(
-      weights, [&builder](ModuleId id, const ModuleView& module) { return builder.add(id, module); },
-      release);
+  const auto add = [&builder, &release](ModuleId id, const ModuleView& module) {
+    auto use = builder.add(id, module);
+    for (const ModuleView& spent : std::exchange(builder.state_->spent, {})) release_module(spent, release);
+    return use;
+  };
+  const Status done = visit_modules(weights, add, release);
   if (!done) return tl::unexpected(done.error());
   auto encoder = builder.finish();
   if (encoder) (*encoder)->data_->bytes_owner = weights.owner;

@@ -105,6 +105,12 @@ ModuleView BertWeights::module(ModuleId id) const {
   return {};
 }
 
+void release_module(const ModuleView& module, const ReleaseHook& release) {
+  if (!release) return;
+  for (const auto bytes : {module.weight.data, module.weight.scales, module.bias.data})
+    if (!bytes.empty()) release(bytes);
+}
+
 Status visit_modules(const BertWeights& weights, const ModuleVisitor& visitor, const ReleaseHook& release) {
   const Checkpoint& checkpoint = weights.checkpoint;
   for (const ModuleId id : checkpoint.modules()) {
@@ -112,9 +118,7 @@ Status visit_modules(const BertWeights& weights, const ModuleVisitor& visitor, c
     if (id.kind == ModuleKind::kMlmDecoder && checkpoint.decoder_is_tied()) module.weight = {};
     const Expected<BytesUse> use = visitor(id, module);
     if (!use) return tl::unexpected(use.error());
-    if (!release || *use == BytesUse::kKept) continue;
-    for (const auto bytes : {module.weight.data, module.weight.scales, module.bias.data})
-      if (!bytes.empty()) release(bytes);
+    if (*use == BytesUse::kCopied) release_module(module, release);
   }
   return {};
 }

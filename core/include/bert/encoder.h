@@ -151,15 +151,17 @@ class EncoderBuilder {
   EncoderBuilder(EncoderBuilder&&) noexcept;
   EncoderBuilder& operator=(EncoderBuilder&&) noexcept;
 
-  /// Packs one module. The parts of a stacked layer (query, key, value) are copied until the last of them is
-  /// there. Errors: kInvalidArgument for a module twice or of a layer that the config does not have,
-  /// kInvalidModel for a shape that is not the config's, kOutOfMemory.
+  /// Packs one module. The parts of a stacked layer (query, key, value) wait until the last of them is there:
+  /// copied under kCopy, under kBorrow where they are (`add` answers kKept, and the bytes are free once the
+  /// last one is packed). Errors: kInvalidArgument for a module twice or of a layer that the config does not
+  /// have, kInvalidModel for a shape that is not the config's, kOutOfMemory.
   Expected<BytesUse> add(ModuleId id, const ModuleView& module);
   /// The encoder, once. Errors: kMissingTensor naming the first module of embeddings or layers that did not
   /// come. An incomplete head is left out.
   Expected<std::shared_ptr<const Encoder>> finish();
 
  private:
+  friend class Encoder;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -375,6 +375,9 @@ using ModuleVisitor = std::function<Expected<BytesUse>(ModuleId id, const Module
 /// them back (madvise). May be empty.
 using ReleaseHook = std::function<void(std::span<const std::byte> bytes)>;
 
+/// Tells `release` of all bytes of a module.
+void release_module(const ModuleView& module, const ReleaseHook& release);
+
 /// Visits all modules in file order, and releases each tensor's bytes after a visit that copied them. The
 /// word embeddings of a tied checkpoint are visited once as kWordEmbeddings; the tied kMlmDecoder comes with
 /// an empty weight and its bias, after kWordEmbeddings: use what was made of the table. So a visitor must
