@@ -1,7 +1,10 @@
 // ./run bench engine [--sizes mini,base] [--threads 1,2] [--rounds N] [--quick]: the native engine beside onnxruntime-node on the same
 // random weights, in turn (A B A B ...), medians and ratios. A row is only printed where both gave the same numbers.
 //   ratio      median over the rounds of the peer's time over ours within the round
-//   cpu        the same of processor time: with one thread it stands for the time on a quiet machine
+//   by cpu     the same of processor time: with one thread it stands for the time on a quiet machine
+//   of peak    share of the core's own limit that is reached, by processor time: see peak.h. Each round measures the limit
+//              anew, because a shared machine does not give the same at all times; one thread only
+//   threads    how many times as fast as with one thread, within the round, ours and the peer's
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { cpus, homedir } from 'node:os';
@@ -36,6 +39,8 @@ interface Reply {
   hidden?: number[][];
   logits?: number[][];
   kernels?: string;
+  f32?: number;
+  int8?: number;
 }
 
 class Engine {
@@ -149,33 +154,54 @@ function operations(size: string, lengths: number[]): number {
 const largestDifference = (a: number[][], b: number[][]): number =>
   Math.max(...a.map((row, r) => Math.max(...row.map((value, i) => Math.abs(value - (b[r]?.[i] ?? NaN))))));
 
+const heading = [
+  'model',
+  'input',
+  'threads',
+  'bertlens',
+  'onnxruntime-node',
+  'ratio',
+  'ratio by cpu',
+  'GFLOP/s',
+  'of peak',
+  'by threads',
+];
 const rows: string[][] = [];
 let failed = false;
+const engine = (): Engine => new Engine([path.join(build, 'tests/bench/engine_server')]);
+const onnxruntime = (): Engine => new Engine([process.execPath, 'onnx-server.js']);
+
 for (const size of sizes) {
   const folder = makeModels(size);
-  for (const precision of ['f32', 'int8']) {
+  for (const precision of ['f32', 'int8'] as const) {
     // int8 engines round differently: the bound tells a wrong result from a rounded one
     const tolerance = precision === 'f32' ? 2e-4 : 0.6;
+    const model = `${size} ${precision}`;
     for (const threads of options.threads.split(',').map(Number)) {
       for (const head of ['hidden', 'mlm']) {
         const chosen = cases.filter((one) => (one.mlm === undefined) === (head === 'hidden'));
-        const ours = new Engine([path.join(build, 'tests/bench/engine_server')]);
-        const peer = new Engine([process.execPath, 'onnx-server.js']);
         const ourFolder = precision === 'int8' ? path.join(folder, 'int8') : folder;
-        const loaded = await ours.ask({ op: 'load', folder: ourFolder, precision, threads });
-        const peerLoaded = await peer.ask({ op: 'load', folder, precision, threads, head });
-        if (head === 'hidden' && threads === 1) {
-          console.error(`${size} ${precision}: ${loaded.kernels}`);
+        const ours = engine();
+        const peer = onnxruntime();
+        // the same with one thread, to compare with
+        const alone = threads > 1 ? { ours: engine(), peer: onnxruntime() } : undefined;
+        const load = { op: 'load', precision, head };
+        const loaded = await ours.ask({ ...load, folder: ourFolder, threads });
+        const peerLoaded = await peer.ask({ ...load, folder, threads });
+        await alone?.ours.ask({ ...load, folder: ourFolder, threads: 1 });
+        await alone?.peer.ask({ ...load, folder, threads: 1 });
+        if (head === 'hidden') {
+          console.error(`${model}: ${loaded.kernels}`);
           rows.push([
-            `${size} ${precision}`,
+            model,
             'load',
-            '',
+            String(threads),
             `${loaded.load_ms!.toFixed(0)} ms, ${loaded.peak_mb.toFixed(0)} MB`,
             `${peerLoaded.load_ms!.toFixed(0)} ms, ${peerLoaded.peak_mb.toFixed(0)} MB`,
             (peerLoaded.load_ms! / loaded.load_ms!).toFixed(2),
-            '',
-            '',
+            ...['', '', '', ''],
           ]);
+          console.error(rows.at(-1)!.join('  '));
         }
         for (const one of chosen) {
           const request = {
@@ -187,18 +213,20 @@ for (const size of sizes) {
           const b = await peer.ask({ ...request, runs: 1 });
           const difference = largestDifference((a.hidden ?? a.logits)!, (b.hidden ?? b.logits)!);
           if (!(difference <= tolerance)) {
-            console.error(
-              `${size} ${precision} ${one.name}: the results differ by ${difference}: no speed reported`,
-            );
+            console.error(`${model} ${one.name}: the results differ by ${difference}: no speed reported`);
             failed = true;
             continue;
           }
           const runs = Math.max(1, Math.min(20, Math.round(400 / Math.max(a.ms[0]!, b.ms[0]!))));
+          const work = operations(size, one.lengths);
           const times = {
             ours: [] as number[],
             peer: [] as number[],
             ratio: [] as number[],
             cpu: [] as number[],
+            share: [] as number[],
+            ourThreads: [] as number[],
+            peerThreads: [] as number[],
           };
           for (let round = 0; round < rounds; round++) {
             const mine = await ours.ask({ ...request, runs });
@@ -207,37 +235,39 @@ for (const size of sizes) {
             times.peer.push(median(theirs.ms));
             times.ratio.push(median(theirs.ms) / median(mine.ms));
             times.cpu.push(median(theirs.cpu_ms) / median(mine.cpu_ms));
+            if (alone === undefined) {
+              const peak = await ours.ask({ op: 'peak' });
+              times.share.push(work / median(mine.cpu_ms) / 1e6 / peak[precision]!);
+            } else {
+              const mineAlone = await alone.ours.ask({ ...request, runs });
+              const theirsAlone = await alone.peer.ask({ ...request, runs });
+              times.ourThreads.push(median(mineAlone.ms) / median(mine.ms));
+              times.peerThreads.push(median(theirsAlone.ms) / median(theirs.ms));
+            }
           }
-          const speed = operations(size, one.lengths) / median(times.ours) / 1e6;
+          const counted = one.mlm === undefined;
           rows.push([
-            `${size} ${precision}`,
+            model,
             one.name,
             String(threads),
             `${median(times.ours).toFixed(2)} ms`,
             `${median(times.peer).toFixed(2)} ms`,
             median(times.ratio).toFixed(2),
             median(times.cpu).toFixed(2),
-            one.mlm === undefined ? speed.toFixed(0) : '',
+            counted ? (work / median(times.ours) / 1e6).toFixed(0) : '',
+            counted && threads === 1 ? `${(100 * median(times.share)).toFixed(0)} %` : '',
+            threads > 1
+              ? `${median(times.ourThreads).toFixed(2)}, ${median(times.peerThreads).toFixed(2)}`
+              : '',
           ]);
           console.error(rows.at(-1)!.join('  '));
         }
-        ours.close();
-        peer.close();
+        for (const server of [ours, peer, alone?.ours, alone?.peer]) server?.close();
       }
     }
   }
 }
 
-const heading = [
-  'model',
-  'input',
-  'threads',
-  'bertlens',
-  'onnxruntime-node',
-  'ratio',
-  'ratio by cpu',
-  'GFLOP/s',
-];
 console.log(
   `${cpus()[0]?.model ?? ''}, ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}, medians of ${rounds} rounds\n`,
 );

@@ -3,6 +3,8 @@
 //   {"op": "load", "folder", "precision", "threads"}                  -> load_ms, kernels
 //   {"op": "run", "batch", "tokens", "ids", "mask", "mlm", "runs"}    -> ms, cpu_ms (a number per run),
 //   hidden, logits
+//   {"op": "peak"}                                                    -> f32, int8: GFLOP/s of one core, see
+//   peak.h
 // `hidden` holds the last hidden state's first four numbers of each sequence, `logits` those at each asked
 // position. Without `mlm` a run gives the last hidden state and the pooler, with it the vocabulary logits
 // alone. Every answer has peak_mb.
@@ -21,6 +23,7 @@
 #include <string>
 
 #include "bert/encoder.h"
+#include "peak.h"
 
 namespace {
 
@@ -143,6 +146,10 @@ int main() {
     Expected<json> answer = fail(ErrorCode::kInvalidArgument, "not a request: " + line.substr(0, 80));
     if (request.is_object() && request.value("op", "") == "load") answer = server.load(request);
     if (request.is_object() && request.value("op", "") == "run") answer = server.run(request);
+    if (request.is_object() && request.value("op", "") == "peak") {
+      const bert_bench::Peak peak = bert_bench::measure_peak();
+      answer = json{{"f32", peak.f32}, {"int8", peak.int8}};
+    }
     json reply = answer ? *answer : json{{"error", answer.error().message}};
     reply["peak_mb"] = peak_megabytes();
     std::cout << reply.dump() << '\n' << std::flush;
