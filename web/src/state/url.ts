@@ -104,7 +104,8 @@ export function parameter<T>(
 /** The address of a section with the state as it is now. */
 export function address(section: string): string {
   const query = new URLSearchParams();
-  for (const entry of parameters) {
+  // a link that is on screen follows the parameters that arrive after it
+  for (const entry of parameters.slice(0, declared.value)) {
     if (entry.section !== '*' && entry.section !== section) continue;
     const text = entry.text();
     if (text !== undefined) query.set(entry.name, text);
