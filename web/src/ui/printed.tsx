@@ -38,7 +38,7 @@ function PrintedRow({ line, otherModel }: { line: PrintedLine; otherModel: boole
   const here = number?.here ?? line.here;
   const same = number ? number.agreement === 'equal' : here === line.printed;
   return (
-    <>
+    <div class="printed-line">
       <dt>{line.what}</dt>
       <dd>{line.printed}</dd>
       <dd class="verdict">
@@ -52,6 +52,6 @@ function PrintedRow({ line, otherModel }: { line: PrintedLine; otherModel: boole
           </span>
         )}
       </dd>
-    </>
+    </div>
   );
 }

@@ -410,8 +410,18 @@ export function TreemapInstrument() {
       <div class="flow">
         <div ref={ref}>{width > 0 && <Picture drawing={drawing} label={label} />}</div>
         <p class="legend hint">
-          <span class="key emb" /> embeddings <span class="key att" /> self-attention <span class="key ffn" />{' '}
-          dense <span class="key pool" /> pooler
+          <span>
+            <span class="key emb" /> embeddings
+          </span>
+          <span>
+            <span class="key att" /> self-attention
+          </span>
+          <span>
+            <span class="key ffn" /> dense
+          </span>
+          <span>
+            <span class="key pool" /> pooler
+          </span>
         </p>
         <DataTable caption="Shares of the parameters, with their sum" columns={shareColumns} rows={rows} />
         <p class="hint">

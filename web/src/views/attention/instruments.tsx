@@ -43,7 +43,7 @@ const thumbCells = 24;
 function thumbnails(result: EncodeResult, layers: number, heads: number, width: number): Drawing {
   const left = 30;
   const top = 22;
-  const cell = Math.max(30, Math.min(110, Math.floor((width - left) / heads)));
+  const cell = Math.max(30, Math.min(160, Math.floor((width - left) / heads)));
   const side = cell - 6;
   return {
     width: left + heads * cell,
@@ -283,9 +283,9 @@ interface Lines {
   over: (focus: number) => Drawing['draw'];
 }
 
-function linesOf(found: Head, focus: number | null): Lines {
+function linesOf(found: Head, focus: number | null, room: number): Lines {
   const widest = Math.max(...found.tokens.map((token) => token.length)) * 8.1;
-  const gap = 200;
+  const gap = Math.max(96, Math.min(320, room - 2 * widest - 32));
   const width = 2 * widest + gap + 32;
   const height = found.size * rowHeight + 8;
   const leftEdge = widest + 12;
@@ -400,11 +400,12 @@ function weightTable(found: Head | null): Table {
 }
 
 export function LinesInstrument() {
+  const { ref, width } = useWidth();
   const found = current.value;
   const focus = found ? focusOf(found) : null;
   const long = found !== null && found.size > mostForAllLines;
   const drawn = long ? null : focus;
-  const lines = useMemo(() => (found ? linesOf(found, drawn) : null), [found, drawn]);
+  const lines = useMemo(() => (found ? linesOf(found, drawn, width) : null), [found, drawn, width]);
   const drawing = lines?.drawing ?? null;
   const over = useMemo(
     () => (long ? (lines && focus !== null ? lines.over(focus) : null) : undefined),
@@ -478,7 +479,13 @@ export function LinesInstrument() {
                       ? 'Point at a token to see its lines.'
                       : 'Point at a token to see it alone.'}
                   </p>
-                  <div class="table-scroll tall" tabIndex={0} role="region" aria-label="Lines between tokens">
+                  <div
+                    class="table-scroll tall"
+                    tabIndex={0}
+                    role="region"
+                    aria-label="Lines between tokens"
+                    ref={ref}
+                  >
                     <Picture
                       class="pressable"
                       drawing={drawing}
@@ -560,7 +567,7 @@ export function MatrixInstrument() {
   const { ref, width } = useWidth();
   const found = current.value;
   const focus = found ? focusOf(found) : null;
-  const fit = found ? Math.min(28, Math.floor(((Math.min(width, 760) - 110) / found.size) * 2) / 2) : 0;
+  const fit = found ? Math.min(36, Math.floor(((width - 110) / found.size) * 2) / 2) : 0;
   const whole = Math.max(1, fit);
   const cell = { whole, closer: Math.max(whole, 5), readable: Math.max(whole, readable) }[zoom.value];
   const matrix = useMemo(() => (found && width > 0 ? matrixOf(found, cell) : null), [found, cell, width]);

@@ -175,15 +175,16 @@ interface Series {
 
 /** Lines over whole numbers: names stand at their ends, so that colour is not needed to tell them apart. */
 function chart(series: readonly Series[], width: number, across: string, ticks: readonly number[]): Drawing {
-  const height = 260;
+  const height = 288;
   const most = Math.max(0.001, ...series.flatMap((entry) => entry.points.map((point) => point[1])));
   const x = scaleLinear([Math.min(...ticks), Math.max(...ticks)], [44, width - 96]);
-  const y = scaleLinear([0, most], [height - 44, 14]).nice(5);
+  const y = scaleLinear([0, most], [height - 44, 40]).nice(5);
   return {
     width,
     height,
     draw(painter: Painter, colours: Colours) {
       const small = { size: 11.5, family: families.text, fill: colours.muted };
+      painter.text(0, 12, 'L2 distance of [CLS], with and without the mask', small);
       for (const tick of y.ticks(5)) {
         painter.path(`M${x.range()[0]!},${y(tick)}H${x.range()[1]!}`, {
           stroke: colours.line,
@@ -231,7 +232,7 @@ function LayersInstrument() {
               name: shorten(input[i] ?? ''),
               points: distances.map((distance, at) => [at, distance] as const),
             })),
-            Math.min(width, 720),
+            Math.min(width, 960),
             'after this layer (0: the embeddings)',
             Array.from({ length: layers }, (_, i) => i),
           )
@@ -390,7 +391,7 @@ function CurveInstrument() {
       value && input !== null && width > 0
         ? chart(
             [{ name: shorten(input), points: value.map((distance, i) => [paddings[i]!, distance] as const) }],
-            Math.min(width, 720),
+            Math.min(width, 960),
             'padding tokens that are not masked',
             [0, 8, 16, 24, 32, 48, 64],
           )
@@ -461,9 +462,9 @@ function Notice() {
       )}
       {moved.length > 0 && (
         <p>
-          “{worst.text}” got {plural(worst.padding, 'padding token')}. Without the mask they are read like
-          words, and [CLS] moves by {worst.distance.toFixed(4)}. The embeddings, layer 0, are equal: the harm
-          is done by attention.
+          “{worst.text}” got {plural(worst.padding, 'padding token')}. Without the mask{' '}
+          {worst.padding === 1 ? 'it is' : 'they are'} read like words, and [CLS] moves by{' '}
+          {worst.distance.toFixed(4)}. The embeddings, layer 0, are equal: the harm is done by attention.
         </p>
       )}
       <p>

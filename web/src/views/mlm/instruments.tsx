@@ -414,9 +414,9 @@ export function SurpriseInstrument() {
 const probe = signal(0.5);
 
 function lossDrawing(width: number, at: number, label: number | undefined): Drawing {
-  const height = 220;
+  const height = 268;
   const x = scaleLinear([0, 1], [44, width - 12]);
-  const y = scaleLinear([0, 6], [height - 32, 12]);
+  const y = scaleLinear([0, 6], [height - 52, 40]);
   const curve =
     line<number>(
       (p) => x(p),
@@ -428,17 +428,19 @@ function lossDrawing(width: number, at: number, label: number | undefined): Draw
     draw(painter, colours) {
       const small = { size: 11.5, family: families.text, fill: colours.muted };
       for (const tick of x.ticks(5)) {
-        painter.text(x(tick), height - 14, String(tick), { ...small, align: 'center' });
+        painter.text(x(tick), height - 34, String(tick), { ...small, align: 'center' });
       }
       for (const tick of y.ticks(6)) {
         painter.path(`M${x(0)},${y(tick)}H${x(1)}`, { stroke: colours.line, strokeWidth: 1 });
         painter.text(x(0) - 10, y(tick), String(tick), { ...small, align: 'right' });
       }
+      painter.text(0, 12, 'loss = −ln(probability)', small);
+      painter.text(x(0.5), height - 12, 'probability of the right word', { ...small, align: 'center' });
       painter.path(curve, { stroke: colours.accent, strokeWidth: 2 });
       const mark = (p: number, fill: string, words: string) => {
         const top = y(Math.min(6, -Math.log(Math.max(p, 1e-9))));
         painter.rect(x(p) - 5, top - 5, 10, 10, { fill, radius: 5 });
-        painter.text(x(p) + (p > 0.7 ? -10 : 10), top < 30 ? top + 4 : top - 12, words, {
+        painter.text(x(p) + (p > 0.7 ? -10 : 10), top < 56 ? top + 4 : top - 12, words, {
           ...small,
           fill: colours.ink,
           align: p > 0.7 ? 'right' : 'left',
@@ -456,7 +458,7 @@ export function LossInstrument() {
   const at = probe.value;
   const entries = bert.value?.info.config.vocabSize ?? tokenizer.value?.vocabulary.size ?? 30522;
   const drawing = useMemo(
-    () => lossDrawing(Math.min(720, Math.max(260, width)), at, label),
+    () => lossDrawing(Math.min(960, Math.max(260, width)), at, label),
     [width, at, label],
   );
   return (

@@ -11,6 +11,7 @@ import { tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import type { Tokenizer } from '../../engine/tokenizer';
@@ -491,19 +492,20 @@ function confidenceTable(result: EvaluationResult | null): Table {
 }
 
 function confidenceDrawing(result: EvaluationResult, width: number): Drawing {
-  const height = 190;
+  const height = 212;
+  const floor = height - 52;
   const right = result.correctByConfidence;
   const wrong = result.wrongByConfidence;
   const most = Math.max(1, ...right.map((value, i) => value + (wrong[i] ?? 0)));
   const left = 36;
   const step = (width - left - 8) / right.length;
-  const unit = (height - 48) / most;
+  const unit = (floor - 20) / most;
   return {
     width,
     height,
     draw(painter: Painter, colours: Colours) {
       const small = { size: 11.5, family: families.text, fill: colours.muted };
-      painter.path(`M${left},${height - 30}H${width - 8}`, {
+      painter.path(`M${left},${floor}H${width - 8}`, {
         stroke: colours['line-strong'],
         strokeWidth: 1,
       });
@@ -511,25 +513,31 @@ function confidenceDrawing(result: EvaluationResult, width: number): Drawing {
         const x = left + i * step + 2;
         const good = value * unit;
         const bad = (wrong[i] ?? 0) * unit;
-        painter.rect(x, height - 30 - good, step - 4, good, { fill: colours.accent });
-        painter.rect(x, height - 30 - good - bad, step - 4, bad, { fill: colours.warm });
+        painter.rect(x, floor - good, step - 4, good, { fill: colours.accent });
+        painter.rect(x, floor - good - bad, step - 4, bad, { fill: colours.warm });
         const all = value + (wrong[i] ?? 0);
         if (all > 0)
-          painter.text(x + step / 2 - 2, height - 40 - good - bad, String(all), {
+          painter.text(x + step / 2 - 2, floor - 10 - good - bad, String(all), {
             ...small,
             align: 'center',
           });
         if (i % 2 === 0)
-          painter.text(x - 2, height - 14, (0.5 + 0.05 * i).toFixed(2), { ...small, align: 'center' });
+          painter.text(x - 2, floor + 16, (0.5 + 0.05 * i).toFixed(2), { ...small, align: 'center' });
       });
-      painter.text(width - 10, height - 14, '1', { ...small, align: 'center' });
+      painter.text(width - 8, floor + 16, '1', { ...small, align: 'right' });
+      const across = 'confidence, the larger of the two probabilities; height: pairs';
+      painter.text((left + width - 8) / 2, height - 12, across, { ...small, align: 'center' });
     },
   };
 }
 
 export function ConfidenceInstrument() {
   const { value } = evaluation.answer.value;
-  const drawing = useMemo(() => (value ? confidenceDrawing(value, 520) : null), [value]);
+  const { ref, width } = useWidth();
+  const drawing = useMemo(
+    () => (value ? confidenceDrawing(value, Math.min(720, Math.max(260, width))) : null),
+    [value, width],
+  );
   if (!value || !drawing) return null;
   return (
     <Instrument
@@ -540,15 +548,20 @@ export function ConfidenceInstrument() {
       ]}
     >
       <div class="flow">
-        <div class="table-scroll" tabIndex={0} role="region" aria-label="Confidence of the verdicts">
+        <div ref={ref}>
           <Picture
             drawing={drawing}
             label={`Verdicts by confidence in ten steps from 0.5 to 1: right ${value.correctByConfidence.join(', ')}; wrong ${value.wrongByConfidence.join(', ')}`}
           />
         </div>
         <p class="legend hint">
-          <span class="key real" /> right <span class="key wrong" /> wrong &ensp; mean confidence{' '}
-          {value.meanConfidence.toFixed(4)}
+          <span>
+            <span class="key real" /> right
+          </span>
+          <span>
+            <span class="key wrong" /> wrong
+          </span>
+          <span>mean confidence {value.meanConfidence.toFixed(4)}</span>
         </p>
       </div>
     </Instrument>

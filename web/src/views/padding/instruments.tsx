@@ -309,7 +309,12 @@ export function StrategiesInstrument() {
                 ))}
               </div>
               <p class="legend hint">
-                <span class="key real" /> a real token, mask 1 <span class="key pad" /> padding, mask 0
+                <span>
+                  <span class="key real" /> a real token, mask 1
+                </span>
+                <span>
+                  <span class="key pad" /> padding, mask 0
+                </span>
               </p>
               {ragged?.ragged !== undefined && (
                 <div class="trouble" data-testid="ragged">
