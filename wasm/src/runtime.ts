@@ -3,11 +3,20 @@ import { BertlensError } from './errors.ts';
 import type { Build } from './engine-types.ts';
 import { nodeProcess } from './resources.ts';
 
-/** (a, b, c) -> the first lane of relaxed_dot(splat a, splat b) + splat c, i.e. 4 a b + c for b in 0..127. */
-const kRelaxedDot = new Uint8Array([
+/**
+ * The relaxed instructions that the engine uses, each (a, b, c) -> the first lane of its result on splats:
+ *   d   relaxed_dot_i8x16_i7x16_add(a, b, c), 4 a b + c for b in 0..127
+ *   p   the same of relaxed_dot_i8x16_i7x16, its pairs added by dot_i16x8
+ *   m   relaxed_madd(a, b, c), a b + c
+ */
+const kRelaxed = new Uint8Array([
   0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x01, 0x60, 0x03, 0x7f, 0x7f, 0x7f, 0x01, 0x7f,
-  0x03, 0x02, 0x01, 0x00, 0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00, 0x0a, 0x16, 0x01, 0x14, 0x00, 0x20, 0x00,
-  0xfd, 0x0f, 0x20, 0x01, 0xfd, 0x0f, 0x20, 0x02, 0xfd, 0x11, 0xfd, 0x93, 0x02, 0xfd, 0x1b, 0x00, 0x0b,
+  0x03, 0x04, 0x03, 0x00, 0x00, 0x00, 0x07, 0x0d, 0x03, 0x01, 0x64, 0x00, 0x00, 0x01, 0x70, 0x00, 0x01, 0x01,
+  0x6d, 0x00, 0x02, 0x0a, 0x4e, 0x03, 0x14, 0x00, 0x20, 0x00, 0xfd, 0x0f, 0x20, 0x01, 0xfd, 0x0f, 0x20, 0x02,
+  0xfd, 0x11, 0xfd, 0x93, 0x02, 0xfd, 0x1b, 0x00, 0x0b, 0x1e, 0x00, 0x20, 0x00, 0xfd, 0x0f, 0x20, 0x01, 0xfd,
+  0x0f, 0xfd, 0x92, 0x02, 0x41, 0x01, 0xfd, 0x10, 0xfd, 0xba, 0x01, 0x20, 0x02, 0xfd, 0x11, 0xfd, 0xae, 0x01,
+  0xfd, 0x1b, 0x00, 0x0b, 0x18, 0x00, 0x20, 0x00, 0xb2, 0xfd, 0x13, 0x20, 0x01, 0xb2, 0xfd, 0x13, 0x20, 0x02,
+  0xb2, 0xfd, 0x13, 0xfd, 0x85, 0x02, 0xfd, 0x1f, 0x00, 0xa8, 0x0b,
 ]);
 /** () -> the first lane of splat 0: any SIMD at all. */
 const kSimd = new Uint8Array([
@@ -17,18 +26,23 @@ const kSimd = new Uint8Array([
 
 /** Why relaxed SIMD cannot be used here, or undefined where it can. */
 function relaxedFault(): string | undefined {
-  if (!WebAssembly.validate(kRelaxedDot)) return 'relaxed SIMD: not in this browser or Node.js';
-  const { f } = new WebAssembly.Instance(new WebAssembly.Module(kRelaxedDot)).exports;
-  const dot = f as (a: number, b: number, c: number) => number;
-  // exact wherever the second operand stays within 7 bits; Node 20 gets it wrong
-  for (const [a, b, c] of [
-    [-15, 1, 1],
-    [-128, 127, 5],
-    [127, 127, -9],
+  if (!WebAssembly.validate(kRelaxed)) return 'relaxed SIMD: not in this browser or Node.js';
+  const found = new WebAssembly.Instance(new WebAssembly.Module(kRelaxed)).exports;
+  // exact wherever the second factor stays within 7 bits; Node 20 gets the first one wrong
+  for (const [name, terms] of [
+    ['d', 4],
+    ['p', 4],
+    ['m', 1],
   ] as const) {
-    const found = dot(a, b, c);
-    if (found !== 4 * a * b + c) {
-      return `relaxed SIMD: computes ${found} for 4 * ${a} * ${b} + ${c} here`;
+    const compute = found[name] as (a: number, b: number, c: number) => number;
+    for (const [a, b, c] of [
+      [-15, 1, 1],
+      [-128, 127, 5],
+      [127, 127, -9],
+    ] as const) {
+      const value = compute(a, b, c);
+      if (value !== terms * a * b + c)
+        return `relaxed SIMD: computes ${value} for ${terms} * ${a} * ${b} + ${c} here`;
     }
   }
   return undefined;
