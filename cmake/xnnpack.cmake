@@ -53,7 +53,7 @@ add_library(xnnpack STATIC IMPORTED GLOBAL)
 set_target_properties(xnnpack PROPERTIES IMPORTED_LOCATION ${_prefix}/lib/libxnnpack.a
   INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${_prefix}/include)
 target_include_directories(xnnpack SYSTEM INTERFACE ${_prefix}/include)
-target_compile_definitions(xnnpack INTERFACE PTHREADPOOL_NO_DEPRECATED_API=1)
+target_compile_definitions(xnnpack INTERFACE PTHREADPOOL_NO_DEPRECATED_API=1 BERT_XNNPACK_INT8=$<NOT:$<BOOL:${EMSCRIPTEN}>>)
 if(NOT EMSCRIPTEN)
   find_package(Threads REQUIRED)
   target_link_libraries(xnnpack INTERFACE Threads::Threads m)

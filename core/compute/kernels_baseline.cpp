@@ -1,7 +1,7 @@
 // The kernels for what every machine of a target has: vectors of 16 bytes (SSE2, NEON, WebAssembly SIMD).
 #include "compute/kernels.h"
 
-#if defined(__wasm_relaxed_simd__)
+#if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
 #endif
 
@@ -10,13 +10,17 @@ namespace {
 constexpr std::size_t kBytes = 16;
 constexpr std::size_t kTileRows = 4;
 constexpr std::size_t kTileVectors = 2;
-constexpr std::size_t kPanel = 64;
+constexpr std::size_t kPanel = 8;
 constexpr std::size_t kDepth = 768;
 constexpr std::size_t kRows = 1024;
 constexpr std::size_t kFetchEvery = 0;
 constexpr std::size_t kFetchLeast = 64;
 constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
+#if defined(__wasm_simd128__)
+constexpr bool kOwnInt8 = true;
+#else
 constexpr bool kOwnInt8 = false;
+#endif
 using Vector = float __attribute__((vector_size(kBytes)));
 using Bits = std::int32_t __attribute__((vector_size(kBytes)));
 using Pairs = std::int16_t __attribute__((vector_size(kBytes)));
@@ -46,8 +50,13 @@ inline Vector load_half(const std::byte* source) {
 }
 /// a[2i] b[2i] + a[2i + 1] b[2i + 1].
 inline Bits multiply_pairs(Pairs a, Pairs b) {
+#if defined(__wasm_simd128__)
+  return reinterpret_cast<Bits>(
+      wasm_i32x4_dot_i16x8(reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b)));
+#else
   const Bits x = reinterpret_cast<Bits>(a), y = reinterpret_cast<Bits>(b);
   return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);
+#endif
 }
 template <class AnyVector>
 void settle(AnyVector&) {}

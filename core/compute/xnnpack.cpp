@@ -19,6 +19,7 @@
 #include "compute/kernels.h"
 #include "compute/machine.h"
 #include "compute/panels.h"
+#include "compute/relaxed_dots.h"
 
 namespace bert {
 namespace {
@@ -29,8 +30,12 @@ using compute::HostTable;
 using compute::HostVector;
 using compute::Kernels;
 using compute::LinearRows;
+using compute::RelaxedDots;
 using compute::row_of;
 using compute::StackedLinear;
+
+/// Whether XNNPACK was built with its int8 operators: not for WebAssembly, where ours are better.
+constexpr bool kXnnInt8 = BERT_XNNPACK_INT8 != 0;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -77,12 +82,26 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
                                          PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
-/// A linear layer in one of two forms.
+/// A linear layer in one of three forms.
 class AnyLinear : public Linear {
  public:
-  /// Null for XnnLinear.
+  /// Null but for PanelLinear.
   virtual const compute::Panels* panels() const { return nullptr; }
+  /// Null but for DotLinear.
+  virtual const compute::RelaxedDots* dots() const { return nullptr; }
 };
+
+/// Packs all panels of a layer; the first error.
+template <class Packed>
+Status pack_all(Packed& packed, const LinearRows& rows, pthreadpool_t pool) {
+  std::vector<Status> results(packed.count());
+  in_parallel(pool, packed.count(), 1, [&](std::size_t index, std::size_t, std::size_t) {
+    results[index] = packed.pack(rows, index);
+  });
+  for (const Status& done : results)
+    if (!done) return done;
+  return {};
+}
 
 /// A layer for our own kernels.
 class PanelLinear : public AnyLinear {
@@ -96,12 +115,7 @@ class PanelLinear : public AnyLinear {
                                                 const Kernels& kernels, pthreadpool_t pool) {
     auto panels = compute::Panels::make(rows, precision, kernels.panel);
     if (!panels) return tl::unexpected(panels.error());
-    std::vector<Status> packed(panels->count());
-    in_parallel(pool, panels->count(), 1, [&](std::size_t index, std::size_t, std::size_t) {
-      packed[index] = panels->pack(rows, index);
-    });
-    for (const Status& done : packed)
-      if (!done) return tl::unexpected(done.error());
+    if (const Status done = pack_all(*panels, rows, pool); !done) return tl::unexpected(done.error());
     return std::make_unique<PanelLinear>(rows.inputs(), std::move(*panels));
   }
   PanelLinear(std::size_t inputs, compute::Panels panels) : inputs_(inputs), panels_(std::move(panels)) {}
@@ -109,6 +123,27 @@ class PanelLinear : public AnyLinear {
  private:
   std::size_t inputs_;
   compute::Panels panels_;
+};
+
+/// An int8 layer on relaxed dot products.
+class DotLinear : public AnyLinear {
+ public:
+  std::size_t inputs() const override { return inputs_; }
+  std::size_t outputs() const override { return dots_.outputs(); }
+  std::size_t owned_bytes() const override { return dots_.owned_bytes(); }
+  const RelaxedDots* dots() const override { return &dots_; }
+
+  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, pthreadpool_t pool) {
+    auto dots = RelaxedDots::make(rows);
+    if (!dots) return tl::unexpected(dots.error());
+    if (const Status done = pack_all(*dots, rows, pool); !done) return tl::unexpected(done.error());
+    return std::make_unique<DotLinear>(rows.inputs(), std::move(*dots));
+  }
+  DotLinear(std::size_t inputs, RelaxedDots dots) : inputs_(inputs), dots_(std::move(dots)) {}
+
+ private:
+  std::size_t inputs_;
+  RelaxedDots dots_;
 };
 
 /// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
@@ -162,16 +197,16 @@ class XnnLinear : public AnyLinear {
     const std::size_t columns = outputs_ - first < chunk_ ? outputs_ - first : chunk_;
     const float* bias = biases == nullptr ? nullptr : biases + first;
     xnn_operator_t handle = nullptr;
-    const xnn_status status = precision_ == Precision::kInt8
-                                  ? xnn_create_fully_connected_nc_qd8_f32_qc8w(
-                                        inputs_, columns, inputs_, outputs_,
-                                        source == nullptr ? nullptr : source->scales.data() + first,
-                                        source == nullptr ? nullptr : source->integers + first * inputs_,
-                                        bias, -kInfinity, kInfinity, 0, nullptr, &entry.provider, &handle)
-                                  : xnn_create_fully_connected_nc_f32(
-                                        inputs_, columns, inputs_, outputs_,
-                                        source == nullptr ? nullptr : source->weights + first * inputs_, bias,
-                                        -kInfinity, kInfinity, 0, nullptr, &entry.provider, &handle);
+    const bool int8 = kXnnInt8 && precision_ == Precision::kInt8;
+    const xnn_status status = int8 ? xnn_create_fully_connected_nc_qd8_f32_qc8w(
+                                         inputs_, columns, inputs_, outputs_,
+                                         source == nullptr ? nullptr : source->scales.data() + first,
+                                         source == nullptr ? nullptr : source->integers + first * inputs_,
+                                         bias, -kInfinity, kInfinity, 0, nullptr, &entry.provider, &handle)
+                                   : xnn_create_fully_connected_nc_f32(
+                                         inputs_, columns, inputs_, outputs_,
+                                         source == nullptr ? nullptr : source->weights + first * inputs_,
+                                         bias, -kInfinity, kInfinity, 0, nullptr, &entry.provider, &handle);
     Operator made(handle);
     if (const Status done = checked(status, "create a linear layer"); !done)
       return tl::unexpected(done.error());
@@ -264,8 +299,10 @@ class XnnStream : public compute::HostStream {
     if (rows == 0) return {};
     if (const compute::Panels* panels = static_cast<const AnyLinear&>(layer).panels())
       return linear_panels(*panels, layer.inputs(), activation, rows, input, output);
+    if (const RelaxedDots* dots = static_cast<const AnyLinear&>(layer).dots())
+      return linear_dots(*dots, activation, rows, input, output);
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
-    if (xnn_layer.precision() == Precision::kInt8)
+    if (kXnnInt8 && xnn_layer.precision() == Precision::kInt8)
       if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
     const auto operators = operators_of(xnn_layer);
     if (!operators) return tl::unexpected(operators.error());
@@ -377,7 +414,7 @@ class XnnStream : public compute::HostStream {
   /// One operator on all rows, on the calling thread. Int8: on the rows that `quantise` left.
   xnn_status run(xnn_operator_t handle, Precision precision, std::size_t rows, const float* input,
                  float* output) const {
-    const bool int8 = precision == Precision::kInt8;
+    const bool int8 = kXnnInt8 && precision == Precision::kInt8;
     xnn_status status = int8 ? xnn_reshape_fully_connected_nc_qd8_f32_qc8w(handle, rows, nullptr)
                              : xnn_reshape_fully_connected_nc_f32(handle, rows, nullptr);
     if (status != xnn_status_success) return status;
@@ -423,7 +460,6 @@ class XnnStream : public compute::HostStream {
 
   Status linear_panels(const compute::Panels& panels, std::size_t inputs, Activation activation,
                        std::size_t rows, Rows input, Rows output) {
-    using compute::kPanelColumns;
     const bool int8 = panels.precision() == Precision::kInt8;
     const std::size_t stride = (inputs + 1) / 2 * 2;  // of the quantised rows
     if (int8) {
@@ -437,18 +473,8 @@ class XnnStream : public compute::HostStream {
                !done) {
       return done;
     }
-    // pieces of some outputs and some rows: all rows, but for more than a cache holds, and where many threads
-    // have few outputs
-    const std::size_t groups = (panels.outputs() + kPanelColumns - 1) / kPanelColumns;
-    constexpr std::size_t kFewRows = 32;
-    const std::size_t wanted = threads_ == 1 ? 1 : (4 * threads_ + groups - 1) / groups;
-    const std::size_t needed = (rows + kernels_.rows - 1) / kernels_.rows;
-    const std::size_t blocks = std::max(needed, std::min(wanted, rows / kFewRows + 1));
-    in_parallel(pool_, blocks * groups, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
-      const std::size_t first = index % groups * kPanelColumns;
-      const std::size_t columns = std::min(panels.outputs() - first, kPanelColumns);
-      const std::size_t begin = rows * (index / groups) / blocks;
-      const std::size_t end = rows * (index / groups + 1) / blocks;
+    for_each_piece(panels.outputs(), rows, [&](const Piece& piece, std::size_t thread) {
+      const auto [first, columns, begin, end] = piece;
       const auto run = [&](auto product, auto kernel) {
         product.rows = end - begin;
         product.output = row_of(output, begin) + first;
@@ -471,6 +497,50 @@ class XnnStream : public compute::HostStream {
     });
     return {};
   }
+
+  Status linear_dots(const RelaxedDots& dots, Activation activation, std::size_t rows, Rows input,
+                     Rows output) {
+    const std::size_t bytes = dots.row_bytes();
+    if (const Status done = reserve(quantised_, rows * bytes); !done) return done;
+    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t r = begin; r < end; ++r)
+        dots.quantise(row_of(input, r), quantised_.data() + r * bytes);
+    });
+    for_each_piece(dots.outputs(), rows, [&](const Piece& piece, std::size_t) {
+      float* const target = row_of(output, piece.begin) + piece.first;
+      const std::size_t count = piece.end - piece.begin;
+      dots.product(quantised_.data() + piece.begin * bytes, count, piece.first, piece.columns, target,
+                   output.stride);
+      kernels_.activate(activation, target, output.stride, count, piece.columns);
+    });
+    return {};
+  }
+
+  /// Some outputs and some rows of a product.
+  struct Piece {
+    std::size_t first, columns;  // outputs
+    std::size_t begin, end;      // rows
+  };
+  /// work(piece, thread) for the pieces of a product: all rows, but for more than a cache holds, and where
+  /// many threads have few outputs.
+  template <class Work>
+  void for_each_piece(std::size_t outputs, std::size_t rows, const Work& work) {
+    using compute::kPanelColumns;
+    const std::size_t groups = (outputs + kPanelColumns - 1) / kPanelColumns;
+    constexpr std::size_t kFewRows = 32;
+    const std::size_t wanted = threads_ == 1 ? 1 : (4 * threads_ + groups - 1) / groups;
+    const std::size_t needed = (rows + kernels_.rows - 1) / kernels_.rows;
+    const std::size_t blocks = std::max(needed, std::min(wanted, rows / kFewRows + 1));
+    in_parallel(pool_, blocks * groups, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
+      Piece piece{};
+      piece.first = index % groups * kPanelColumns;
+      piece.columns = std::min(outputs - piece.first, kPanelColumns);
+      piece.begin = rows * (index / groups) / blocks;
+      piece.end = rows * (index / groups + 1) / blocks;
+      work(piece, thread);
+    });
+  }
+
   std::int16_t* steps() const { return reinterpret_cast<std::int16_t*>(quantised_.data()); }
 
   static Status reserve(AlignedBytes& bytes, std::size_t size) {
@@ -498,7 +568,9 @@ class XnnBackend : public Backend {
   std::string_view name() const override { return "xnnpack"; }
   std::string kernels() const override { return std::string("XNNPACK, simd ") + kernels_.name; }
   std::size_t threads() const override { return pthreadpool_get_threads_count(pool_.get()); }
-  std::size_t int8_input_steps() const override { return 255; }
+  std::size_t int8_input_steps() const override {
+    return RelaxedDots::available() ? RelaxedDots::kSteps : 255;
+  }
   Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision precision,
                                               TableBytes bytes) override {
     return HostTable::make(source, precision, bytes);
@@ -509,6 +581,7 @@ class XnnBackend : public Backend {
     if (!rows) return tl::unexpected(rows.error());
     const bool own = precision == Precision::kF16 || (precision == Precision::kInt8 && own_int8_) ||
                      (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
+    if (precision == Precision::kInt8 && RelaxedDots::available()) return DotLinear::make(*rows, pool_.get());
     return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
                : XnnLinear::make(*rows, precision);
   }

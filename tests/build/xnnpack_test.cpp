@@ -73,6 +73,7 @@ TEST_P(Xnnpack, FullyConnectedF32) {
   }
 }
 
+#if BERT_XNNPACK_INT8
 TEST_P(Xnnpack, FullyConnectedInt8WithRowsQuantisedAtRunTime) {
   std::mt19937 bits(4);
   std::vector<int8_t> w(kOut * kIn + XNN_EXTRA_BYTES);
@@ -111,6 +112,7 @@ TEST_P(Xnnpack, FullyConnectedInt8WithRowsQuantisedAtRunTime) {
     EXPECT_LT(max_error(y, linear(rounded, real, bias, m, kIn, kOut)), 2e-4) << m << " rows";
   }
 }
+#endif
 
 TEST_P(Xnnpack, BatchMatrixMultiply) {
   const size_t batch = 3, m = 13, k = 20, n = 11;

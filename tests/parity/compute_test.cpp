@@ -274,17 +274,24 @@ TEST_P(Compute, Linear) {
         }
 }
 
-/// Inputs that eight bits hold exactly: the least and the largest are there, and zero is a step.
-std::vector<float> whole_steps(Numbers& numbers, std::size_t rows, std::size_t inputs) {
+/// Inputs that a backend's int8 layers hold exactly: whole steps, zero among them, with the least and the
+/// largest in every 16 inputs of a row, so that it may quantise a row in parts. `steps` is its
+/// int8_input_steps; a row's step is `step`, or one of its own if that is 0.
+std::vector<float> whole_steps(Numbers& numbers, std::size_t rows, std::size_t inputs, std::size_t steps,
+                               float step = 0) {
+  constexpr std::size_t kPart = 16;
   std::vector<float> values(rows * inputs);
   for (std::size_t r = 0; r < rows; ++r) {
-    const float step = numbers.between(0.003F, 0.02F);
-    const int zero = static_cast<int>(numbers.below(120)) - 60;
-    for (std::size_t i = 0; i < inputs; ++i) {
-      int whole = static_cast<int>(numbers.below(256)) - 128;
-      if (i == r % inputs) whole = -128;
-      if (i == (r + 1) % inputs) whole = 127;
-      values[r * inputs + i] = static_cast<float>(whole - zero) * step;
+    const float size = step != 0 ? step : numbers.between(0.003F, 0.02F);
+    const int zero = static_cast<int>(steps / 4 + numbers.below(steps / 2));
+    for (std::size_t begin = 0; begin < inputs; begin += kPart) {
+      const std::size_t count = std::min(kPart, inputs - begin);
+      for (std::size_t i = 0; i < count; ++i) {
+        int whole = count == 1 ? zero : static_cast<int>(numbers.below(steps + 1));
+        if (count > 1 && i == r % count) whole = 0;
+        if (count > 1 && i == (r + 1) % count) whole = static_cast<int>(steps);
+        values[r * inputs + begin + i] = static_cast<float>(whole - zero) * size;
+      }
     }
   }
   return values;
@@ -300,7 +307,7 @@ TEST_P(Compute, LinearInt8IsExactOnWholeSteps) {
         const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
         const LinearView layer{weight.view, bias.view};
         compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kInt8, Activation::kNone,
-                       whole_steps(numbers, rows, size.inputs), rows,
+                       whole_steps(numbers, rows, size.inputs, backend_->int8_input_steps()), rows,
                        4e-6 * static_cast<double>(size.inputs + 2),
                        "int8 " + std::to_string(size.inputs) + " to " + std::to_string(size.outputs) +
                            ", rows " + std::to_string(rows));
@@ -325,8 +332,46 @@ TEST_P(Compute, LargeLinear) {
                        numbers.floats(rows * size.inputs), rows, 3e-7 * static_cast<double>(size.inputs + 2),
                        std::string(precision_name(precision)) + " " + where);
       compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kInt8, Activation::kNone,
-                     whole_steps(numbers, rows, size.inputs), rows,
+                     whole_steps(numbers, rows, size.inputs, backend_->int8_input_steps()), rows,
                      4e-6 * static_cast<double>(size.inputs + 2), "int8 " + where);
+    }
+}
+
+/// Scales and steps that are powers of two leave only whole numbers below 2^24: no bit may differ from plain
+/// loops, whatever the order of the sums.
+TEST_P(Compute, LinearInt8IsExactToTheLastBit) {
+  std::vector<LinearSize> sizes = kLinearSizes;
+  sizes.insert(sizes.end(), kLargeLinearSizes.begin(), kLargeLinearSizes.end());
+  const std::size_t steps = backend_->int8_input_steps();
+  constexpr float kStep = 0.015625F;
+  for (const LinearSize& size : sizes)
+    for (const std::size_t rows : {1U, 2U, 3U, 4U, 5U, 35U}) {
+      if (size.inputs < 2 || (size.outputs > 1000 && rows > 5)) continue;
+      Numbers numbers(static_cast<std::uint32_t>(size.inputs + rows));
+      Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, WeightType::kInt8);
+      // the largest products there are, all of one sign: whatever adds them up must not overflow
+      for (std::size_t o = 0; o < std::min<std::size_t>(3, size.outputs); ++o)
+        std::memset(weight.bytes.data() + 1 + o * size.inputs,
+                    o == 0   ? 127
+                    : o == 1 ? -127
+                             : -128,
+                    size.inputs);
+      for (std::size_t o = 0; o < size.outputs; ++o) {
+        const float scale = o % 2 == 0 ? 0.5F : 0.0625F;
+        std::memcpy(weight.scale_bytes.data() + 1 + o * sizeof(scale), &scale, sizeof(scale));
+      }
+      std::vector<float> biases(size.outputs);
+      for (float& bias : biases) bias = static_cast<float>(numbers.below(2048)) * 0.25F;
+      const Weight bias(biases, 1, WeightType::kF32);
+      const LinearView layer{weight.view, bias.view};
+      std::vector<float> values = whole_steps(numbers, rows, size.inputs, steps, kStep);
+      if (steps * 128 * size.inputs < std::size_t{1} << 24)
+        for (std::size_t i = 0; i < size.inputs; ++i)
+          values[i] = i + 1 == size.inputs && i % 16 == 0 ? 0 : static_cast<float>(steps) * kStep;
+      compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kInt8, Activation::kNone,
+                     values, rows, 0,
+                     std::to_string(size.inputs) + " to " + std::to_string(size.outputs) + ", rows " +
+                         std::to_string(rows));
     }
 }
 
@@ -382,7 +427,8 @@ TEST_P(Compute, StacksLinearLayers) {
   const std::vector<LinearView> parts = {{a.view, bias_a.view}, {b.view, {}}, {c.view, bias_c.view}};
   for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8})
     compare_linear(*reference_, *backend_, parts, precision, Activation::kNone,
-                   whole_steps(numbers, rows, inputs), rows, precision == Precision::kInt8 ? 2e-4 : 2e-5,
+                   whole_steps(numbers, rows, inputs, backend_->int8_input_steps()), rows,
+                   precision == Precision::kInt8 ? 2e-4 : 2e-5,
                    "stacked, " + std::string(precision_name(precision)));
   const Weight narrow(numbers.floats(20 * 39), 20, WeightType::kF32);
   const std::vector<LinearView> misfit = {{a.view, bias_a.view}, {narrow.view, {}}};

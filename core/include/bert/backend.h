@@ -19,7 +19,8 @@ namespace bert {
 enum class Precision {
   kF32,   ///< f32 weights and arithmetic
   kF16,   ///< weights rounded to f16, arithmetic in f32
-  kInt8,  ///< weights int8 per output channel, inputs quantised to int8 per row at run time, sums exact
+  kInt8,  ///< weights int8 per output channel, inputs quantised by rows or parts of rows at run time, sums
+          ///< exact
 };
 
 /// "f32", "f16" or "int8"; a literal that lives for ever.
@@ -193,8 +194,8 @@ class Backend {
   virtual std::string kernels() const = 0;
   /// Threads that work on one operation, the caller's included.
   virtual std::size_t threads() const = 0;
-  /// Steps between the least and the largest value of a row (zero among them) when int8 layers quantise their
-  /// inputs; 0 for inputs taken as they are.
+  /// Steps between the least and the largest value of a row, or of each part of it that has steps of its own
+  /// (zero among them), when int8 layers quantise their inputs; 0 for inputs taken as they are.
   virtual std::size_t int8_input_steps() const = 0;
 
   /// A table. A source as narrow as the precision or narrower keeps its type (so f16 stays f16 under kF32);

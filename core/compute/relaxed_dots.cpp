@@ -1,0 +1,205 @@
+// The int8 product of relaxed SIMD. Its instruction multiplies int8 by numbers that must stay within 0..127
+// and is then exact on every machine; the inputs are those numbers. Seven bits for a whole row lose twice as
+// much as XNNPACK's eight; a step and a zero for every 64 inputs win most of that back, and more where single
+// inputs are far larger than their neighbours. On the default model, 1285 masked positions of running text,
+// against its f32 arithmetic:
+//
+//   inputs                            smallest, mean cosine of the last hidden states    same first word
+//   8 bits, a row (XNNPACK)           0.99985   0.999954                                 99.1 %
+//   7 bits, a row                     0.99936   0.999817                                 98.4 %
+//   7 bits, 128 inputs                0.99964   0.999881                                 98.4 %
+//   7 bits, 64 inputs (here)          0.99971   0.999916                                 99.0 %
+//   weights of 7 bits, inputs of 8    0.99951   0.999810                                 97.4 %
+#include "compute/relaxed_dots.h"
+
+#include <algorithm>
+#include <cstring>
+
+#if defined(__wasm_relaxed_simd__)
+#include <wasm_simd128.h>
+#endif
+
+namespace bert::compute {
+
+Expected<RelaxedDots> RelaxedDots::make(const LinearRows& rows) {
+  RelaxedDots dots;
+  dots.inputs_ = rows.inputs();
+  dots.outputs_ = rows.outputs();
+  const std::size_t size = dots.count() * dots.groups() * sizeof(PanelGroup);
+  dots.packed_ = AlignedBytes(size);
+  if (!dots.packed_.ok()) return out_of_memory("a linear layer", size);
+  dots.bias_ = rows.bias();
+  dots.bias_.resize(dots.count() * kPanel);
+  dots.scales_.resize(dots.count() * kPanel);
+  return dots;
+}
+
+Status RelaxedDots::pack(const LinearRows& rows, std::size_t index) {
+  PanelGroup* const target = panel(index);
+  std::memset(static_cast<void*>(target), 0, groups() * sizeof(PanelGroup));
+  std::vector<std::int8_t> scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs_);
+  for (std::size_t o = 0; o < kPanel && index * kPanel + o < outputs_; ++o) {
+    float& scale = scales_[index * kPanel + o];
+    const std::int8_t* const row = rows.integers(index * kPanel + o, scratch.data(), &scale);
+    if (const Status done = check_scale(scale); !done) return done;
+    PanelGroup* group = target;
+    for (std::size_t begin = 0; begin < inputs_; begin += kGroup, ++group) {
+      const std::size_t count = std::min(kGroup, inputs_ - begin);
+      for (std::size_t i = 0; i + 4 <= count; i += 4)
+        std::memcpy(group->weights[i / 4][o], row + begin + i, 4);
+      for (std::size_t i = count / 4 * 4; i < count; ++i) group->weights[i / 4][o][i % 4] = row[begin + i];
+      for (std::size_t i = 0; i < count; ++i) group->sums[o] += row[begin + i];
+    }
+  }
+  return {};
+}
+
+#if defined(__wasm_relaxed_simd__)
+
+namespace {
+
+/// Whether relaxed dot products saturate sums of two products that the rules do not cover: then this machine
+/// makes them of pmaddubsw, and two instructions of its own do what it would need four for.
+bool find_saturating() {
+  volatile std::int8_t large = 127, beyond = -1;  // as an unsigned number 255
+  const v128_t sums = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_i8x16_splat(large),
+                                                             wasm_i8x16_splat(beyond), wasm_i32x4_splat(0));
+  return wasm_i32x4_extract_lane(sums, 0) == 2 * 32767;
+}
+
+float largest_of(v128_t values) {
+  const v128_t two = wasm_f32x4_max(values, wasm_i32x4_shuffle(values, values, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(wasm_f32x4_max(two, wasm_i32x4_shuffle(two, two, 1, 0, 3, 2)), 0);
+}
+
+}  // namespace
+
+bool RelaxedDots::available() {
+  return true;
+}
+
+void RelaxedDots::quantise(const float* row, std::byte* target) const {
+  auto* group = reinterpret_cast<Group*>(target);
+  for (std::size_t begin = 0; begin < inputs_; begin += kGroup, ++group, row += kGroup) {
+    float part[kGroup];
+    const float* values = row;
+    if (inputs_ - begin < kGroup) {
+      std::memset(part, 0, sizeof(part));
+      std::memcpy(part, row, (inputs_ - begin) * sizeof(float));
+      values = part;
+    }
+    v128_t low = wasm_f32x4_splat(0), high = low;
+    for (std::size_t i = 0; i < kGroup; i += 4) {
+      const v128_t x = wasm_v128_load(values + i);
+      low = wasm_f32x4_pmin(low, x);
+      high = wasm_f32x4_pmax(high, x);
+    }
+    const float least = -largest_of(wasm_f32x4_neg(low));
+    float step = (largest_of(high) - least) / static_cast<float>(kSteps);
+    constexpr float kLeastNormal = 0x1p-126F;
+    if (!(step >= kLeastNormal)) step = 1;  // zeros, or as good as zeros
+    const float zero = __builtin_nearbyintf(-least / step);
+    group->step = step;
+    group->minus_zero = -static_cast<std::int32_t>(zero);
+    // adding 1.5 * 2^23 rounds to an integer, in the low bits
+    constexpr float kRound = 12582912.0F;
+    const v128_t factor = wasm_f32x4_splat(1 / step), offset = wasm_f32x4_splat(kRound + zero);
+    for (std::size_t i = 0; i < kGroup; i += 16) {
+      v128_t whole[4];
+      for (std::size_t j = 0; j < 4; ++j) {
+        const v128_t x = wasm_f32x4_mul(wasm_v128_load(values + i + 4 * j), factor);
+        whole[j] = wasm_i32x4_sub(wasm_f32x4_add(x, offset), wasm_f32x4_splat(kRound));
+      }
+      const v128_t bytes = wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(whole[0], whole[1]),
+                                                   wasm_i16x8_narrow_i32x4(whole[2], whole[3]));
+      wasm_v128_store(group->inputs + i, wasm_u8x16_min(bytes, wasm_u8x16_splat(kSteps)));
+    }
+  }
+}
+
+/// The sums of `rows` rows with one panel, [rows][kPanel], before scales and bias.
+template <std::size_t rows, bool saturating>
+void RelaxedDots::tile(const Group* input, std::size_t input_stride, const PanelGroup* panel,
+                       std::size_t groups, std::size_t last_quads, float* sums) {
+  constexpr std::size_t kVectors = kPanel / 4;
+  const v128_t ones = wasm_i16x8_splat(1);
+  v128_t totals[rows][kVectors];
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t j = 0; j < kVectors; ++j) totals[r][j] = wasm_f32x4_splat(0);
+  for (std::size_t g = 0; g < groups; ++g, ++input, ++panel) {
+    v128_t part[rows][kVectors];
+    for (std::size_t r = 0; r < rows; ++r) {
+      const v128_t minus_zero = wasm_v128_load32_splat(&input[r * input_stride].minus_zero);
+      for (std::size_t j = 0; j < kVectors; ++j)
+        part[r][j] = wasm_i32x4_mul(wasm_v128_load(panel->sums + 4 * j), minus_zero);
+    }
+    const std::size_t quads = g + 1 < groups ? kGroup / 4 : last_quads;
+    for (std::size_t k = 0; k < quads; ++k) {
+      v128_t weights[kVectors];
+      for (std::size_t j = 0; j < kVectors; ++j) weights[j] = wasm_v128_load(panel->weights[k][4 * j]);
+      for (std::size_t r = 0; r < rows; ++r) {
+        const v128_t inputs = wasm_v128_load32_splat(input[r * input_stride].inputs + 4 * k);
+        for (std::size_t j = 0; j < kVectors; ++j) {
+          if constexpr (saturating) {
+            const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(weights[j], inputs);
+            part[r][j] = wasm_i32x4_add(part[r][j], wasm_i32x4_dot_i16x8(pairs, ones));
+          } else {
+            part[r][j] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights[j], inputs, part[r][j]);
+          }
+        }
+      }
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      const v128_t step = wasm_v128_load32_splat(&input[r * input_stride].step);
+      for (std::size_t j = 0; j < kVectors; ++j)
+        totals[r][j] =
+            wasm_f32x4_add(totals[r][j], wasm_f32x4_mul(wasm_f32x4_convert_i32x4(part[r][j]), step));
+    }
+  }
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t j = 0; j < kVectors; ++j) wasm_v128_store(sums + r * kPanel + 4 * j, totals[r][j]);
+}
+
+void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t first, std::size_t columns,
+                          float* output, std::size_t stride) const {
+  static const bool saturating = find_saturating();
+  using Tile = void (*)(const Group*, std::size_t, const PanelGroup*, std::size_t, std::size_t, float*);
+  constexpr std::size_t kTileRows = 4;
+  constexpr Tile kTiles[2][kTileRows] = {{tile<1, false>, tile<2, false>, tile<3, false>, tile<4, false>},
+                                         {tile<1, true>, tile<2, true>, tile<3, true>, tile<4, true>}};
+  const std::size_t last_quads = (inputs_ - (groups() - 1) * kGroup + 3) / 4;
+  for (std::size_t column = 0; column < columns; column += kPanel) {
+    const std::size_t some = std::min(kPanel, columns - column);
+    const float* const scales = scales_.data() + first + column;
+    const float* const bias = bias_.data() + first + column;
+    for (std::size_t row = 0; row < rows; row += kTileRows) {
+      const std::size_t height = std::min(kTileRows, rows - row);
+      float sums[kTileRows * kPanel];
+      kTiles[saturating ? 1 : 0][height - 1](reinterpret_cast<const Group*>(input + row * row_bytes()),
+                                             groups(), panel((first + column) / kPanel), groups(), last_quads,
+                                             sums);
+      for (std::size_t r = 0; r < height; ++r) {
+        float* const target = output + (row + r) * stride + column;
+        for (std::size_t j = 0; j < kPanel; j += 4)
+          wasm_v128_store(sums + r * kPanel + j,
+                          wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(sums + r * kPanel + j),
+                                                        wasm_v128_load(scales + j)),
+                                         wasm_v128_load(bias + j)));
+        std::memcpy(target, sums + r * kPanel, some * sizeof(float));
+      }
+    }
+  }
+}
+
+#else
+
+bool RelaxedDots::available() {
+  return false;
+}
+void RelaxedDots::quantise(const float*, std::byte*) const {}
+void RelaxedDots::product(const std::byte*, std::size_t, std::size_t, std::size_t, float*,
+                          std::size_t) const {}
+
+#endif
+
+}  // namespace bert::compute
