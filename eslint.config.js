@@ -34,7 +34,7 @@ export default tseslint.config(
     languageOptions: { globals: { ...globals.node } },
   },
   {
-    files: ['tests/package/fixtures/*.js'],
+    files: ['tests/package/fixtures/*.js', 'tests/bench/web/*.js'],
     languageOptions: { globals: { ...globals.browser } },
   },
   {

@@ -5,19 +5,22 @@
 //   of peak    share of the core's own limit that is reached, by processor time: see peak.h. Each round measures the limit
 //              anew, because a shared machine does not give the same at all times; one thread only
 //   threads    how many times as fast as with one thread, within the round, ours and the peer's
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { cpus, homedir } from 'node:os';
+import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeOnnx } from './onnx-model.ts';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
-const build = path.join(here, '../../build/native');
-const cacheHome = process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache');
-const models = path.join(process.env['BERTLENS_CACHE'] ?? path.join(cacheHome, 'bertlens'), 'bench');
+import {
+  build,
+  here,
+  inputs,
+  largestDifference,
+  makeModels,
+  median,
+  operations,
+  printTable,
+  tolerance,
+} from './common.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -70,55 +73,6 @@ class Engine {
   }
 }
 
-const median = (values: number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-};
-
-/** [CLS] x [SEP] of each length, padded to the longest or to `tokens`. */
-function inputs(
-  lengths: number[],
-  tokens = Math.max(...lengths),
-): { batch: number; tokens: number; ids: number[]; mask: number[] } {
-  const ids: number[] = [];
-  const mask: number[] = [];
-  let state = 12345;
-  for (const length of lengths) {
-    for (let t = 0; t < tokens; t++) {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      ids.push(t >= length ? 0 : t === 0 ? 101 : t === length - 1 ? 102 : 1000 + ((state >>> 8) % 29000));
-      mask.push(t < length ? 1 : 0);
-    }
-  }
-  return { batch: lengths.length, tokens, ids, mask };
-}
-
-function makeModels(size: string): string {
-  const folder = path.join(models, size);
-  if (existsSync(path.join(folder, 'mlm-int8.onnx'))) return folder;
-  console.error(`making random weights and their ONNX twins: ${folder}`);
-  mkdirSync(models, { recursive: true });
-  const partial = `${folder}.partial`;
-  rmSync(partial, { recursive: true, force: true });
-  const tool = path.join(build, 'tests/support/make_checkpoint');
-  const made = spawnSync(tool, ['--size', size, '--out', partial], { stdio: 'inherit' });
-  if (made.status !== 0) throw new Error('make_checkpoint failed');
-  const quantized = spawnSync(
-    path.join(build, 'bertlens'),
-    ['quantize', '--model', partial, '--out', path.join(partial, 'int8'), '--precision', 'int8'],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  if (quantized.status !== 0) throw new Error('bertlens quantize failed');
-  for (const head of ['hidden', 'mlm'] as const) {
-    for (const precision of ['f32', 'int8']) {
-      writeOnnx(partial, path.join(partial, `${head}-${precision}.onnx`), head, precision === 'int8');
-    }
-  }
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(partial, folder);
-  return folder;
-}
-
 interface Case {
   name: string;
   lengths: number[];
@@ -138,21 +92,6 @@ const cases: Case[] = [
   { name: 'fill-mask, 1 x 16', lengths: [16], mlm: 7 },
 ];
 if (!options.quick) cases.splice(2, 0, { name: '1 x 512', lengths: [512] });
-
-/** Floating-point operations of the layers for the real tokens. */
-function operations(size: string, lengths: number[]): number {
-  const sizesOf: Record<string, [number, number]> = {
-    tiny: [2, 128],
-    mini: [4, 256],
-    small: [4, 512],
-    base: [12, 768],
-  };
-  const [layers, hidden] = sizesOf[size]!;
-  return lengths.reduce((sum, n) => sum + layers * (24 * n * hidden ** 2 + 4 * n * n * hidden), 0);
-}
-
-const largestDifference = (a: number[][], b: number[][]): number =>
-  Math.max(...a.map((row, r) => Math.max(...row.map((value, i) => Math.abs(value - (b[r]?.[i] ?? NaN))))));
 
 const heading = [
   'model',
@@ -174,8 +113,6 @@ const onnxruntime = (): Engine => new Engine([process.execPath, 'onnx-server.js'
 for (const size of sizes) {
   const folder = makeModels(size);
   for (const precision of ['f32', 'int8'] as const) {
-    // int8 engines round differently: the bound tells a wrong result from a rounded one
-    const tolerance = precision === 'f32' ? 2e-4 : 0.6;
     const model = `${size} ${precision}`;
     for (const threads of options.threads.split(',').map(Number)) {
       for (const head of ['hidden', 'mlm']) {
@@ -212,7 +149,7 @@ for (const size of sizes) {
           const a = await ours.ask({ ...request, runs: 1 });
           const b = await peer.ask({ ...request, runs: 1 });
           const difference = largestDifference((a.hidden ?? a.logits)!, (b.hidden ?? b.logits)!);
-          if (!(difference <= tolerance)) {
+          if (!(difference <= tolerance(precision))) {
             console.error(`${model} ${one.name}: the results differ by ${difference}: no speed reported`);
             failed = true;
             continue;
@@ -268,8 +205,5 @@ for (const size of sizes) {
   }
 }
 
-console.log(
-  `${cpus()[0]?.model ?? ''}, ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}, medians of ${rounds} rounds\n`,
-);
-for (const row of [heading, heading.map(() => '---'), ...rows]) console.log(`| ${row.join(' | ')} |`);
+printTable(rounds, heading, rows);
 process.exitCode = failed ? 1 : 0;
