@@ -47,7 +47,7 @@ export function FiguresInstrument() {
     >
       <WithModel speaks>
         {() => (
-          <div class={pending ? 'flow stale' : 'flow'} data-testid="figures">
+          <div class={pending && value ? 'flow stale' : 'flow'} data-testid="figures">
             <p role="status">
               <b>{counts.equal}</b> of {plural(rows.length, 'printed figure')} come out the same with{' '}
               {here ? choiceName(here.choice).replace(/^D/, 'the d') : 'this model'}
