@@ -1,10 +1,11 @@
-// ./run bench engine [--sizes mini,base] [--threads 1,2] [--rounds N] [--quick]: the native engine beside onnxruntime-node on the same
-// random weights, in turn (A B A B ...), medians and ratios. A row is only printed where both gave the same numbers.
-//   ratio      median over the rounds of the peer's time over ours within the round
-//   by cpu     the same of processor time: with one thread it stands for the time on a quiet machine
-//   of peak    share of the core's own limit that is reached, by processor time: see peak.h. Each round measures the limit
-//              anew, because a shared machine does not give the same at all times; one thread only
-//   threads    how many times as fast as with one thread, within the round, ours and the peer's
+// ./run bench engine [--sizes mini,base] [--precisions f32,int8] [--threads 1,2] [--rounds N] [--quick]: the native engine
+// beside onnxruntime-node on the same random weights, in turn (A B A B ...), medians and ratios. A row is only printed where
+// both gave the same numbers.
+//   ratio         median over the rounds of the peer's time over ours within the round
+//   ratio by cpu  the same of processor time: with one thread it stands for the time on a quiet machine
+//   of peak       share of the core's own limit that is reached, by processor time, with one thread: see peak.h. Each round
+//                 measures the limit anew, because a shared machine does not give the same at all times
+//   by threads    how many times as fast as with one thread, within the round: ours, the peer's
 import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,6 +26,7 @@ import {
 const { values: options } = parseArgs({
   options: {
     sizes: { type: 'string', default: 'mini,base' },
+    precisions: { type: 'string', default: 'f32,int8' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '5' },
     quick: { type: 'boolean', default: false },
@@ -32,6 +34,10 @@ const { values: options } = parseArgs({
 });
 const rounds = options.quick ? 3 : Number(options.rounds);
 const sizes = options.sizes.split(',');
+const precisions = options.precisions.split(',').map((name) => {
+  if (name === 'f32' || name === 'int8') return name;
+  throw new Error(`--precisions ${name}: f32 or int8`);
+});
 
 interface Reply {
   error?: string;
@@ -112,7 +118,7 @@ const onnxruntime = (): Engine => new Engine([process.execPath, 'onnx-server.js'
 
 for (const size of sizes) {
   const folder = makeModels(size);
-  for (const precision of ['f32', 'int8'] as const) {
+  for (const precision of precisions) {
     const model = `${size} ${precision}`;
     for (const threads of options.threads.split(',').map(Number)) {
       for (const head of ['hidden', 'mlm']) {

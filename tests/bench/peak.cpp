@@ -23,7 +23,8 @@ double seconds() {
 }
 
 // Each loop: kSteps times kChains vectors. The empty assembly keeps the compiler from working the result out
-// and from using one product twice.
+// and from using one product twice. A macro, because a lambda does not take over its function's instruction
+// set. NOLINTBEGIN(bugprone-macro-parentheses): a type and a statement
 #define BERT_BENCH_LOOP(Vector, zero, STEP)    \
   Vector sums[kChains];                        \
   for (Vector & sum : sums) sum = zero();      \
@@ -34,6 +35,7 @@ double seconds() {
       STEP;                                    \
       __asm__ volatile("" : "+v"(sum));        \
     }
+// NOLINTEND(bugprone-macro-parentheses)
 
 __attribute__((target("avx2,fma"))) void f32_avx2() {
   BERT_BENCH_LOOP(__m256, _mm256_setzero_ps, sum = _mm256_fmadd_ps(a, b, sum))
