@@ -39,9 +39,14 @@ std::vector<std::int32_t> VocabularyScores::best(std::size_t count) const {
     return logit(a) > logit(b) || (logit(a) == logit(b) && a < b);
   };
   const auto end = ids.begin() + static_cast<std::ptrdiff_t>(count);
-  if (end != ids.end()) std::nth_element(ids.begin(), end, ids.end(), better);
+  // a few of many: nearly every entry is compared once, with the last of those few; else select, then sort
+  if (count < ids.size() / 64) {
+    std::partial_sort(ids.begin(), end, ids.end(), better);
+  } else {
+    if (end != ids.end()) std::nth_element(ids.begin(), end, ids.end(), better);
+    std::sort(ids.begin(), end, better);
+  }
   ids.resize(count);
-  std::sort(ids.begin(), ids.end(), better);
   return ids;
 }
 
