@@ -1,5 +1,8 @@
 // The program `bertlens`: picks the command, parses its options, and turns every error into one line and a
 // status.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <clocale>
 #include <csignal>
@@ -178,7 +181,22 @@ void usage_error(std::string_view message) {
 
 }  // namespace bert::cli
 
+namespace {
+
+// A closed standard stream would be the next file that is opened, and mistaken for it. What takes its place
+// can only be used the other way round, so that reading or writing still fails (the trick of GNU's stdopen).
+void occupy_closed_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) == -1) {
+      [[maybe_unused]] const int opened = ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
+}  // namespace
+
 int main(int count, char** arguments) {
+  occupy_closed_streams();
   // characters of other scripts have their true width in tables; numbers stay as in C
   std::setlocale(LC_CTYPE, "C.UTF-8");
   // a closed pipe ends the program as it ends every other filter, whatever the parent process set

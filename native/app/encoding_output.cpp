@@ -65,10 +65,10 @@ Table token_table(const Tokenizer& tokenizer, const Encoding& encoding, bool pai
   if (pair) columns.push_back({"token_type_id", Align::kRight});
   Table table(std::move(columns));
   for (std::size_t i = 0; i < encoding.size(); ++i) {
-    std::vector<std::string> cells = {
-        std::to_string(i), std::string(tokenizer.id_to_token(encoding.ids[i]).value_or("")),
-        std::to_string(encoding.ids[i]), std::to_string(encoding.attention_mask[i])};
-    if (pair) cells.push_back(std::to_string(encoding.type_ids[i]));
+    std::vector<Cell> cells = {std::to_string(i),
+                               std::string(tokenizer.id_to_token(encoding.ids[i]).value_or("")),
+                               std::to_string(encoding.ids[i]), std::to_string(encoding.attention_mask[i])};
+    if (pair) cells.emplace_back(std::to_string(encoding.type_ids[i]));
     table.add(std::move(cells));
   }
   return table;

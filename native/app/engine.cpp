@@ -1,13 +1,11 @@
 // Loads models.
 #include "app/engine.h"
 
-#include <charconv>
 #include <chrono>
 
 #include "app/checkpoint_folder.h"
 #include "app/model_folder.h"
 #include "io/error_line.h"
-#include "io/table.h"
 
 namespace bert::cli {
 namespace {
@@ -50,24 +48,14 @@ Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const 
   if (!loaded) return tl::unexpected(loaded.error());
   Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options, false);
   if (!tokenizer) return tl::unexpected(tokenizer.error());
-  return Tasks::create(std::move(*tokenizer), std::move(loaded->encoder), encoding);
+  auto tasks = Tasks::create(std::move(*tokenizer), std::move(loaded->encoder), encoding);
+  if (!tasks) return fail(tasks.error().code, in_quotes(loaded->folder) + ": " + tasks.error().message);
+  return tasks;
 }
 
 CallControl control_with(Progress& progress) {
   return {.aborted = {},
           .progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); }};
-}
-
-std::string probability_text(double probability) {
-  return probability > 0 && probability < 0.00005 ? "< 0.0001" : fixed(probability, 4);
-}
-
-std::string python_number(double value) {
-  char digits[64];
-  // what comes from the model has the precision of a float
-  const auto end = std::to_chars(digits, digits + sizeof digits, static_cast<float>(value));
-  std::string text(digits, end.ptr);
-  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
 }
 
 }  // namespace bert::cli

@@ -27,10 +27,4 @@ Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const 
 /// Shows the progress of one long call.
 CallControl control_with(Progress& progress);
 
-/// A probability: four digits; what would round to zero but is not is "< 0.0001".
-std::string probability_text(double probability);
-
-/// A double or float in the shortest form that reads back equal, as Python prints it ("0.0", "2.5").
-std::string python_number(double value);
-
 }  // namespace bert::cli

@@ -63,12 +63,9 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
                  "vocab.txt, tokenizer.json or a folder with one, instead of the model's")
       ->type_name("PATH")
       ->group(group);
-  app.add_option("--backend", options.backend, "xnnpack, reference or cuda; default: xnnpack")
-      ->type_name("NAME")
-      ->check([](const std::string& name) -> std::string {
-        if (name == "xnnpack" || name == "reference" || name == "cuda") return {};
-        return in_quotes(name) + " is not one of xnnpack|reference|cuda";
-      })
+  add_choice<std::string>(app, "--backend", options.backend,
+                          {{"xnnpack", "xnnpack"}, {"reference", "reference"}, {"cuda", "cuda"}},
+                          "fast; plain loops, the definition; not built in; default: xnnpack")
       ->group(group);
   options.threads = available_cores();
   app.add_option("--threads", options.threads,
@@ -116,9 +113,10 @@ void add_input_options(CLI::App& app, InputOptions& options, const std::string& 
                  "standard input, which is also read when no text is given")
       ->type_name("PATH")
       ->group("Input");
-  app.add_option("--batch", options.batch,
-                 "with --jsonl: lines that are read, computed and answered together "
-                 "(1 answers each line at once); default: 256, at a terminal 1")
+  app.add_option(
+         "--batch", options.batch,
+         "with --jsonl: at most so many lines are computed and answered together; fewer when no more are "
+         "there yet; default: 256")
       ->type_name("N")
       ->check(whole_number(1, 1 << 20))
       ->group("Input");

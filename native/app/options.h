@@ -30,8 +30,6 @@ enum class Format { kText, kJson, kCsv, kMarkdown, kJsonLines };
 
 struct FormatOptions {
   bool json = false, csv = false, markdown = false, json_lines = false;
-  /// A command without a stream answers --jsonl as --json: its one value is one line.
-  Format single_format() const { return json_lines ? Format::kJson : format(); }
   Format format() const {
     return json_lines ? Format::kJsonLines
            : json     ? Format::kJson

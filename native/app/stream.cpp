@@ -1,8 +1,6 @@
 // The loop over batches of lines.
 #include "app/stream.h"
 
-#include <unistd.h>
-
 #include <optional>
 #include <vector>
 
@@ -62,15 +60,14 @@ class Stream {
 };
 
 Expected<int> run_stream(const InputOptions& input, Output& out, const std::string& label,
-                         const StreamHandler& handler) {
+                         const StreamHandler& handler, Batching batching) {
   std::optional<LineReader> reader;
   if (input.texts.empty()) {
     Expected<LineReader> opened = LineReader::open(input.file.empty() ? "-" : input.file);
     if (!opened) return tl::unexpected(opened.error());
     reader.emplace(std::move(*opened));
   }
-  const bool at_terminal = reader && input.file.empty() && ::isatty(STDIN_FILENO) != 0;
-  const std::size_t most = input.batch > 0 ? input.batch : at_terminal ? 1 : kDefaultBatch;
+  const std::size_t most = input.batch > 0 ? input.batch : kDefaultBatch;
   Progress progress(label,
                     reader && reader->total_bytes() > 0 ? Progress::Unit::kBytes : Progress::Unit::kCount);
   Stream stream(out);
@@ -79,6 +76,7 @@ Expected<int> run_stream(const InputOptions& input, Output& out, const std::stri
     std::vector<StreamLine> batch;
     std::size_t bytes = 0;
     while (batch.size() < most && (input.batch > 0 || bytes < kMostBytes)) {
+      if (batching == Batching::kPrompt && !batch.empty() && reader && !reader->ready()) break;
       StreamLine line;
       if (reader) {
         const Expected<bool> got = reader->next(line.text);

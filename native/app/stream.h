@@ -7,6 +7,9 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -28,9 +31,15 @@ class StreamLine {
   /// The line as a JSON object; an argument becomes {"text": ...}.
   Expected<nlohmann::json> object() const;
 
-  /// Writes the answer. One of `answer` and `refuse` is called once.
+  /// Writes the answer. One of these three is called once.
   void answer(const std::function<void(JsonWriter&)>& write);
   void refuse(const Error& error);
+  /// The one or the other: write(json, *result), or the error.
+  template <class Answer, class Write>
+  void settle(const Expected<Answer>& result, const Write& write) {
+    if (!result) return refuse(result.error());
+    answer([&](JsonWriter& json) { write(json, *result); });
+  }
   bool answered() const { return !answer_.empty(); }
 
  private:
@@ -45,10 +54,49 @@ using Emit = std::function<void(std::size_t index)>;
 /// Answers a batch. Lines that it leaves without an answer are a fault and become kInternal.
 using StreamHandler = std::function<void(std::span<StreamLine> batch, const Emit& emit)>;
 
+/// A handler that reads each line as a question, read(line), solves all questions together,
+/// solve(std::span<const Question>), and writes each answer, write(json, answer).
+template <class Read, class Solve, class Write>
+StreamHandler solve_together(Read read, Solve solve, Write write) {
+  return [=](std::span<StreamLine> lines, const Emit&) {
+    using Question = typename std::invoke_result_t<Read, const StreamLine&>::value_type;
+    std::vector<Question> questions;
+    std::vector<std::size_t> owners;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      Expected<Question> question = read(lines[i]);
+      if (question) {
+        questions.push_back(std::move(*question));
+        owners.push_back(i);
+      } else {
+        lines[i].refuse(question.error());
+      }
+    }
+    const auto answers = solve(std::span<const Question>(questions));
+    for (std::size_t i = 0; i < owners.size(); ++i) lines[owners[i]].settle(answers[i], write);
+  };
+}
+
+/// A handler for answers that take long, solve(line): each is written before the next is begun.
+template <class Solve, class Write>
+StreamHandler solve_in_turn(Solve solve, Write write) {
+  return [=](std::span<StreamLine> lines, const Emit& emit) {
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      lines[i].settle(solve(lines[i]), write);
+      emit(i);
+    }
+  };
+}
+
+/// When lines become a batch.
+enum class Batching {
+  kPrompt,  ///< as soon as the writer pauses, so that each line that is there gets its answer
+  kFull,    ///< at its full size or the end of the stream: the answers depend on what is batched together
+};
+
 /// Runs the whole stream: arguments if there are any, else the file or standard input. Gives kOk, or kFailed
 /// when a line was bad. Errors: kIo, kNotFound. `label` names the work on the progress line.
 Expected<int> run_stream(const InputOptions& input, Output& out, const std::string& label,
-                         const StreamHandler& handler);
+                         const StreamHandler& handler, Batching batching = Batching::kPrompt);
 
 /// {"error": {"code", "message"}} as an object.
 void write_error(JsonWriter& json, const Error& error);

@@ -38,9 +38,8 @@ Expected<std::vector<std::string>> all_texts(const InputOptions& input) {
   return texts;
 }
 
-Expected<int> finish(Output& out, int status) {
-  if (const Status flushed = out.flush(); !flushed) return tl::unexpected(flushed.error());
-  return status;
+tl::unexpected<Error> text_error(const Error& error, std::size_t index, std::size_t count) {
+  return fail(error.code, (count > 1 ? "text " + std::to_string(index + 1) + ": " : "") + error.message);
 }
 
 }  // namespace bert::cli

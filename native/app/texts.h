@@ -1,12 +1,13 @@
 // All the texts of a command that gives one answer (no stream).
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/options.h"
 #include "bert/result.h"
-#include "io/output.h"
 
 namespace bert::cli {
 
@@ -16,7 +17,19 @@ Expected<std::vector<std::string>> all_texts(const InputOptions& input);
 /// Arguments and --file at once are a usage error (thrown).
 void check_input(const InputOptions& input);
 
-/// Writes what is left and gives `status`, or the error of the output.
-Expected<int> finish(Output& out, int status = 0);
+/// The error of one of `count` texts: of several it says which, counted from 1.
+tl::unexpected<Error> text_error(const Error& error, std::size_t index, std::size_t count);
+
+/// The results of all texts where all are there, else the first error.
+template <class T>
+Expected<std::vector<T>> all_or_error(std::vector<Expected<T>> results) {
+  std::vector<T> all;
+  all.reserve(results.size());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (!results[i]) return text_error(results[i].error(), i, results.size());
+    all.push_back(std::move(*results[i]));
+  }
+  return all;
+}
 
 }  // namespace bert::cli

@@ -8,11 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/engine.h"
 #include "app/options.h"
-#include "app/texts.h"
-#include "io/json_writer.h"
 #include "io/table.h"
 
 namespace bert::cli {
@@ -96,10 +95,7 @@ Expected<int> run(const Options& options) {
   const double gflops = work / median / 1e6;
   const double per_second = static_cast<double>(ids.size()) / median * 1e3;
   Output out(1, "standard output");
-  const Format format = options.output.single_format();
-  if (format == Format::kJson) {
-    std::string text;
-    JsonWriter json(text);
+  const auto write = [&](JsonWriter& json) {
     json.begin_object().key("ms").numbers(times).key("median_ms").number(median);
     json.key("gflops").number(gflops).key("tokens_per_second").number(per_second);
     json.key("peak_rss_mb").number(peak_megabytes()).key("load_ms").number(loaded->load_ms);
@@ -107,10 +103,9 @@ Expected<int> run(const Options& options) {
     json.key("threads").number(encoder.backend().threads());
     json.key("precision").string(precision_name(encoder.precision()));
     json.key("batch").number(options.batch).key("seq").number(options.tokens).end_object();
-    out.line(text);
-    return finish(out);
-  }
-  Table table({{"batch", Align::kRight},
+  };
+  const auto table = [&] {
+    Table one({{"batch", Align::kRight},
                {"tokens", Align::kRight},
                {"precision", Align::kLeft},
                {"threads", Align::kRight},
@@ -119,17 +114,19 @@ Expected<int> run(const Options& options) {
                {"GFLOP/s", Align::kRight},
                {"tokens/s", Align::kRight},
                {"peak MB", Align::kRight}});
-  table.add({std::to_string(options.batch), std::to_string(options.tokens),
+    one.add({std::to_string(options.batch), std::to_string(options.tokens),
              std::string(precision_name(encoder.precision())), std::to_string(encoder.backend().threads()),
-             fixed(median, 2), fixed(sorted.front(), 2), fixed(gflops, 1), fixed(per_second, 0),
-             fixed(peak_megabytes(), 1)});
-  if (format == Format::kText) {
+             decimal(median, 2), decimal(sorted.front(), 2), decimal(gflops, 1), decimal(per_second, 0),
+             decimal(peak_megabytes(), 1)});
+    return one;
+  };
+  const auto report = [&] {
     out.line(loaded->folder + ": loaded in " + fixed(loaded->load_ms, 0) + " ms; " +
              std::string(encoder.backend().name()) + ", " + encoder.backend().kernels());
     out.line();
-  }
-  out.write(format == Format::kCsv ? table.csv() : table.markdown());
-  return finish(out);
+    out.write(table().markdown());
+  };
+  return print_answer(out, options.output.format(), {.json = write, .table = table, .report = report});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/model_folder.h"
 #include "app/options.h"
@@ -69,36 +70,32 @@ Expected<int> run(Options& options) {
   if (options.output.json_lines) {
     return run_stream(options.input, out, "decode", [&](std::span<StreamLine> lines, const Emit&) {
       parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
-        const Expected<std::string> text = decode_line(lines[i], **tokenizer, options.decoding);
-        if (text) {
-          lines[i].answer([&](JsonWriter& json) { write_answer(json, *text); });
-        } else {
-          lines[i].refuse(text.error());
-        }
+        lines[i].settle(decode_line(lines[i], **tokenizer, options.decoding), write_answer);
       });
     });
   }
   const Expected<std::vector<std::string>> rows = all_texts(options.input);
   if (!rows) return tl::unexpected(rows.error());
-  std::string text;
-  JsonWriter json(text);
-  Table table({{"row", Align::kRight}, {"text", Align::kLeft}});
-  const bool as_json = options.output.format() == Format::kJson;
-  if (as_json && rows->size() > 1) json.begin_array();
-  for (std::size_t i = 0; i < rows->size(); ++i) {
-    const Expected<std::string> decoded = read_ids((*rows)[i]).and_then([&](const auto& ids) {
-      return (*tokenizer)->decode(ids, options.decoding);
-    });
-    if (!decoded) return tl::unexpected(decoded.error());
-    write_answer(json, *decoded);
-    table.add({std::to_string(i), *decoded});
-    if (options.output.format() == Format::kText) out.line(*decoded);
+  std::vector<Expected<std::string>> decoded;
+  for (const std::string& row : *rows) {
+    decoded.push_back(
+        read_ids(row).and_then([&](const auto& ids) { return (*tokenizer)->decode(ids, options.decoding); }));
   }
-  if (as_json && rows->size() > 1) json.end_array();
-  if (as_json) out.line(text);
-  if (options.output.csv) out.write(table.csv());
-  if (options.output.markdown) out.write(table.markdown());
-  return finish(out);
+  const Expected<std::vector<std::string>> texts = all_or_error(std::move(decoded));
+  if (!texts) return tl::unexpected(texts.error());
+  return print_answer(out, options.output.format(),
+                      {.json = [&](JsonWriter& json) { write_list(json, *texts, write_answer); },
+                       .table =
+                           [&] {
+                             Table table({{"row", Align::kRight}, {"text", Align::kLeft}});
+                             for (std::size_t i = 0; i < texts->size(); ++i)
+                               table.add({std::to_string(i), (*texts)[i]});
+                             return table;
+                           },
+                       .report =
+                           [&] {
+                             for (const std::string& text : *texts) out.line(text);
+                           }});
 }
 
 }  // namespace

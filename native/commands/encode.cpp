@@ -7,15 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/encoding_output.h"
-#include "app/engine.h"
-#include "app/options.h"
 #include "app/request.h"
-#include "app/stream.h"
-#include "app/texts.h"
+#include "app/task_command.h"
 #include "io/error_line.h"
-#include "io/table.h"
+#include "io/parallel.h"
 
 namespace bert::cli {
 namespace {
@@ -24,11 +22,7 @@ namespace {
 // results of all layers are held for this many tokens, so the bound is on memory.
 constexpr std::size_t kTokensPerRun = 1024;
 
-struct Options {
-  EngineOptions engine;
-  InputOptions input;
-  FormatOptions output;
-  TruncationOptions truncation;
+struct Options : TaskOptions {
   std::optional<std::string> pair;
   bool hidden_states = false;
   std::string attentions;  // empty: none; "all"; "0,11"
@@ -53,7 +47,9 @@ struct States {
   std::vector<Tensor> attentions;  // [heads, tokens, tokens]
 };
 
-Expected<std::vector<std::size_t>> attention_layers(const std::string& text, std::size_t layers) {
+// The layers whose attentions are asked for. What names no layer of the model is a usage error (thrown).
+std::vector<std::size_t> attention_layers(const std::string& text, const Tasks& tasks) {
+  const std::size_t layers = tasks.encoder().config().num_hidden_layers;
   std::vector<std::size_t> chosen;
   for (std::size_t layer = 0; text == "all" && layer < layers; ++layer) chosen.push_back(layer);
   if (text.empty() || text == "all") return chosen;
@@ -89,7 +85,7 @@ Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const
     if (!text) return tl::unexpected(text.error());
     Expected<std::optional<std::string>> pair = optional_text_field(*object, "pair");
     if (!pair) return tl::unexpected(pair.error());
-    if (!*pair && line.is_argument) *pair = options.pair;
+    if (!*pair) *pair = options.pair;
     return ids_of_text(options, tokenizer, *pair ? TextInput(*text, **pair) : TextInput(*text));
   }
   if (has_field(*object, "text")) {
@@ -152,6 +148,22 @@ Expected<std::vector<States>> run_batch(const Options& options, Session& session
   return all;
 }
 
+// The same for each by itself where the batch fails as a whole, so that a bad one spoils no other.
+std::vector<Expected<States>> run_each(const Options& options, Session& session,
+                                       const std::vector<std::size_t>& layers, std::span<const Ids> batch) {
+  std::vector<Expected<States>> all;
+  if (Expected<std::vector<States>> together = run_batch(options, session, layers, batch)) {
+    for (States& states : *together) all.emplace_back(std::move(states));
+    return all;
+  }
+  for (const Ids& ids : batch) {
+    all.push_back(run_batch(options, session, layers, std::span(&ids, 1)).map([](std::vector<States>&& one) {
+      return std::move(one.front());
+    }));
+  }
+  return all;
+}
+
 void write_states(JsonWriter& json, const Options& options, const States& states, std::size_t tokens) {
   const std::size_t hidden = states.hidden.back().size() / tokens;
   json.begin_object();
@@ -178,27 +190,20 @@ void write_states(JsonWriter& json, const Options& options, const States& states
   json.end_object();
 }
 
-Expected<int> stream(const Options& options, Tasks& tasks, const std::vector<std::size_t>& layers,
-                     Output& out) {
+Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
+  const std::vector<std::size_t> layers = attention_layers(options.attentions, tasks);
   const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
     std::vector<Ids> batch;
     std::vector<std::size_t> owners;
     const auto flush = [&] {
       if (batch.empty()) return;
-      Expected<std::vector<States>> states = run_batch(options, tasks.session(), layers, batch);
-      for (std::size_t i = 0; i < batch.size(); ++i) {
-        // a batch fails as a whole, so each of its lines is then run alone
-        Expected<std::vector<States>> alone;
-        if (!states) alone = run_batch(options, tasks.session(), layers, std::span(&batch[i], 1));
-        if (states || alone) {
-          const States& own = states ? (*states)[i] : alone->front();
-          lines[owners[i]].answer(
-              [&](JsonWriter& json) { write_states(json, options, own, batch[i].input_ids.size()); });
-        } else {
-          lines[owners[i]].refuse(alone.error());
-        }
-        emit(owners[i]);
-      }
+      const std::vector<Expected<States>> states = run_each(options, tasks.session(), layers, batch);
+      parallel_for(batch.size(), options.engine.threads, [&](std::size_t i) {
+        lines[owners[i]].settle(states[i], [&](JsonWriter& json, const States& own) {
+          write_states(json, options, own, batch[i].input_ids.size());
+        });
+      });
+      for (const std::size_t owner : owners) emit(owner);
       batch.clear();
       owners.clear();
     };
@@ -252,9 +257,8 @@ void print_text(Output& out, const std::vector<std::string>& tokens, const State
     const std::span<const float> row(&last[token * hidden], hidden);
     double squares = 0;
     for (const float value : row) squares += static_cast<double>(value) * static_cast<double>(value);
-    std::vector<std::string> cells = {std::to_string(token), tokens[token], fixed(std::sqrt(squares), 4)};
-    for (std::size_t i = 0; i < std::min(kShown, hidden); ++i)
-      cells.push_back(fixed(static_cast<double>(row[i]), 4));
+    std::vector<Cell> cells = {std::to_string(token), tokens[token], decimal(std::sqrt(squares), 4)};
+    for (std::size_t i = 0; i < std::min(kShown, hidden); ++i) cells.push_back(decimal(row[i], 4));
     table.add(std::move(cells));
   }
   out.write(table.markdown());
@@ -269,9 +273,9 @@ Table value_table(const std::vector<std::vector<std::string>>& tokens, std::span
   Table table(std::move(columns));
   for (std::size_t row = 0; row < all.size(); ++row) {
     for (std::size_t token = 0; token < tokens[row].size(); ++token) {
-      std::vector<std::string> cells = {std::to_string(row), std::to_string(token), tokens[row][token]};
+      std::vector<Cell> cells = {std::to_string(row), std::to_string(token), tokens[row][token]};
       for (std::size_t i = 0; i < hidden; ++i) {
-        cells.push_back(python_number(static_cast<double>(all[row].hidden.back()[token * hidden + i])));
+        cells.emplace_back(python_number(all[row].hidden.back()[token * hidden + i]));
       }
       table.add(std::move(cells));
     }
@@ -279,8 +283,8 @@ Table value_table(const std::vector<std::vector<std::string>>& tokens, std::span
   return table;
 }
 
-Expected<int> one_answer(const Options& options, Tasks& tasks, const std::vector<std::size_t>& layers,
-                         Output& out) {
+Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
+  const std::vector<std::size_t> layers = attention_layers(options.attentions, tasks);
   const Expected<std::vector<std::string>> texts = all_texts(options.input);
   if (!texts) return tl::unexpected(texts.error());
   Progress progress("encode", Progress::Unit::kCount);
@@ -290,12 +294,13 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, const std::vector
   std::string text;
   JsonWriter json(text);
   if (texts->size() > 1) json.begin_array();
-  for (const std::string& one : *texts) {
+  for (std::size_t i = 0; i < texts->size(); ++i) {
+    const std::string& one = (*texts)[i];
     const Expected<Ids> ids = ids_of_text(options, tasks.tokenizer(),
                                           options.pair ? TextInput(one, *options.pair) : TextInput(one));
-    if (!ids) return tl::unexpected(ids.error());
+    if (!ids) return text_error(ids.error(), i, texts->size());
     Expected<std::vector<States>> states = run_batch(options, tasks.session(), layers, std::span(&*ids, 1));
-    if (!states) return tl::unexpected(states.error());
+    if (!states) return text_error(states.error(), i, texts->size());
     tokens.push_back(token_strings(tasks.tokenizer(), ids->input_ids));
     if (format == Format::kJson) {
       write_states(json, options, states->front(), ids->input_ids.size());
@@ -315,34 +320,19 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, const std::vector
   return finish(out);
 }
 
-Expected<int> run(const Options& options) {
-  check_input(options.input);
-  const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation));
-  if (!tasks) return tl::unexpected(tasks.error());
-  const auto layers = attention_layers(options.attentions, (*tasks)->encoder().config().num_hidden_layers);
-  if (!layers) return tl::unexpected(layers.error());
-  Output out(1, "standard output");
-  return options.output.json_lines ? stream(options, **tasks, *layers, out)
-                                   : one_answer(options, **tasks, *layers, out);
-}
-
 }  // namespace
 
 Action define_encode(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_input_options(app, options->input, "TEXT", "the texts to encode");
-  app.add_option("--pair", options->pair, "a second text for each text given as an argument or line")
+  add_task_options(app, *options, "TEXT", "the texts to encode");
+  app.add_option("--pair", options->pair, "a second text for each text that comes without one")
       ->type_name("TEXT")
       ->group("Input");
-  add_truncation_options(app, options->truncation);
   app.add_flag("--hidden-states", options->hidden_states, "the embeddings and every layer's output too")
       ->group("Output");
   app.add_flag("--attentions{all}", options->attentions,
                "the attentions of all layers, or of those named: --attentions 0,11")
       ->group("Output");
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
   app.footer(
       "With --jsonl a line holds \"text\" and perhaps \"pair\", or \"input_ids\" with perhaps "
       "\"token_type_ids\" and\n"
@@ -355,7 +345,7 @@ Action define_encode(CLI::App& app) {
       "  bertlens encode \"The bank of the river.\"\n"
       "  bertlens encode --json --attentions 0,11 \"The bank of the river.\"\n"
       "  printf '{\"text\": \"hello\", \"pair\": \"world\"}\\n' | bertlens encode --jsonl --hidden-states");
-  return [options] { return run(*options); };
+  return [options] { return run_task(*options, stream, one_answer); };
 }
 
 }  // namespace bert::cli

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/engine.h"
 #include "app/options.h"
 #include "app/request.h"
 #include "app/stream.h"
-#include "app/texts.h"
 #include "io/csv.h"
 #include "io/error_line.h"
 #include "io/line_reader.h"
@@ -144,6 +144,8 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
   for (;;) {
     const Expected<bool> more = reader->next(line);
     if (!more) return tl::unexpected(more.error());
+    // spreadsheets put a byte order mark first
+    if (first && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
     if (*more && first && !options.output.json_lines) {
       is_csv =
           line.find_first_not_of(" \t") != std::string::npos && line[line.find_first_not_of(" \t")] != '{';
@@ -281,8 +283,8 @@ Table pair_table(const NextSentenceReport& report, const Evaluation& evaluation)
   for (std::size_t i = 0; i < report.pairs.size(); ++i) {
     const JudgedPair& pair = report.pairs[i];
     table.add({std::to_string(i + 1), evaluation.pairs[i].topic, word(pair.label), word(pair.predicted),
-               word(pair.correct()), fixed(pair.answer.is_next, 6), fixed(pair.answer.not_next, 6),
-               fixed(pair.answer.margin(), 4)});
+               word(pair.correct()), decimal(pair.answer.is_next, 6), decimal(pair.answer.not_next, 6),
+               decimal(pair.answer.margin(), 4)});
   }
   return table;
 }
@@ -298,24 +300,11 @@ Expected<int> run(const Options& options) {
   const Expected<NextSentenceReport> report =
       evaluate_next_sentence(evaluation.answers, evaluation.labels, options.threshold);
   if (!report) return tl::unexpected(report.error());
-  std::string text;
-  JsonWriter json(text);
-  switch (options.output.format()) {
-    case Format::kJson:
-    case Format::kJsonLines:
-      write_report(json, *report, evaluation);
-      out.line(text);
-      break;
-    case Format::kCsv:
-      out.write(pair_table(*report, evaluation).csv());
-      break;
-    case Format::kMarkdown:
-      out.write(pair_table(*report, evaluation).markdown());
-      break;
-    case Format::kText:
-      print_report(out, *report, evaluation);
-  }
-  return finish(out, evaluation.any_bad ? kFailed : kOk);
+  return print_answer(out, options.output.format(),
+                      {.json = [&](JsonWriter& json) { write_report(json, *report, evaluation); },
+                       .table = [&] { return pair_table(*report, evaluation); },
+                       .report = [&] { print_report(out, *report, evaluation); }},
+                      evaluation.any_bad ? kFailed : kOk);
 }
 
 }  // namespace

@@ -7,25 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/encoding_output.h"
-#include "app/engine.h"
-#include "app/options.h"
 #include "app/request.h"
-#include "app/stream.h"
-#include "app/texts.h"
+#include "app/task_command.h"
 #include "io/error_line.h"
-#include "io/table.h"
 #include "io/utf8.h"
 
 namespace bert::cli {
 namespace {
 
-struct Options {
-  EngineOptions engine;
-  InputOptions input;
-  FormatOptions output;
-  TruncationOptions truncation;
+struct Options : TaskOptions {
   std::optional<std::size_t> top_k;
   std::vector<std::string> targets;
   std::optional<std::string> label_text;
@@ -72,6 +65,13 @@ struct Question {
     return input;
   }
 };
+
+std::vector<FillMaskInput> inputs_of(std::span<const Question> questions) {
+  std::vector<FillMaskInput> inputs;
+  inputs.reserve(questions.size());
+  for (const Question& question : questions) inputs.push_back(question.input());
+  return inputs;
+}
 
 Expected<Question> read_question(const Options& options, const StreamLine& line) {
   const Expected<nlohmann::json> object = line.object();
@@ -127,31 +127,11 @@ void write_answer(JsonWriter& json, const FillMaskAnswer& answer) {
 }
 
 Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
-  const auto handler = [&](std::span<StreamLine> lines, const Emit&) {
-    std::vector<Question> questions;
-    std::vector<std::size_t> owners;
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      Expected<Question> question = read_question(options, lines[i]);
-      if (question) {
-        questions.push_back(std::move(*question));
-        owners.push_back(i);
-      } else {
-        lines[i].refuse(question.error());
-      }
-    }
-    std::vector<FillMaskInput> inputs;
-    inputs.reserve(questions.size());
-    for (const Question& question : questions) inputs.push_back(question.input());
-    const std::vector<Expected<FillMaskAnswer>> answers = tasks.fill_mask_batch(inputs, options.filling());
-    for (std::size_t i = 0; i < answers.size(); ++i) {
-      if (answers[i]) {
-        lines[owners[i]].answer([&](JsonWriter& json) { write_answer(json, *answers[i]); });
-      } else {
-        lines[owners[i]].refuse(answers[i].error());
-      }
-    }
+  const auto read = [&](const StreamLine& line) { return read_question(options, line); };
+  const auto fill_all = [&](std::span<const Question> questions) {
+    return tasks.fill_mask_batch(inputs_of(questions), options.filling());
   };
-  return run_stream(options.input, out, "fill-mask", handler);
+  return run_stream(options.input, out, "fill-mask", solve_together(read, fill_all, write_answer));
 }
 
 // ---- reports for people ---------------------------------------------------------------------------------
@@ -279,9 +259,9 @@ Table prediction_table(std::span<const FillMaskAnswer> answers) {
         const Prediction& p = mask.predictions[i];
         const bool single = p.pieces.size() == 1;
         table.add({std::to_string(row), std::to_string(mask.position), std::to_string(i + 1), p.token,
-                   single ? std::to_string(p.pieces.front()) : std::string(), fixed(p.probability, 6),
-                   fixed(p.loss, 4), single ? fixed(static_cast<double>(p.logit), 4) : std::string(),
-                   fixed(p.cumulative, 6)});
+                   single ? std::to_string(p.pieces.front()) : std::string(), decimal(p.probability, 6),
+                   decimal(p.loss, 4), single ? decimal(p.logit, 4) : Cell(std::string()),
+                   decimal(p.cumulative, 6)});
       }
     }
   }
@@ -293,11 +273,12 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   if (!texts) return tl::unexpected(texts.error());
   const Format format = options.output.format();
   std::vector<Question> questions;
-  for (const std::string& text : *texts) {
+  for (std::size_t i = 0; i < texts->size(); ++i) {
+    const std::string& text = (*texts)[i];
     if (!options.mask_words.empty() && format == Format::kText) {
-      if (&text != &texts->front()) out.line();
+      if (i > 0) out.line();
       if (Status printed = print_masked_words(out, options, tasks, text); !printed) {
-        return tl::unexpected(printed.error());
+        return text_error(printed.error(), i, texts->size());
       }
       continue;
     }
@@ -305,60 +286,52 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     if (options.mask_words.empty()) continue;
     Expected<MaskedText> masked =
         mask_words(tasks.tokenizer(), text, options.mask_words, !options.one_mask_per_word);
-    if (!masked) return tl::unexpected(masked.error());
+    if (!masked) return text_error(masked.error(), i, texts->size());
     // the text itself holds what the masks hide, so it is the label where each piece has its mask
     if (!options.one_mask_per_word && !options.label_text) questions.back().label_text = text;
     questions.back().text = std::move(masked->text);
   }
-  std::vector<FillMaskInput> inputs;
-  inputs.reserve(questions.size());
-  for (const Question& question : questions) inputs.push_back(question.input());
   Progress progress("fill-mask", Progress::Unit::kCount);
-  std::vector<FillMaskAnswer> answers;
-  for (Expected<FillMaskAnswer>& answer :
-       tasks.fill_mask_batch(inputs, options.filling(), control_with(progress))) {
-    if (!answer) return tl::unexpected(answer.error());
-    answers.push_back(std::move(*answer));
-  }
+  const Expected<std::vector<FillMaskAnswer>> answers =
+      all_or_error(tasks.fill_mask_batch(inputs_of(questions), options.filling(), control_with(progress)));
+  if (!answers) return tl::unexpected(answers.error());
   progress.wipe();
-  if (format == Format::kJson) {
-    std::string text;
-    JsonWriter json(text);
-    if (answers.size() > 1) json.begin_array();
-    for (const FillMaskAnswer& answer : answers) write_answer(json, answer);
-    if (answers.size() > 1) json.end_array();
-    out.line(text);
-  }
-  for (std::size_t i = 0; format == Format::kText && i < answers.size(); ++i) {
-    if (i > 0) out.line("\n" + std::string(72, '='));
-    print_text(out, tasks.tokenizer(), questions[i], answers[i]);
-  }
-  if (format == Format::kCsv) out.write(prediction_table(answers).csv());
-  if (format == Format::kMarkdown) out.write(prediction_table(answers).markdown());
-  return finish(out);
+  return print_answer(out, format,
+                      {.json = [&](JsonWriter& json) { write_list(json, *answers, write_answer); },
+                       .table = [&] { return prediction_table(*answers); },
+                       .report =
+                           [&] {
+                             for (std::size_t i = 0; i < answers->size(); ++i) {
+                               if (i > 0) out.line("\n" + std::string(72, '='));
+                               print_text(out, tasks.tokenizer(), questions[i], (*answers)[i]);
+                             }
+                           }});
+}
+
+// `answer` once the model is there to say how large its vocabulary is.
+template <class OnTasks>
+auto with_checked_top_k(OnTasks answer) {
+  return [answer](const Options& options, Tasks& tasks, Output& out) {
+    const std::size_t vocabulary = tasks.encoder().config().vocab_size;
+    if (options.top_k && *options.top_k > vocabulary) {
+      usage_error("--top-k: must be from 1 to " + std::to_string(vocabulary) + " (the vocabulary), got " +
+                  std::to_string(*options.top_k));
+    }
+    return answer(options, tasks, out);
+  };
 }
 
 Expected<int> run(const Options& options) {
-  check_input(options.input);
   if (options.output.json_lines && !options.mask_words.empty())
     usage_error("--mask-words works without --jsonl");
-  const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation));
-  if (!tasks) return tl::unexpected(tasks.error());
-  const std::size_t vocabulary = (*tasks)->encoder().config().vocab_size;
-  if (options.top_k && *options.top_k > vocabulary) {
-    usage_error("--top-k: must be from 1 to " + std::to_string(vocabulary) + " (the vocabulary), got " +
-                std::to_string(*options.top_k));
-  }
-  Output out(1, "standard output");
-  return options.output.json_lines ? stream(options, **tasks, out) : one_answer(options, **tasks, out);
+  return run_task(options, with_checked_top_k(stream), with_checked_top_k(one_answer));
 }
 
 }  // namespace
 
 Action define_fill_mask(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_input_options(app, options->input, "TEXT", "texts with [MASK]");
+  add_task_options(app, *options, "TEXT", "texts with [MASK]");
   app.add_option("--label-text", options->label_text,
                  "the text with its masks filled rightly: gives labels and loss")
       ->type_name("TEXT")
@@ -371,7 +344,6 @@ Action define_fill_mask(CLI::App& app) {
   app.add_flag("--one-mask-per-word", options->one_mask_per_word,
                "with --mask-words: one [MASK] a word; default: one for each of its pieces")
       ->group("Input");
-  add_truncation_options(app, options->truncation);
   app.add_option("--top-k", options->top_k, "predictions for each mask; default: 5, or all targets")
       ->type_name("K")
       ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()));
@@ -385,8 +357,6 @@ Action define_fill_mask(CLI::App& app) {
        {"left_to_right", MaskOrder::kLeftToRight},
        {"most_confident", MaskOrder::kMostConfident}},
       "several masks: each as if alone (default), or each filled before the next is computed");
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
   app.footer(
       "With --jsonl a line holds \"text\" and perhaps \"targets\", \"label_text\", \"pair\". A target of "
       "several pieces\n"

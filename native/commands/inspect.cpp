@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/answer.h"
 #include "app/checkpoint_folder.h"
 #include "app/command.h"
 #include "app/model_folder.h"
@@ -151,7 +152,7 @@ Table parameter_rows(const Inspected& model) {
                {"percent", Align::kRight},
                {"formula", Align::kLeft}});
   const auto add = [&](const std::string& name, const ParameterCount& part) {
-    table.add({name, std::to_string(part.count), fixed(percent(part.count, t.total), 2), part.formula});
+    table.add({name, std::to_string(part.count), decimal(percent(part.count, t.total), 2), part.formula});
   };
   add("embeddings", t.embeddings);
   add("embeddings.word", t.word_embeddings);
@@ -166,7 +167,7 @@ Table parameter_rows(const Inspected& model) {
   add("pooler", t.pooler);
   add("mlm_head", t.mlm_head);
   add("nsp_head", t.nsp_head);
-  table.add({"total", std::to_string(t.total), fixed(100, 2), "embeddings + encoder + pooler"});
+  table.add({"total", std::to_string(t.total), decimal(100.0, 2), "embeddings + encoder + pooler"});
   return table;
 }
 
@@ -184,15 +185,15 @@ Table tensor_rows(const Inspected& model) {
   const auto& entries = model.folder->checkpoint.entries();
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const TensorInfo& info = *entries[i].info;
-    std::vector<std::string> cells = {info.name, std::string(dtype_name(info.dtype)), shape_text(info),
-                                      std::to_string(info.elements()), std::to_string(info.bytes)};
+    std::vector<Cell> cells = {info.name, std::string(dtype_name(info.dtype)), shape_text(info),
+                               std::to_string(info.elements()), std::to_string(info.bytes)};
     if (statistics) {
       const auto& s = model.statistics[i];
       for (const double value :
            {s ? double{s->min} : 0, s ? double{s->max} : 0, s ? s->mean : 0, s ? s->deviation : 0}) {
         char text[32];
         std::snprintf(text, sizeof text, "%.4g", value);
-        cells.emplace_back(s ? text : "");
+        cells.push_back(s ? Cell(text, python_number(value)) : Cell(std::string()));
       }
     }
     table.add(std::move(cells));
@@ -232,10 +233,8 @@ void write_tensors(JsonWriter& json, const Inspected& model) {
   json.end_array();
 }
 
-std::string to_json(const Inspected& model) {
+void write_answer(JsonWriter& json, const Inspected& model) {
   const ParameterTable& t = model.table;
-  std::string text;
-  JsonWriter json(text);
   const auto field = [&](const char* name, const ParameterCount& part) { json.key(name).number(part.count); };
   json.begin_object();
   json.key("model").string(model.name);
@@ -288,7 +287,6 @@ std::string to_json(const Inspected& model) {
   }
   write_tensors(json, model);
   json.end_object();
-  return text;
 }
 
 Expected<Inspected> inspect(const Options& options) {
@@ -333,25 +331,11 @@ Expected<int> run(const Options& options) {
   }
   Output out(1, "standard output");
   const bool tensors = options.tensors || options.statistics;
-  switch (options.output.format()) {
-    case Format::kJson:
-    case Format::kJsonLines:
-      out.line(to_json(*model));
-      break;
-    case Format::kCsv:
-      out.write((tensors ? tensor_rows(*model) : parameter_rows(*model)).csv());
-      break;
-    case Format::kMarkdown:
-      out.write((tensors ? tensor_rows(*model) : parameter_rows(*model)).markdown());
-      break;
-    case Format::kText:
-      if (tensors) {
-        out.write(tensor_rows(*model).markdown());
-      } else {
-        print_report(out, *model);
-      }
-  }
-  return finish(out);
+  return print_answer(
+      out, options.output.format(),
+      {.json = [&](JsonWriter& json) { write_answer(json, *model); },
+       .table = [&] { return tensors ? tensor_rows(*model) : parameter_rows(*model); },
+       .report = [&] { tensors ? out.write(tensor_rows(*model).markdown()) : print_report(out, *model); }});
 }
 
 }  // namespace

@@ -5,23 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
-#include "app/engine.h"
-#include "app/options.h"
 #include "app/request.h"
-#include "app/stream.h"
-#include "app/texts.h"
-#include "io/table.h"
+#include "app/task_command.h"
 #include "io/utf8.h"
 
 namespace bert::cli {
 namespace {
 
-struct Options {
-  EngineOptions engine;
-  InputOptions input;
-  FormatOptions output;
-  TruncationOptions truncation;
+struct Options : TaskOptions {
   std::optional<std::size_t> curve;
 };
 
@@ -35,26 +28,20 @@ void write_answer(JsonWriter& json, const std::vector<MaskEffect>& effects) {
   json.end_array().end_object();
 }
 
+Expected<std::vector<std::string>> read_texts(const StreamLine& line) {
+  if (line.is_argument) return std::vector{line.text};
+  return line.object().and_then(
+      [](const nlohmann::json& object) { return text_list_field(object, "texts"); });
+}
+
 Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
-  const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      const Expected<std::vector<std::string>> texts =
-          lines[i].object().and_then([&](const nlohmann::json& object) -> Expected<std::vector<std::string>> {
-            if (lines[i].is_argument) return std::vector{lines[i].text};
-            return text_list_field(object, "texts");
-          });
-      const auto effects = texts.and_then([&](const std::vector<std::string>& list) {
-        return tasks.mask_effect(std::vector<TextInput>(list.begin(), list.end()));
-      });
-      if (effects) {
-        lines[i].answer([&](JsonWriter& json) { write_answer(json, *effects); });
-      } else {
-        lines[i].refuse(effects.error());
-      }
-      emit(i);
-    }
+  if (options.curve) usage_error("--curve works without --jsonl");
+  const auto compare = [&](const StreamLine& line) {
+    return read_texts(line).and_then([&](const std::vector<std::string>& texts) {
+      return tasks.mask_effect(std::vector<TextInput>(texts.begin(), texts.end()));
+    });
   };
-  return run_stream(options.input, out, "mask-effect", handler);
+  return run_stream(options.input, out, "mask-effect", solve_in_turn(compare, write_answer));
 }
 
 // Distances of one text for 0 ... most padding tokens.
@@ -66,26 +53,31 @@ Expected<int> print_curve(const Options& options, Tasks& tasks, const std::strin
       tasks.mask_effect_curve(text, paddings, control_with(progress));
   if (!distances) return tl::unexpected(distances.error());
   progress.wipe();
-  const Format format = options.output.format();
-  if (format == Format::kJson) {
-    std::string answer;
-    JsonWriter json(answer);
-    json.begin_object().key("padding").numbers(paddings).key("cls_l2").numbers(*distances).end_object();
-    out.line(answer);
-    return finish(out);
-  }
-  std::vector<Table::Column> columns = {{"padding", Align::kRight}, {"cls_l2", Align::kRight}};
-  if (format == Format::kText) columns.push_back({"", Align::kLeft});
-  Table table(std::move(columns));
   const double most = std::max(1e-12, *std::max_element(distances->begin(), distances->end()));
-  for (std::size_t i = 0; i < paddings.size(); ++i) {
-    std::vector<std::string> cells = {std::to_string(paddings[i]), fixed((*distances)[i], 4)};
-    if (format == Format::kText)
-      cells.emplace_back(static_cast<std::size_t>(40 * (*distances)[i] / most), '#');
-    table.add(std::move(cells));
-  }
-  out.write(format == Format::kCsv ? table.csv() : table.markdown());
-  return finish(out);
+  const auto rows = [&](bool bars) {
+    std::vector<Table::Column> columns = {{"padding", Align::kRight}, {"cls_l2", Align::kRight}};
+    if (bars) columns.push_back({"", Align::kLeft});
+    Table table(std::move(columns));
+    for (std::size_t i = 0; i < paddings.size(); ++i) {
+      const double distance = (*distances)[i];
+      std::vector<Cell> cells = {std::to_string(paddings[i]), decimal(distance, 4)};
+      if (bars) cells.emplace_back(std::string(static_cast<std::size_t>(40 * distance / most), '#'));
+      table.add(std::move(cells));
+    }
+    return table;
+  };
+  return print_answer(out, options.output.format(),
+                      {.json =
+                           [&](JsonWriter& json) {
+                             json.begin_object()
+                                 .key("padding")
+                                 .numbers(paddings)
+                                 .key("cls_l2")
+                                 .numbers(*distances)
+                                 .end_object();
+                           },
+                       .table = [&] { return rows(false); },
+                       .report = [&] { out.write(rows(true).markdown()); }});
 }
 
 Table layer_table(const std::vector<MaskEffect>& effects) {
@@ -94,11 +86,32 @@ Table layer_table(const std::vector<MaskEffect>& effects) {
     columns.push_back({"sequence " + std::to_string(i), Align::kRight});
   Table table(std::move(columns));
   for (std::size_t state = 0; state < effects.front().per_layer.size(); ++state) {
-    std::vector<std::string> cells = {state == 0 ? "embeddings" : "layer " + std::to_string(state)};
-    for (const MaskEffect& effect : effects) cells.push_back(fixed(effect.per_layer[state], 4));
+    std::vector<Cell> cells = {state == 0 ? std::string("embeddings") : "layer " + std::to_string(state)};
+    for (const MaskEffect& effect : effects) cells.push_back(decimal(effect.per_layer[state], 4));
     table.add(std::move(cells));
   }
   return table;
+}
+
+void print_text(Output& out, const std::vector<std::string>& texts, const std::vector<MaskEffect>& effects) {
+  std::string distances;
+  for (const MaskEffect& effect : effects) {
+    // the notebook's distances are PyTorch floats, which Python prints as doubles
+    const auto distance = static_cast<double>(static_cast<float>(effect.cls_l2));
+    distances += (distances.empty() ? "" : ", ") + python_number(distance);
+  }
+  out.line("L2 distance between CLS with/without mask per sequence: [" + distances + "]");
+  out.line();
+  Table lengths(
+      {{"", Align::kRight}, {"text", Align::kLeft}, {"tokens", Align::kRight}, {"padding", Align::kRight}});
+  for (std::size_t i = 0; i < effects.size(); ++i) {
+    lengths.add({std::to_string(i), std::string(first_characters(texts[i], 50)),
+                 std::to_string(effects[i].tokens), std::to_string(effects[i].padding)});
+  }
+  out.write(lengths.markdown());
+  out.line();
+  out.line("The same for every hidden state:");
+  out.write(layer_table(effects).markdown());
 }
 
 Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
@@ -113,65 +126,20 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
       tasks.mask_effect(std::vector<TextInput>(texts->begin(), texts->end()), control_with(progress));
   if (!effects) return tl::unexpected(effects.error());
   progress.wipe();
-  switch (options.output.format()) {
-    case Format::kJson:
-    case Format::kJsonLines: {
-      std::string text;
-      JsonWriter json(text);
-      write_answer(json, *effects);
-      out.line(text);
-      break;
-    }
-    case Format::kCsv:
-      out.write(layer_table(*effects).csv());
-      break;
-    case Format::kMarkdown:
-      out.write(layer_table(*effects).markdown());
-      break;
-    case Format::kText: {
-      std::string distances;
-      for (const MaskEffect& effect : *effects) {
-        distances += (distances.empty() ? "" : ", ") + python_number(effect.cls_l2);
-      }
-      out.line("L2 distance between CLS with/without mask per sequence: [" + distances + "]");
-      out.line();
-      Table lengths({{"", Align::kRight},
-                     {"text", Align::kLeft},
-                     {"tokens", Align::kRight},
-                     {"padding", Align::kRight}});
-      for (std::size_t i = 0; i < effects->size(); ++i) {
-        lengths.add({std::to_string(i), std::string(first_characters((*texts)[i], 50)),
-                     std::to_string((*effects)[i].tokens), std::to_string((*effects)[i].padding)});
-      }
-      out.write(lengths.markdown());
-      out.line();
-      out.line("The same for every hidden state:");
-      out.write(layer_table(*effects).markdown());
-    }
-  }
-  return finish(out);
-}
-
-Expected<int> run(const Options& options) {
-  check_input(options.input);
-  const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation));
-  if (!tasks) return tl::unexpected(tasks.error());
-  Output out(1, "standard output");
-  return options.output.json_lines ? stream(options, **tasks, out) : one_answer(options, **tasks, out);
+  return print_answer(out, options.output.format(),
+                      {.json = [&](JsonWriter& json) { write_answer(json, *effects); },
+                       .table = [&] { return layer_table(*effects); },
+                       .report = [&] { print_text(out, *texts, *effects); }});
 }
 
 }  // namespace
 
 Action define_mask_effect(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_input_options(app, options->input, "TEXT", "the texts of one batch");
+  add_task_options(app, *options, "TEXT", "the texts of one batch");
   app.add_option("--curve", options->curve, "one text with 0 to N padding tokens, without the mask")
       ->type_name("N")
       ->check(whole_number(1, 1 << 20));
-  add_truncation_options(app, options->truncation);
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
   app.footer(
       "Padding should not matter: with the mask it does not. Without it, this is how far [CLS] moves.\n"
       "\n"
@@ -179,7 +147,7 @@ Action define_mask_effect(CLI::App& app) {
       "  bertlens mask-effect \"hello world\" \"hello\"                # cell 7 of the notebook\n"
       "  bertlens mask-effect --curve 32 \"hello\"\n"
       "  printf '{\"texts\": [\"hello world\", \"hello\"]}\\n' | bertlens mask-effect --jsonl");
-  return [options] { return run(*options); };
+  return [options] { return run_task(*options, stream, one_answer); };
 }
 
 }  // namespace bert::cli

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/encoding_output.h"
 #include "app/model_folder.h"
@@ -141,6 +142,21 @@ void write_json(JsonWriter& json, const Padded& padded) {
   json.end_object();
 }
 
+Table strategy_table(const Padded& longest, const Padded& fixed_length) {
+  Table table({{"strategy", Align::kLeft},
+               {"rows", Align::kRight},
+               {"columns", Align::kRight},
+               {"padding", Align::kRight},
+               {"cells", Align::kRight},
+               {"padding_percent", Align::kRight}});
+  for (const Padded* padded : {&longest, &fixed_length}) {
+    const PaddingStatistics& s = padded->statistics;
+    table.add({padded->name, std::to_string(s.rows), std::to_string(s.columns), std::to_string(s.padding),
+               std::to_string(s.cells), decimal(s.padding_percent, 2)});
+  }
+  return table;
+}
+
 Expected<int> run(const Options& options) {
   const Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options.engine);
   if (!tokenizer) return tl::unexpected(tokenizer.error());
@@ -154,33 +170,18 @@ Expected<int> run(const Options& options) {
   const Expected<Padded> fixed_length = pad_batch(options, **tokenizer, inputs, Padding::kMaxLength);
   if (!fixed_length) return tl::unexpected(fixed_length.error());
   Output out(1, "standard output");
-  const Format format = options.output.format();
-  if (format == Format::kText) {
-    print_report(out, options, **tokenizer, *none, *longest, *fixed_length);
-  } else if (format == Format::kJson) {
-    std::string text;
-    JsonWriter json(text);
+  const auto write = [&](JsonWriter& json) {
     json.begin_object();
     for (const Padded* padded : {&*none, &*longest, &*fixed_length}) write_json(json, *padded);
     json.key("efficiency_gain_percent")
         .number(fixed_length->statistics.padding_percent - longest->statistics.padding_percent);
     json.end_object();
-    out.line(text);
-  } else {
-    Table table({{"strategy", Align::kLeft},
-                 {"rows", Align::kRight},
-                 {"columns", Align::kRight},
-                 {"padding", Align::kRight},
-                 {"cells", Align::kRight},
-                 {"padding_percent", Align::kRight}});
-    for (const Padded* padded : {&*longest, &*fixed_length}) {
-      const PaddingStatistics& s = padded->statistics;
-      table.add({padded->name, std::to_string(s.rows), std::to_string(s.columns), std::to_string(s.padding),
-                 std::to_string(s.cells), fixed(s.padding_percent, 2)});
-    }
-    out.write(format == Format::kCsv ? table.csv() : table.markdown());
-  }
-  return finish(out);
+  };
+  return print_answer(
+      out, options.output.format(),
+      {.json = write,
+       .table = [&] { return strategy_table(*longest, *fixed_length); },
+       .report = [&] { print_report(out, options, **tokenizer, *none, *longest, *fixed_length); }});
 }
 
 }  // namespace

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/checkpoint_folder.h"
 #include "app/command.h"
 #include "app/model_folder.h"
 #include "app/options.h"
-#include "app/texts.h"
 #include "io/download.h"
 #include "io/error_line.h"
 #include "io/json_writer.h"

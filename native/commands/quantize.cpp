@@ -9,11 +9,11 @@
 #include <memory>
 #include <string>
 
+#include "app/answer.h"
 #include "app/checkpoint_folder.h"
 #include "app/command.h"
 #include "app/model_folder.h"
 #include "app/options.h"
-#include "app/texts.h"
 #include "io/error_line.h"
 #include "io/json_writer.h"
 #include "io/progress.h"

@@ -4,22 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
-#include "app/engine.h"
-#include "app/options.h"
-#include "app/request.h"
-#include "app/stream.h"
-#include "app/texts.h"
-#include "io/table.h"
+#include "app/task_command.h"
 
 namespace bert::cli {
 namespace {
 
-struct Options {
-  EngineOptions engine;
-  InputOptions input;
-  FormatOptions output;
-  TruncationOptions truncation;
+struct Options : TaskOptions {
   ScoreOptions scoring;
 };
 
@@ -47,21 +39,12 @@ void write_answer(JsonWriter& json, const Tokenizer& tokenizer, const Score& sco
 }
 
 Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
-  const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      const Expected<std::string> text =
-          lines[i].object().and_then([](const nlohmann::json& object) { return text_field(object, "text"); });
-      const Expected<Score> score =
-          text.and_then([&](const std::string& one) { return tasks.score(one, options.scoring); });
-      if (score) {
-        lines[i].answer([&](JsonWriter& json) { write_answer(json, tasks.tokenizer(), *score); });
-      } else {
-        lines[i].refuse(score.error());
-      }
-      emit(i);
-    }
+  const auto score = [&](const StreamLine& line) {
+    return read_text(line).and_then(
+        [&](const std::string& text) { return tasks.score(text, options.scoring); });
   };
-  return run_stream(options.input, out, "score", handler);
+  const auto write = [&](JsonWriter& json, const Score& one) { write_answer(json, tasks.tokenizer(), one); };
+  return run_stream(options.input, out, "score", solve_in_turn(score, write));
 }
 
 Table token_table(const Tokenizer& tokenizer, std::span<const Score> scores) {
@@ -75,83 +58,64 @@ Table token_table(const Tokenizer& tokenizer, std::span<const Score> scores) {
   for (std::size_t row = 0; row < scores.size(); ++row) {
     for (const ScoredToken& token : scores[row].tokens) {
       table.add({std::to_string(row), token_of(tokenizer, scores[row].encoding.ids[token.position]),
-                 fixed(token.log_probability, 4), probability_text(std::exp(token.log_probability)),
+                 decimal(token.log_probability, 4), probability_cell(std::exp(token.log_probability)),
                  std::to_string(token.rank), token_of(tokenizer, token.best_id),
-                 probability_text(token.best_probability)});
+                 probability_cell(token.best_probability)});
     }
   }
   return table;
+}
+
+void print_text(Output& out, const Tokenizer& tokenizer, const std::vector<std::string>& texts,
+                const std::vector<Score>& scores) {
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const std::size_t count = scores[i].tokens.size();
+    if (i > 0) out.line();
+    out.line("Text: " + texts[i]);
+    out.line("Pseudo-log-likelihood: " + fixed(scores[i].pseudo_log_likelihood, 4) + " over " +
+             std::to_string(count) + (count == 1 ? " token" : " tokens") +
+             (count > 0
+                  ? "; pseudo-perplexity " +
+                        fixed(std::exp(-scores[i].pseudo_log_likelihood / static_cast<double>(count)), 2)
+                  : ""));
+    out.line();
+    out.write(token_table(tokenizer, std::span(&scores[i], 1)).markdown());
+  }
 }
 
 Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   const Expected<std::vector<std::string>> texts = all_texts(options.input);
   if (!texts) return tl::unexpected(texts.error());
   std::vector<Score> scores;
-  for (const std::string& text : *texts) {
+  for (std::size_t i = 0; i < texts->size(); ++i) {
     Progress progress("score", Progress::Unit::kCount);
-    Expected<Score> score = tasks.score(text, options.scoring, control_with(progress));
-    if (!score) return tl::unexpected(score.error());
+    Expected<Score> score = tasks.score((*texts)[i], options.scoring, control_with(progress));
+    if (!score) return text_error(score.error(), i, texts->size());
     scores.push_back(std::move(*score));
   }
-  switch (options.output.format()) {
-    case Format::kJson:
-    case Format::kJsonLines: {
-      std::string text;
-      JsonWriter json(text);
-      if (scores.size() > 1) json.begin_array();
-      for (const Score& score : scores) write_answer(json, tasks.tokenizer(), score);
-      if (scores.size() > 1) json.end_array();
-      out.line(text);
-      break;
-    }
-    case Format::kCsv:
-      out.write(token_table(tasks.tokenizer(), scores).csv());
-      break;
-    case Format::kMarkdown:
-      out.write(token_table(tasks.tokenizer(), scores).markdown());
-      break;
-    case Format::kText:
-      for (std::size_t i = 0; i < scores.size(); ++i) {
-        const std::size_t count = scores[i].tokens.size();
-        if (i > 0) out.line();
-        out.line("Text: " + (*texts)[i]);
-        out.line("Pseudo-log-likelihood: " + fixed(scores[i].pseudo_log_likelihood, 4) + " over " +
-                 std::to_string(count) + " tokens" +
-                 (count > 0
-                      ? "; pseudo-perplexity " +
-                            fixed(std::exp(-scores[i].pseudo_log_likelihood / static_cast<double>(count)), 2)
-                      : ""));
-        out.line();
-        out.write(token_table(tasks.tokenizer(), std::span(&scores[i], 1)).markdown());
-      }
-  }
-  return finish(out);
-}
-
-Expected<int> run(const Options& options) {
-  check_input(options.input);
-  const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation));
-  if (!tasks) return tl::unexpected(tasks.error());
-  Output out(1, "standard output");
-  return options.output.json_lines ? stream(options, **tasks, out) : one_answer(options, **tasks, out);
+  return print_answer(out, options.output.format(),
+                      {.json =
+                           [&](JsonWriter& json) {
+                             write_list(json, scores, [&](JsonWriter& list, const Score& score) {
+                               write_answer(list, tasks.tokenizer(), score);
+                             });
+                           },
+                       .table = [&] { return token_table(tasks.tokenizer(), scores); },
+                       .report = [&] { print_text(out, tasks.tokenizer(), *texts, scores); }});
 }
 
 }  // namespace
 
 Action define_score(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_input_options(app, options->input, "TEXT", "the texts");
+  add_task_options(app, *options, "TEXT", "the texts");
   app.add_flag("--hide-rest-of-word", options->scoring.hide_rest_of_word,
                "mask the later pieces of a token's word with it, so that its end does not give it away");
-  add_truncation_options(app, options->truncation);
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
   app.footer(
       "examples\n"
       "  bertlens score \"The cat sat on the mat.\" \"The cat sat on the moon.\"\n"
       "  printf '{\"text\": \"The cat sat on the mat.\"}\\n' | bertlens score --jsonl");
-  return [options] { return run(*options); };
+  return [options] { return run_task(*options, stream, one_answer); };
 }
 
 }  // namespace bert::cli

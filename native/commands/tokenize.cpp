@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/encoding_output.h"
 #include "app/model_folder.h"
@@ -136,7 +137,7 @@ Status read_row(const StreamLine& line, const Options& options, Row& row) {
   if (has_field(*object, "pair")) {
     row.pair.emplace();
     if (Status read = read_sequence(*object, "pair", options.split_words, *row.pair); !read) return read;
-  } else if (line.is_argument && options.pair) {
+  } else if (options.pair) {
     row.pair = Sequence{*options.pair, {}, {}};
   }
   if (options.split_words) row.split_at_blanks();
@@ -162,7 +163,9 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
       });
     });
   };
-  return run_stream(options.input, out, "tokenize", handler);
+  // a row is padded to the longest of its batch, so there a batch must not end when the writer pauses
+  const Batching batching = options.padding == Padding::kLongest ? Batching::kFull : Batching::kPrompt;
+  return run_stream(options.input, out, "tokenize", handler, batching);
 }
 
 // ---- reports for people ---------------------------------------------------------------------------------
@@ -281,17 +284,6 @@ Status print_explanation(Output& out, const Tokenizer& tokenizer, const std::str
   return {};
 }
 
-void print_json(Output& out, const Options& options, const Tokenizer& tokenizer, std::span<const Row> rows) {
-  std::string text;
-  JsonWriter json(text);
-  if (rows.size() > 1) json.begin_array();
-  for (const Row& row : rows) {
-    write_encoding(json, tokenizer, row.input(), *row.encoding, options.stride.has_value());
-  }
-  if (rows.size() > 1) json.end_array();
-  out.line(text);
-}
-
 Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Output& out) {
   Expected<std::vector<std::string>> texts = all_texts(options.input);
   if (!texts) return tl::unexpected(texts.error());
@@ -311,34 +303,31 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
   }
   encode_rows(tokenizer, options.encoding(), options.engine.threads, rows);
   bool implied = false, too_long = false;
-  for (const Row& row : rows) {
-    if (!row.encoding) return tl::unexpected(row.encoding.error());
-    implied |= row.encoding->truncation_implied;
-    too_long |= row.encoding->too_long;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Expected<Encoding>& encoding = rows[i].encoding;
+    if (!encoding) return text_error(encoding.error(), i, rows.size());
+    implied |= encoding->truncation_implied;
+    too_long |= encoding->too_long;
   }
   if (implied) print_warning("--max-length without --truncation truncates longest_first");
   if (too_long) {
     print_warning("more tokens than the model's maximum of " +
                   std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
   }
-  switch (options.output.format()) {
-    case Format::kJson:
-    case Format::kJsonLines:
-      print_json(out, options, tokenizer, rows);
-      break;
-    case Format::kCsv:
-      out.write(full_table(tokenizer, rows).csv());
-      break;
-    case Format::kMarkdown:
-      out.write(full_table(tokenizer, rows).markdown());
-      break;
-    case Format::kText:
-      for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (i > 0) out.line();
-        options.words ? print_words(out, tokenizer, rows[i]) : print_tokens(out, tokenizer, rows[i]);
-      }
-  }
-  return finish(out);
+  const auto write = [&](JsonWriter& json, const Row& row) {
+    write_encoding(json, tokenizer, row.input(), *row.encoding, options.stride.has_value());
+  };
+  return print_answer(out, options.output.format(),
+                      {.json = [&](JsonWriter& json) { write_list(json, rows, write); },
+                       .table = [&] { return full_table(tokenizer, rows); },
+                       .report =
+                           [&] {
+                             for (const Row& row : rows) {
+                               if (&row != rows.data()) out.line();
+                               options.words ? print_words(out, tokenizer, row)
+                                             : print_tokens(out, tokenizer, row);
+                             }
+                           }});
 }
 
 Expected<int> run(const Options& options) {
@@ -355,7 +344,7 @@ Expected<int> run(const Options& options) {
 Action define_tokenize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_input_options(app, options->input, "TEXT", "the texts to tokenize");
-  app.add_option("--pair", options->pair, "a second text for each text given as an argument or line")
+  app.add_option("--pair", options->pair, "a second text for each text that comes without one")
       ->type_name("TEXT")
       ->group("Input");
   app.add_flag("--split-words", options->split_words,

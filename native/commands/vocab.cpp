@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "app/answer.h"
 #include "app/command.h"
 #include "app/encoding_output.h"
 #include "app/model_folder.h"
 #include "app/options.h"
-#include "app/texts.h"
 #include "io/error_line.h"
 #include "io/table.h"
 

@@ -2,6 +2,7 @@
 // equal.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -34,15 +35,22 @@ class JsonWriter {
   JsonWriter& boolean(bool value) { return literal(value ? "true" : "false"); }
   JsonWriter& null() { return literal("null"); }
 
-  /// Infinities and NaN, which JSON lacks, become null.
+  /// A floating-point number keeps a point or an exponent (1.0, not 1), so that readers that tell the types
+  /// apart see the same one in every line. Infinities and NaN, which JSON lacks, become null.
   template <class T>
   requires std::integral<T> || std::floating_point<T> JsonWriter& number(T value) {
     if constexpr (std::floating_point<T>) {
       if (!std::isfinite(value)) return null();
     }
     char digits[32];
-    const auto end = std::to_chars(digits, digits + sizeof digits, value);
-    return literal({digits, static_cast<std::size_t>(end.ptr - digits)});
+    char* end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    if constexpr (std::floating_point<T>) {
+      if (std::none_of(digits, end, [](char c) { return c == '.' || c == 'e'; })) {
+        *end++ = '.';
+        *end++ = '0';
+      }
+    }
+    return literal({digits, end});
   }
 
   template <class T>

@@ -2,6 +2,7 @@
 #include "io/line_reader.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,9 +28,11 @@ LineReader::LineReader(LineReader&& other) noexcept
       buffer_(std::move(other.buffer_)),
       begin_(other.begin_),
       end_(other.end_),
+      line_end_(other.line_end_),
       consumed_(other.consumed_),
       total_(other.total_),
-      at_end_(other.at_end_) {}
+      at_end_(other.at_end_),
+      error_(other.error_) {}
 
 LineReader::~LineReader() {
   if (fd_ > STDERR_FILENO) ::close(fd_);
@@ -51,38 +54,51 @@ Expected<LineReader> LineReader::open(const std::string& path) {
   return reader;
 }
 
-Status LineReader::fill() {
-  for (;;) {
-    const ssize_t got = ::read(fd_, buffer_.data(), buffer_.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(ErrorCode::kIo, name_ + ": " + std::strerror(errno));
+// True if a line ends in what was read; `line_end_` is then where.
+bool LineReader::find_end() {
+  const void* found = std::memchr(buffer_.data() + line_end_, '\n', end_ - line_end_);
+  line_end_ = found ? static_cast<std::size_t>(static_cast<const char*>(found) - buffer_.data()) : end_;
+  return found != nullptr;
+}
+
+// Reads once, after what is there.
+void LineReader::fill() {
+  if (begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    line_end_ -= begin_;
     begin_ = 0;
-    end_ = static_cast<std::size_t>(got);
-    at_end_ = got == 0;
-    return {};
   }
+  if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
+  ssize_t got = 0;
+  do {
+    got = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) error_ = errno;
+  at_end_ = got <= 0;
+  end_ += got > 0 ? static_cast<std::size_t>(got) : 0;
+}
+
+bool LineReader::ready() {
+  while (!find_end() && !at_end_) {
+    pollfd input{.fd = fd_, .events = POLLIN, .revents = 0};
+    if (::poll(&input, 1, 0) == 0) return false;
+    fill();
+  }
+  return true;
 }
 
 Expected<bool> LineReader::next(std::string& line) {
-  line.clear();
-  bool any = false;
-  for (;;) {
-    if (begin_ == end_) {
-      if (at_end_) break;
-      if (Status status = fill(); !status) return tl::unexpected(status.error());
-      if (at_end_) break;
-    }
-    any = true;
-    const char* start = buffer_.data() + begin_;
-    const auto* found = static_cast<const char*>(std::memchr(start, '\n', end_ - begin_));
-    const std::size_t length = found ? static_cast<std::size_t>(found - start) : end_ - begin_;
-    line.append(start, length);
-    begin_ += length + (found ? 1 : 0);
-    consumed_ += length + (found ? 1 : 0);
-    if (found) break;
-  }
+  bool ended = false;
+  while (!(ended = find_end()) && !at_end_) fill();
+  line.assign(buffer_.data() + begin_, line_end_ - begin_);
+  if (error_ != 0 && !ended) return fail(ErrorCode::kIo, name_ + ": " + std::strerror(error_));
+  const std::size_t taken = line.size() + (ended ? 1 : 0);
+  begin_ += taken;
+  line_end_ = begin_;
+  consumed_ += taken;
   if (!line.empty() && line.back() == '\r') line.pop_back();
-  return any;
+  return taken > 0;
 }
 
 }  // namespace bert::cli

@@ -17,16 +17,16 @@ std::size_t available_cores() {
 }
 
 void parallel_for(std::size_t count, std::size_t threads, const std::function<void(std::size_t)>& body) {
-  constexpr std::size_t kChunk = 16;
+  // each thread comes back for more a few times, so that one with long pieces of work does not end last
+  const std::size_t chunk = std::clamp<std::size_t>(count / (4 * std::max<std::size_t>(threads, 1)), 1, 16);
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
-    for (std::size_t begin; (begin = next.fetch_add(kChunk)) < count;) {
-      for (std::size_t i = begin; i < std::min(count, begin + kChunk); ++i) body(i);
+    for (std::size_t begin; (begin = next.fetch_add(chunk)) < count;) {
+      for (std::size_t i = begin; i < std::min(count, begin + chunk); ++i) body(i);
     }
   };
   std::vector<std::jthread> others;
-  for (std::size_t i = 1; i < std::min(threads, (count + kChunk - 1) / kChunk); ++i)
-    others.emplace_back(work);
+  for (std::size_t i = 1; i < std::min(threads, (count + chunk - 1) / chunk); ++i) others.emplace_back(work);
   work();
 }
 

@@ -2,6 +2,7 @@
 #include "io/table.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 #include "io/utf8.h"
@@ -44,7 +45,7 @@ std::string Table::markdown() const {
   for (const auto& row : rows_) {
     auto& line = cells.emplace_back();
     for (std::size_t i = 0; i < row.size(); ++i) {
-      line.push_back(markdown_cell(row[i]));
+      line.push_back(markdown_cell(row[i].text));
       widths[i] = std::max(widths[i], display_width(line.back()));
     }
   }
@@ -75,8 +76,34 @@ std::string Table::csv(bool header) const {
     text += "\n";
   };
   if (header) line(columns_, [](const Column& column) { return column.name; });
-  for (const auto& row : rows_) line(row, [](const std::string& cell) { return cell; });
+  for (const auto& row : rows_) line(row, [](const Cell& cell) { return cell.exact; });
   return text;
+}
+
+namespace {
+
+template <class T>
+std::string shortest(T value) {
+  char digits[64];
+  std::string text(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+}
+
+}  // namespace
+
+std::string python_number(double value) {
+  return shortest(value);
+}
+std::string python_number(float value) {
+  return shortest(value);
+}
+
+std::string probability_text(double probability) {
+  return probability > 0 && probability < 0.00005 ? "< 0.0001" : fixed(probability, 4);
+}
+
+Cell probability_cell(double probability) {
+  return {probability_text(probability), python_number(probability)};
 }
 
 std::string with_separators(unsigned long long value) {

@@ -10,6 +10,16 @@ namespace bert::cli {
 
 enum class Align { kLeft, kRight };
 
+/// A cell: what people read, and what programs read where that is something else (a number in full).
+struct Cell {
+  std::string text;
+  std::string exact;
+
+  Cell(const char* both) : text(both), exact(both) {}
+  Cell(std::string both) : text(std::move(both)), exact(text) {}
+  Cell(std::string shown, std::string full) : text(std::move(shown)), exact(std::move(full)) {}
+};
+
 /// Rows of cells under named columns.
 class Table {
  public:
@@ -20,7 +30,7 @@ class Table {
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   /// A row has one cell per column.
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
   std::size_t size() const { return rows_.size(); }
 
   /// Markdown, padded so that it reads as plain text too; the layout is that of pandas' `to_markdown`.
@@ -30,13 +40,25 @@ class Table {
 
  private:
   std::vector<Column> columns_;
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<Cell>> rows_;
 };
 
 /// 1234567 as "1,234,567".
 std::string with_separators(unsigned long long value);
 /// With so many digits after the point, as C's "%.*f".
 std::string fixed(double value, int digits);
+/// A double or float in the shortest form that reads back equal, as Python prints it ("0.0", "2.5").
+std::string python_number(double value);
+std::string python_number(float value);
+/// A probability: four digits; what would round to zero but is not is "< 0.0001".
+std::string probability_text(double probability);
+/// `probability_text` for people, the number in full for programs.
+Cell probability_cell(double probability);
+/// `fixed` for people, `python_number` for programs.
+template <class T>
+Cell decimal(T value, int digits) {
+  return {fixed(static_cast<double>(value), digits), python_number(value)};
+}
 /// As Python prints a list of strings: ['a', 'b'].
 std::string python_list(const std::vector<std::string>& items);
 /// As Python prints a list of integers: [1, 2].

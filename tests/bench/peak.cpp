@@ -22,9 +22,9 @@ double seconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type and a statement
 // Each loop: kSteps times kChains vectors. The empty assembly keeps the compiler from working the result out
-// and from using one product twice. A macro, because a lambda does not take over its function's instruction
-// set. NOLINTBEGIN(bugprone-macro-parentheses): a type and a statement
+// and from using one product twice. A macro, because a lambda does not take over its function's target.
 #define BERT_BENCH_LOOP(Vector, zero, STEP)    \
   Vector sums[kChains];                        \
   for (Vector & sum : sums) sum = zero();      \

@@ -75,6 +75,30 @@ describe('encode', () => {
     ]);
     assert.deepEqual(text, ids);
     assert.notDeepEqual(text, alone);
+    // --pair is the second text of every line that has none
+    const [given, own] = stream(withTiny('encode', '--pair', 'world'), [
+      { text: 'hello' },
+      { text: 'hello', pair: '' },
+    ]);
+    assert.deepEqual(given, text);
+    assert.equal(own.last_hidden_state.length, 4);
+  });
+  it('numbers read back equal, and none of the floats looks like a whole number', () => {
+    const text = output(withTiny('encode', '--json', 'hello world'));
+    for (const number of text.match(/-?\d[^,\]]*/g)) {
+      assert.match(number, /[.e]/);
+      assert.ok(Math.abs(Math.fround(number) - number) <= Math.abs(number) * 1e-7, number);
+    }
+    const values = JSON.parse(text).last_hidden_state;
+    const rows = output(withTiny('encode', '--csv', 'hello world'))
+      .trim()
+      .split('\n')
+      .slice(1);
+    assert.deepEqual(
+      rows.map((row) => row.split(',').slice(3).map(Number)),
+      values,
+    );
+    assert.match(output(withTiny('mask-effect', '--json', 'a', 'a b')), /"cls_l2":\[\d+\.\d+,0\.0\]/);
   });
   it('a bad line spoils no other', () => {
     const bad = [
@@ -232,6 +256,8 @@ describe('next sentence', () => {
     );
     const table = json(withTiny('eval-nsp', '--json', '--file', file));
     assert.deepEqual(table, report);
+    writeFileSync(file, '\ufeff' + readFileSync(file, 'utf8'));
+    assert.deepEqual(json(withTiny('eval-nsp', '--json', '--file', file)), report, 'a byte order mark');
     assert.match(output(withTiny('eval-nsp', '--file', file)), /Pair 1 \(Weather\) - [✓✗] (CORRECT|WRONG)\n/);
   });
   it('eval-nsp: a bad line keeps its place; no pair is an error', () => {
@@ -247,6 +273,52 @@ describe('next sentence', () => {
     failure(withTiny('eval-nsp', '--threshold', '2'), 2, /--threshold: must be from 0 to 1/);
     failure(withTiny('eval-nsp'), 1, /pair 1: .*is_next/, { input: '{"text":"a","pair":"b"}\n' });
     failure(withTiny('eval-nsp'), 1, /first line must name the columns/, { input: 'a,b\n1,2\n' });
+  });
+});
+
+describe('one answer', () => {
+  const cells = (text) =>
+    text
+      .trim()
+      .split('\n')
+      .map((line) => line.split(','));
+  it('CSV holds the numbers of JSON in full', () => {
+    const column = (rows, name) => rows.slice(1).map((row) => Number(row[rows[0].indexOf(name)]));
+    const filled = cells(output(withTiny('fill-mask', '--csv', '--top-k', '3', sentence)));
+    const { predictions } = json(withTiny('fill-mask', '--json', '--top-k', '3', sentence)).masks[0];
+    for (const name of ['probability', 'loss', 'logit', 'cumulative']) {
+      assert.deepEqual(
+        column(filled, name),
+        predictions.map((prediction) => prediction[name]),
+      );
+    }
+    const scored = cells(output(withTiny('score', '--csv', 'the cat sat')));
+    const { tokens } = json(withTiny('score', '--json', 'the cat sat'));
+    assert.deepEqual(
+      column(scored, 'log_probability'),
+      tokens.map((token) => token.log_probability),
+    );
+    assert.deepEqual(
+      column(scored, 'best_probability'),
+      tokens.map((token) => token.best_probability),
+    );
+    const pairs = cells(output(withTiny('nsp', '--csv', 'a', 'b', 'c')));
+    assert.deepEqual(
+      column(pairs, 'not_next'),
+      json(withTiny('nsp', '--json', 'a', 'b', 'c')).map((answer) => answer.not_next),
+    );
+  });
+  it('an error says which of several texts it is about', () => {
+    for (const command of ['embed', 'score', 'encode']) {
+      failure(withTiny(command, 'a', 'b '.repeat(600)), 1, new RegExp(`${command}: text 2: .*602 tokens`));
+    }
+    failure(withTiny('nsp', 'a', 'b', 'c '.repeat(600)), 1, /nsp: text 3: .*tokens/);
+    failure(withTiny('fill-mask', sentence, 'none'), 1, /text 2: no \[MASK\]/);
+    failure(withTiny('fill-mask', '--mask-words', '1', 'a b', 'a'), 1, /text 2: word position 1/);
+    failure(withTiny('decode', '--file', '-'), 1, /text 2: no token has the id 99999/, {
+      input: '101\n99999\n',
+    });
+    failure(withTiny('mask-effect', '--jsonl', '--curve', '3', 'a'), 2, /--curve works without --jsonl/);
   });
 });
 

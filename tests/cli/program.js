@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -51,6 +52,13 @@ export function stream(args, lines, status = 0) {
   const answers = result.stdout.split('\n');
   assert.equal(answers.pop(), '', 'the last line has its end');
   return answers.map((line) => JSON.parse(line));
+}
+
+/** The answers of a running stream as they come; it is ended when it hangs. */
+export async function* talk(child) {
+  const timer = setTimeout(() => child.kill(), 10_000);
+  for await (const line of createInterface({ input: child.stdout })) yield JSON.parse(line);
+  clearTimeout(timer);
 }
 
 /** A call that must fail: the status, nothing on standard output, and one clean line that matches. */

@@ -1,6 +1,6 @@
 // The commands that need a vocabulary alone: tokenize, decode, pad, vocab. The notebook's figures digit for digit.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -14,6 +14,7 @@ import {
   output,
   run,
   stream,
+  talk,
   temporaryFolder,
 } from './program.js';
 
@@ -288,15 +289,46 @@ describe('streams', () => {
     assert.equal(output(['tokenize', '--jsonl']), '');
     assert.equal(output(['decode', '--jsonl']), '');
   });
-  it('answers each line at once with --batch 1', async () => {
-    const child = spawn(binary, ['tokenize', '--jsonl', '--batch', '1']);
+  it('answers what is there as soon as the writer pauses', async () => {
+    const child = spawn(binary, ['tokenize', '--jsonl']);
+    const answers = talk(child);
     for (const word of ['one', 'two']) {
       child.stdin.write(JSON.stringify({ text: word }) + '\n');
-      const [data] = await new Promise((resolve) => child.stdout.once('data', (...args) => resolve(args)));
-      assert.equal(JSON.parse(data).tokens[1], word);
+      assert.equal((await answers.next()).value.tokens[1], word);
+    }
+    // the start of a third line does not hold the second back
+    child.stdin.write('{"text": "three"}\n{"te');
+    assert.equal((await answers.next()).value.tokens[1], 'three');
+    child.stdin.end('xt": "four"}');
+    assert.equal((await answers.next()).value.tokens[1], 'four');
+    assert.equal((await answers.next()).done, true);
+  });
+  it('with --padding longest a batch does not end at a pause', async () => {
+    const child = spawn(binary, ['tokenize', '--jsonl', '--padding', 'longest', '--batch', '2']);
+    const answers = talk(child);
+    for (const text of ['a', 'a b c', 'a']) {
+      child.stdin.write(JSON.stringify({ text }) + '\n');
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
     child.stdin.end();
-    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 0);
+    for (const length of [5, 5, 3]) assert.equal((await answers.next()).value.input_ids.length, length);
+  });
+  it('a closed standard stream is an error, whatever file takes its number', () => {
+    const inShell = (command, ...args) => {
+      const result = spawnSync('bash', ['-c', `"$0" ${command}`, binary, ...args], { encoding: 'utf8' });
+      return { status: result.status, stdout: result.stdout, stderr: result.stderr };
+    };
+    for (const [command, name] of [
+      ['tokenize --jsonl <&-', 'standard input'],
+      ['tokenize a >&-', 'standard output'],
+    ]) {
+      const result = inShell(command);
+      assert.equal(result.status, 1);
+      assert.equal(result.stdout, '');
+      assertOneLine(result.stderr);
+      assert.match(result.stderr, new RegExp(`${name}: Bad file descriptor`));
+    }
+    assert.equal(inShell('tokenize --jsonl a 2>&-').status, 0);
   });
   it('memory does not grow with the length of the stream', async () => {
     const readStatus = (pid) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);

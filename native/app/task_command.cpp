@@ -1,0 +1,19 @@
+// The options and the question that most tasks share.
+#include "app/task_command.h"
+
+#include "app/request.h"
+
+namespace bert::cli {
+
+void add_task_options(CLI::App& app, TaskOptions& options, const std::string& what, const std::string& help) {
+  add_input_options(app, options.input, what, help);
+  add_truncation_options(app, options.truncation);
+  add_format_options(app, options.output);
+  add_engine_options(app, options.engine);
+}
+
+Expected<std::string> read_text(const StreamLine& line) {
+  return line.object().and_then([](const nlohmann::json& object) { return text_field(object, "text"); });
+}
+
+}  // namespace bert::cli
