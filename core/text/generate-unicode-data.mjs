@@ -191,16 +191,11 @@ for (let c = 0; c < 0x110000; c += 1 << kBlockBits) {
 if (blocks.size > 256) throw new Error(`${blocks.size} blocks do not fit a byte`);
 
 const keys = [...decompositions.keys()].sort((a, b) => a - b);
-const planes = [0, 1, 2, 3].map((plane) => keys.filter((c) => c >> 16 < plane).length);
-if (planes[3] !== keys.length) throw new Error('a decomposition beyond plane 2');
-const units = [];
-const starts = keys.map((c) => {
-  const start = units.length;
+if (keys.at(-1) >= 0x30000) throw new Error('a decomposition beyond kDecompositionEnd');
+const units = keys.map((c) => {
   const s = text(...decompositions.get(c));
-  for (let i = 0; i < s.length; i++) units.push(s.charCodeAt(i));
-  return start;
+  return Array.from({ length: s.length }, (_, i) => s.charCodeAt(i));
 });
-starts.push(units.length);
 
 const names = ['Common', ...scripts.split(' '), 'Other'];
 const patterns = names.slice(1, -1).map((name) => new RegExp(`^\\p{Script=${name}}$`, 'u'));
@@ -242,14 +237,21 @@ ${[
   list('Record', 'kRecords', records),
   list('std::uint8_t', 'kBlockOf', blockOf),
   list('std::uint8_t', 'kRecordOf', [...blocks.keys()].join().split(',')),
-  list('std::uint16_t', 'kDecompositionPlane', planes),
+  list(
+    'std::uint8_t',
+    'kDecompositionSizes',
+    units.map((list) => list.length),
+  ),
   list(
     'std::uint16_t',
-    'kDecompositionKeys',
-    keys.map((c) => c & 0xffff),
+    'kDecompositionFirsts',
+    units.map(([first], i) => (first - (i > 0 ? units[i - 1][0] : 0)) & 0xffff),
   ),
-  list('std::uint16_t', 'kDecompositionStarts', starts),
-  list('std::uint16_t', 'kDecompositionUnits', units),
+  list(
+    'std::uint16_t',
+    'kDecompositionRests',
+    units.flatMap(([, ...rest]) => rest),
+  ),
   list(
     'std::string_view',
     'kScriptNames',

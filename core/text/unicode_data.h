@@ -30,13 +30,14 @@ extern const Record kRecords[];
 extern const std::uint8_t kBlockOf[];
 extern const std::uint8_t kRecordOf[];
 
-// Full canonical decompositions but Hangul's. The keys of plane p are
-// kDecompositionKeys[kDecompositionPlane[p]] up to the next plane's, ascending, 16 bits each; the
-// decomposition is UTF-16 in kDecompositionUnits from kDecompositionStarts[key] up to the next start.
-extern const std::uint16_t kDecompositionPlane[];
-extern const std::uint16_t kDecompositionKeys[];
-extern const std::uint16_t kDecompositionStarts[];
-extern const std::uint16_t kDecompositionUnits[];
+// Full canonical decompositions but Hangul's, in UTF-16, in the order of the code points that have the flag.
+// Laid out so that they compress well (in a WebAssembly download they are a third of what look-up tables
+// would be): the number of units of each; the first unit of each, less that of the one before (modulo 65536);
+// all further units.
+constexpr char32_t kDecompositionEnd = 0x30000;  ///< no decomposition from here on
+extern const std::uint8_t kDecompositionSizes[];
+extern const std::uint16_t kDecompositionFirsts[];
+extern const std::uint16_t kDecompositionRests[];
 
 // Ascending; each range starts at kScriptRanges[i] / 64 and has the script kScriptNames[kScriptRanges[i] %
 // 64].
