@@ -5,13 +5,16 @@
 #include <string>
 
 #include "bert/model.h"
+#include "json/document.h"
 #include "model/checked.h"
 
 namespace bert {
 namespace {
 
+using json::Document;
+using json::Kind;
+using json::Value;
 using model::quote;
-using nlohmann::json;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 
@@ -26,112 +29,111 @@ constexpr std::array<NamedAct, 6> kActs = {{{"gelu", HiddenAct::kGelu},
                                             {"gelu_pytorch_tanh", HiddenAct::kGeluNew},
                                             {"relu", HiddenAct::kRelu}}};
 
-std::string value_text(const json& value) {
-  return quote(value.dump(-1, ' ', true, json::error_handler_t::replace));
-}
+/// Fields of config.json. The first one that cannot be used ends the reading, and `error` says why.
+class Fields {
+ public:
+  explicit Fields(const Value& object) : object_(object) {}
 
-tl::unexpected<Error> bad_field(const char* field, const json& value, const std::string& wanted) {
-  return fail(ErrorCode::kInvalidModel,
-              std::string("config.json: ") + field + " is " + value_text(value) + ", not " + wanted);
-}
+  Error error;
 
-/// One field that holds a size from `least` to `most`; `target` keeps its value when an optional field is
-/// absent.
-Status read_size(const json& object, const char* field, bool required, std::size_t least, std::size_t most,
-                 std::size_t& target) {
-  const auto found = object.find(field);
-  if (found == object.end() || (!required && found->is_null())) {
-    if (required) return fail(ErrorCode::kInvalidModel, std::string("config.json has no ") + field);
-    return {};
+  bool read(ModelConfig& config);
+
+ private:
+  /// A whole number from `least` to `most`; `target` keeps its value where an optional field is absent.
+  bool size(std::string_view field, bool required, std::size_t least, std::size_t most, std::size_t& target);
+  bool flag(std::string_view field, bool& target);
+  /// A field that may only have the one value that this program computes.
+  bool only(std::string_view field, std::string_view computed);
+  bool hidden_act(HiddenAct& target);
+  bool epsilon(float& target);
+
+  bool invalid(const Value& value, const std::string& wanted) {
+    error = {ErrorCode::kInvalidModel, is(value) + ", not " + wanted};
+    return false;
   }
-  if (found->is_number_unsigned()) {
-    const auto value = found->get<std::uint64_t>();
-    if (value >= least && value <= most) {
-      target = static_cast<std::size_t>(value);
-      return {};
-    }
+  bool unsupported(const Value& value, std::string_view computed) {
+    error = {ErrorCode::kUnsupported, is(value) + "; " + std::string(computed) + " computed here"};
+    return false;
   }
-  return bad_field(field, *found,
-                   "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+  static std::string is(const Value& value) {
+    return "config.json: " + std::string(value.name()) + " is " + quote(value.shown());
+  }
+
+  const Value object_;
+};
+
+bool Fields::size(std::string_view field, bool required, std::size_t least, std::size_t most,
+                  std::size_t& target) {
+  const Value value = object_[field];
+  if (!value) {
+    if (required) error = {ErrorCode::kInvalidModel, "config.json has no " + std::string(field)};
+    return !required;
+  }
+  const auto count = value.count();
+  if (!count || *count < least || *count > most)
+    return invalid(value, "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+  target = static_cast<std::size_t>(*count);
+  return true;
 }
 
-Status read_flag(const json& object, const char* field, bool& target) {
-  const auto found = object.find(field);
-  if (found == object.end() || found->is_null()) return {};
-  if (!found->is_boolean()) return bad_field(field, *found, "true or false");
-  target = found->get<bool>();
-  return {};
+bool Fields::flag(std::string_view field, bool& target) {
+  const Value value = object_[field];
+  if (!value) return true;
+  if (!value.boolean()) return invalid(value, "true or false");
+  target = *value.boolean();
+  return true;
 }
 
-/// A field that may only have the one value that this program computes.
-Status require_text(const json& object, const char* field, std::string_view only) {
-  const auto found = object.find(field);
-  if (found == object.end() || found->is_null()) return {};
-  if (found->is_string() && found->get_ref<const std::string&>() == only) return {};
-  return fail(ErrorCode::kUnsupported, std::string("config.json: ") + field + " is " + value_text(*found) +
-                                           "; only \"" + std::string(only) + "\" is computed here");
+bool Fields::only(std::string_view field, std::string_view computed) {
+  const Value value = object_[field];
+  if (!value || value.string() == computed) return true;
+  return unsupported(value, "only " + quote(computed) + " is");
 }
 
-Status read_hidden_act(const json& object, HiddenAct& target) {
-  const auto found = object.find("hidden_act");
-  if (found == object.end() || found->is_null()) return {};
-  if (!found->is_string()) return bad_field("hidden_act", *found, "a name");
+bool Fields::hidden_act(HiddenAct& target) {
+  const Value value = object_["hidden_act"];
+  if (!value) return true;
+  if (!value.string()) return invalid(value, "a name");
   for (const NamedAct& known : kActs) {
-    if (found->get_ref<const std::string&>() == known.name) {
+    if (value.string() == known.name) {
       target = known.act;
-      return {};
+      return true;
     }
   }
-  return fail(ErrorCode::kUnsupported, "config.json: hidden_act is " + value_text(*found) +
-                                           "; gelu, gelu_new and relu are computed here");
+  return unsupported(value, "gelu, gelu_new and relu are");
 }
 
-Status read_epsilon(const json& object, float& target) {
-  const auto found = object.find("layer_norm_eps");
-  if (found == object.end() || found->is_null()) return {};
-  const double value = found->is_number() ? found->get<double>() : -1.0;
-  if (!(value >= 0.0 && value <= 1.0)) return bad_field("layer_norm_eps", *found, "a number from 0 to 1");
-  target = static_cast<float>(value);
-  return {};
+bool Fields::epsilon(float& target) {
+  const Value value = object_["layer_norm_eps"];
+  if (!value) return true;
+  const double number = value.number().value_or(-1.0);
+  if (!(number >= 0.0 && number <= 1.0)) return invalid(value, "a number from 0 to 1");
+  target = static_cast<float>(number);
+  return true;
 }
 
-Status read_fields(const json& object, ModelConfig& config) {
-  bool is_decoder = false;
-  bool cross_attention = false;
-  if (auto s = require_text(object, "model_type", "bert"); !s) return s;
-  if (auto s = read_size(object, "vocab_size", true, 1, std::size_t{1} << 24, config.vocab_size); !s)
-    return s;
-  if (auto s = read_size(object, "hidden_size", true, 1, std::size_t{1} << 16, config.hidden_size); !s)
-    return s;
-  if (auto s = read_size(object, "num_hidden_layers", true, 1, 1024, config.num_hidden_layers); !s) return s;
-  if (auto s =
-          read_size(object, "num_attention_heads", true, 1, std::size_t{1} << 16, config.num_attention_heads);
-      !s)
-    return s;
-  if (auto s =
-          read_size(object, "intermediate_size", true, 1, std::size_t{1} << 20, config.intermediate_size);
-      !s)
-    return s;
-  if (auto s = read_size(object, "max_position_embeddings", false, 1, std::size_t{1} << 20,
-                         config.max_position_embeddings);
-      !s)
-    return s;
-  if (auto s = read_size(object, "type_vocab_size", false, 1, std::size_t{1} << 16, config.type_vocab_size);
-      !s)
-    return s;
-  if (auto s = read_size(object, "pad_token_id", false, 0, config.vocab_size - 1, config.pad_token_id); !s)
-    return s;
-  if (auto s = read_hidden_act(object, config.hidden_act); !s) return s;
-  if (auto s = read_epsilon(object, config.layer_norm_eps); !s) return s;
-  if (auto s = read_flag(object, "tie_word_embeddings", config.tie_word_embeddings); !s) return s;
-  if (auto s = require_text(object, "position_embedding_type", "absolute"); !s) return s;
-  if (auto s = read_flag(object, "is_decoder", is_decoder); !s) return s;
-  if (auto s = read_flag(object, "add_cross_attention", cross_attention); !s) return s;
-  if (is_decoder || cross_attention)
-    return fail(ErrorCode::kUnsupported, std::string("config.json: ") +
-                                             (is_decoder ? "is_decoder" : "add_cross_attention") +
-                                             " is true; only encoders are computed here");
-  return {};
+bool Fields::read(ModelConfig& config) {
+  constexpr std::size_t k64Ki = std::size_t{1} << 16;
+  constexpr std::size_t kMi = std::size_t{1} << 20;
+  if (!only("model_type", "bert") ||  //
+      !size("vocab_size", true, 1, 16 * kMi, config.vocab_size) ||
+      !size("hidden_size", true, 1, k64Ki, config.hidden_size) ||
+      !size("num_hidden_layers", true, 1, 1024, config.num_hidden_layers) ||
+      !size("num_attention_heads", true, 1, k64Ki, config.num_attention_heads) ||
+      !size("intermediate_size", true, 1, kMi, config.intermediate_size) ||
+      !size("max_position_embeddings", false, 1, kMi, config.max_position_embeddings) ||
+      !size("type_vocab_size", false, 1, k64Ki, config.type_vocab_size) ||
+      !size("pad_token_id", false, 0, config.vocab_size - 1, config.pad_token_id) ||
+      !hidden_act(config.hidden_act) || !epsilon(config.layer_norm_eps) ||
+      !flag("tie_word_embeddings", config.tie_word_embeddings) ||
+      !only("position_embedding_type", "absolute"))
+    return false;
+  for (const std::string_view field : {"is_decoder", "add_cross_attention"}) {
+    bool on = false;
+    if (!flag(field, on)) return false;
+    if (on) return unsupported(object_[field], "only encoders are");
+  }
+  return true;
 }
 
 }  // namespace
@@ -152,18 +154,17 @@ Expected<ModelConfig> ModelConfig::parse(std::string_view text) {
   if (text.size() > kMaxConfigBytes)
     return fail(ErrorCode::kInvalidModel, "config.json has " + std::to_string(text.size()) +
                                               " bytes; a BERT config has under a million");
-  const json object = json::parse(text, nullptr, false);
-  if (!object.is_object()) return fail(ErrorCode::kInvalidModel, "config.json is not a JSON object");
+  const Expected<Document> document = Document::parse(text, "config.json");
+  if (!document) return tl::unexpected(document.error());
   ModelConfig config;
-  if (auto s = read_fields(object, config); !s) return tl::unexpected(s.error());
+  Fields fields(document->root());
+  if (!fields.read(config)) return tl::unexpected(std::move(fields.error));
   if (config.hidden_size % config.num_attention_heads != 0)
     return fail(ErrorCode::kInvalidModel, "config.json: hidden_size " + std::to_string(config.hidden_size) +
                                               " cannot be divided by num_attention_heads " +
                                               std::to_string(config.num_attention_heads));
-  if (const auto found = object.find("architectures"); found != object.end() && found->is_array()) {
-    for (const json& name : *found)
-      if (name.is_string()) config.architectures.push_back(name.get<std::string>());
-  }
+  for (const Value name : document->root()["architectures"])
+    if (name.string()) config.architectures.emplace_back(*name.string());
   return config;
 }
 
@@ -171,22 +172,22 @@ std::string ModelConfig::to_json() const {
   // The shortest decimal of the float (1e-12), not the float's value in double (9.99...e-13).
   std::array<char, 32> digits{};
   const auto printed = std::to_chars(digits.data(), digits.data() + digits.size(), layer_norm_eps);
-  const json epsilon = json::parse(digits.data(), printed.ptr, nullptr, false);
-  json object = {{"model_type", "bert"},
-                 {"vocab_size", vocab_size},
-                 {"hidden_size", hidden_size},
-                 {"num_hidden_layers", num_hidden_layers},
-                 {"num_attention_heads", num_attention_heads},
-                 {"intermediate_size", intermediate_size},
-                 {"max_position_embeddings", max_position_embeddings},
-                 {"type_vocab_size", type_vocab_size},
-                 {"hidden_act", hidden_act_name(hidden_act)},
-                 {"layer_norm_eps", epsilon},
-                 {"pad_token_id", pad_token_id},
-                 {"tie_word_embeddings", tie_word_embeddings},
-                 {"position_embedding_type", "absolute"}};
+  const nlohmann::json epsilon = nlohmann::json::parse(digits.data(), printed.ptr, nullptr, false);
+  nlohmann::json object = {{"model_type", "bert"},
+                           {"vocab_size", vocab_size},
+                           {"hidden_size", hidden_size},
+                           {"num_hidden_layers", num_hidden_layers},
+                           {"num_attention_heads", num_attention_heads},
+                           {"intermediate_size", intermediate_size},
+                           {"max_position_embeddings", max_position_embeddings},
+                           {"type_vocab_size", type_vocab_size},
+                           {"hidden_act", hidden_act_name(hidden_act)},
+                           {"layer_norm_eps", epsilon},
+                           {"pad_token_id", pad_token_id},
+                           {"tie_word_embeddings", tie_word_embeddings},
+                           {"position_embedding_type", "absolute"}};
   if (!architectures.empty()) object["architectures"] = architectures;
-  return object.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
+  return object.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace bert

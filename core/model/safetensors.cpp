@@ -4,10 +4,10 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "bert/model.h"
+#include "json/scan.h"
 #include "model/checked.h"
 
 namespace bert {
@@ -54,29 +54,27 @@ struct Draft {
 /// Receives the JSON events. The grammar has three levels (file, tensor or metadata, list of numbers), so a
 /// depth and the current field are all the state there is. Every handler returns false to stop, with `error`
 /// set.
-class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
+class HeaderEvents : public json::Events {
  public:
   std::vector<Draft> drafts;
   std::map<std::string, std::string> metadata;
   std::string error;
 
-  bool start_object(std::size_t) override {
-    if (depth_ == 2) return unexpected("an object");
-    ++depth_;
-    if (depth_ == 2 && !in_metadata_) {
-      drafts.emplace_back();
-      drafts.back().name = key_;
-    }
-    return true;
+  bool open(json::Kind container) override {
+    return container == json::Kind::kObject ? open_object() : open_list();
   }
-  bool end_object() override {
+  bool close() override {
+    if (in_list_) {
+      in_list_ = false;
+      return true;
+    }
     --depth_;
     if (depth_ == 1) in_metadata_ = false;
     return true;
   }
-  bool key(string_t& name) override {
+  bool name(std::string_view name) override {
     if (depth_ == 1) {
-      if (!names_.insert(name).second) return stop("tensor " + quote(name) + " stands in the header twice");
+      if (!names_.emplace(name).second) return stop("tensor " + quote(name) + " stands in the header twice");
       key_ = name;
       in_metadata_ = name == "__metadata__";
       return true;
@@ -96,17 +94,34 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
                   quote(name));
     return true;
   }
-  bool start_array(std::size_t) override {
+  bool scalar(const json::Scalar& value) override {
+    if (value.kind == json::Kind::kString) return string(value.text);
+    if (value.kind != json::Kind::kInteger || value.negative || !in_list_)
+      return unexpected(json::shown(value));
+    (field_ == "shape" ? drafts.back().shape : drafts.back().offsets).push_back(value.integer);
+    return true;
+  }
+  void malformed(std::size_t byte) override {
+    error = "header is not valid JSON at byte " + std::to_string(byte);
+  }
+
+ private:
+  bool open_object() {
+    if (depth_ == 2) return unexpected("an object");
+    ++depth_;
+    if (depth_ == 2 && !in_metadata_) {
+      drafts.emplace_back();
+      drafts.back().name = key_;
+    }
+    return true;
+  }
+  bool open_list() {
     if (depth_ != 2 || in_metadata_ || in_list_ || field_ == "dtype") return unexpected("a list");
     in_list_ = true;
     (field_ == "shape" ? drafts.back().has_shape : drafts.back().has_offsets) = true;
     return true;
   }
-  bool end_array() override {
-    in_list_ = false;
-    return true;
-  }
-  bool string(string_t& value) override {
+  bool string(std::string_view value) {
     if (depth_ == 2 && in_metadata_) {
       metadata[field_] = value;
       return true;
@@ -120,23 +135,6 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
     }
     return stop("tensor " + quote(key_) + " has the unknown type " + quote(value));
   }
-  bool number_unsigned(number_unsigned_t value) override {
-    if (!in_list_) return unexpected(std::to_string(value));
-    (field_ == "shape" ? drafts.back().shape : drafts.back().offsets).push_back(value);
-    return true;
-  }
-  bool number_integer(number_integer_t value) override { return unexpected(std::to_string(value)); }
-  bool number_float(number_float_t, const string_t& text) override { return unexpected(text); }
-  bool null() override { return unexpected("null"); }
-  bool boolean(bool value) override { return unexpected(value ? "true" : "false"); }
-  bool binary(binary_t&) override { return unexpected("binary data"); }
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::detail::exception& /*unused: its text quotes raw bytes*/) override {
-    if (error.empty()) error = "header is not valid JSON at byte " + std::to_string(position);
-    return false;
-  }
-
- private:
   bool stop(std::string text) {
     error = std::move(text);
     return false;
@@ -212,12 +210,10 @@ Expected<SafetensorsHeader> SafetensorsHeader::parse(std::span<const std::byte> 
   if (bytes.size() < *size)
     return invalid("header of " + std::to_string(*size) + " bytes is cut off after " +
                    std::to_string(bytes.size()));
-  const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-  const auto* end = reinterpret_cast<const char*>(bytes.data()) + *size;
-  if (*text != '{') return invalid("header does not start with {");
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, *size - 8);
+  if (text.front() != '{') return invalid("header does not start with {");
   HeaderEvents events;
-  if (!nlohmann::json::sax_parse(text, end, &events))
-    return invalid(events.error.empty() ? "header is not valid JSON" : events.error);
+  if (!json::scan(text, events)) return invalid(events.error);
 
   SafetensorsHeader header;
   header.data_offset_ = *size;

@@ -1,8 +1,8 @@
 // model.safetensors.index.json: which tensor lies in which file.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "bert/model.h"
+#include "json/document.h"
 #include "model/checked.h"
 
 namespace bert {
@@ -24,25 +24,25 @@ Expected<ShardIndex> ShardIndex::parse(std::string_view text) {
   const std::string what = "model.safetensors.index.json";
   if (text.size() > kMaxIndexBytes)
     return fail(ErrorCode::kInvalidModel, what + " has " + std::to_string(text.size()) + " bytes");
-  const auto object = nlohmann::json::parse(text, nullptr, false);
-  if (!object.is_object()) return fail(ErrorCode::kInvalidModel, what + " is not a JSON object");
-  const auto weight_map = object.find("weight_map");
-  if (weight_map == object.end() || !weight_map->is_object() || weight_map->empty())
+  const auto document = json::Document::parse(text, what);
+  if (!document) return tl::unexpected(document.error());
+  const json::Value weight_map = document->root()["weight_map"];
+  if (!weight_map.is(json::Kind::kObject) || weight_map.size() == 0)
     return fail(ErrorCode::kInvalidModel, what + " has no weight_map");
   ShardIndex index;
-  std::map<std::string, std::size_t> numbers;
-  for (const auto& [tensor, file] : weight_map->items()) {
-    if (!file.is_string() || !is_plain_name(file.get_ref<const std::string&>()))
+  std::map<std::string_view, std::size_t> numbers;
+  for (const json::Value file : weight_map) {
+    if (!is_plain_name(file.string().value_or("")))
       return fail(ErrorCode::kInvalidModel,
-                  what + ": tensor " + model::quote(tensor) + " is not in a file of the same folder");
-    numbers.emplace(file.get_ref<const std::string&>(), 0);
+                  what + ": tensor " + model::quote(file.name()) + " is not in a file of the same folder");
+    numbers.emplace(*file.string(), 0);
   }
   for (auto& [name, number] : numbers) {
     number = index.files.size();
-    index.files.push_back(name);
+    index.files.emplace_back(name);
   }
-  for (const auto& [tensor, file] : weight_map->items())
-    index.shard.emplace(tensor, numbers.at(file.get_ref<const std::string&>()));
+  for (const json::Value file : weight_map)
+    index.shard.insert_or_assign(std::string(file.name()), numbers.at(*file.string()));
   return index;
 }
 

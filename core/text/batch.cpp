@@ -14,21 +14,23 @@ class PlaceConverter {
  public:
   PlaceConverter(std::string_view text, OffsetUnit unit) : text_(text), unit_(unit) {}
 
+  /// The place that was asked for last.
+  std::uint32_t byte() const { return byte_; }
+
   std::uint32_t at(std::uint32_t byte) {
     if (byte < byte_) byte_ = units_ = 0;
     const char* const end = text_.data() + text_.size();
     while (byte_ < byte && byte_ < text_.size()) {
+      if (static_cast<std::uint8_t>(text_[byte_]) < 0x80) {
+        ++byte_;
+        ++units_;
+        continue;
+      }
       const utf8::Decoded next = utf8::decode(text_.data() + byte_, end);
       byte_ += next.length;
       units_ += unit_ == OffsetUnit::kUtf16 && next.code_point > 0xffff ? 2 : 1;
     }
     return units_;
-  }
-
-  Offsets convert(Offsets bytes) {
-    const std::uint32_t begin = at(bytes.begin);
-    // The end is read ahead on a copy: the next token may begin before this one's end.
-    return {begin, PlaceConverter(*this).at(bytes.end)};
   }
 
  private:
@@ -112,9 +114,16 @@ std::vector<Word> Tokenizer::words(const Encoding& encoding, std::size_t least_p
 }
 
 void convert_offsets(std::string_view text, OffsetUnit unit, std::span<Offsets> offsets) {
-  if (unit == OffsetUnit::kBytes) return;
-  PlaceConverter converter(text, unit);
-  for (Offsets& place : offsets) place = converter.convert(place);
+  if (unit == OffsetUnit::kBytes || utf8::is_ascii(text)) return;
+  // the next range may begin before this one's end, so the end is looked for on a copy
+  PlaceConverter begins(text, unit);
+  PlaceConverter ends = begins;
+  for (Offsets& place : offsets) {
+    if (place.begin >= ends.byte()) begins = ends;
+    const std::uint32_t begin = begins.at(place.begin);
+    ends = begins;
+    place = {begin, ends.at(place.end)};
+  }
 }
 
 std::vector<Offsets> convert_offsets(const Encoding& encoding, const TextInput& input, OffsetUnit unit) {

@@ -185,6 +185,13 @@ void SequenceTokenizer::run_part(std::uint32_t begin, std::uint32_t end) {
     }
     folded.resize(length);
     for (std::size_t i = 0; i < length; ++i) folded[i] = static_cast<char>(kind_at(word + i));
+    if (length > 8) {
+      const std::int32_t id = pipeline_.vocabulary.long_word(folded);
+      if (id >= 0) {
+        sink_.token(id, {place(word), place(p)});
+        continue;
+      }
+    }
     sink_.ascii_word(folded, place(word));
   }
 }

@@ -71,6 +71,7 @@ class RowEncoder {
   Expected<Encoding> encode(const TextInput& input);
 
  private:
+  void convert(const TextSequence& sequence, RawTokens& tokens) const;
   std::size_t tokens_read(const RawTokens& tokens) const;
 
   const text::TokenizerParts& parts_;
@@ -80,6 +81,22 @@ class RowEncoder {
   RawTokens first_;
   RawTokens second_;
 };
+
+/// Offsets to the unit asked for, once for all windows.
+void RowEncoder::convert(const TextSequence& sequence, RawTokens& tokens) const {
+  const std::span<Offsets> offsets(tokens.offsets);
+  if (!sequence.is_split_into_words) {
+    convert_offsets(sequence.text, options_.offset_unit, offsets);
+    return;
+  }
+  for (std::size_t i = 0; i < offsets.size();) {
+    const std::size_t begin = i;
+    const std::int32_t word = tokens.word_ids[begin];
+    while (i < offsets.size() && tokens.word_ids[i] == word) ++i;
+    convert_offsets(sequence.words[static_cast<std::size_t>(word)], options_.offset_unit,
+                    offsets.subspan(begin, i - begin));
+  }
+}
 
 /// The reference stops reading a sequence after the word that reaches max_length, and so decides which of two
 /// sequences is the longer one by what it has read.
@@ -102,7 +119,11 @@ Expected<Encoding> RowEncoder::encode(const TextInput& input) {
   first_.clear();
   second_.clear();
   tokenizer_.run(input.first, options_.recognize_special_tokens, first_);
-  if (pair) tokenizer_.run(*input.second, options_.recognize_special_tokens, second_);
+  convert(input.first, first_);
+  if (pair) {
+    tokenizer_.run(*input.second, options_.recognize_special_tokens, second_);
+    convert(*input.second, second_);
+  }
 
   const std::span<const TemplatePart> parts = pair ? parts_.pair : parts_.single;
   std::size_t special = 0;
@@ -212,9 +233,11 @@ Expected<Tokenizer> Tokenizer::load(const TokenizerFiles& files, const Tokenizer
     if (!token || token->empty()) continue;
     const std::int32_t id = vocabulary.id(*token).value_or(-1);
     if (id != static_cast<std::int32_t>(i))
-      return fail(ErrorCode::kInvalidModel, "vocab.txt: lines " + std::to_string(i + 1) + " and " +
-                                                std::to_string(id + 1) + " are both '" +
-                                                std::string(token->substr(0, 40)) + "'");
+      return fail(ErrorCode::kInvalidModel,
+                  (files.tokenizer_json.empty()
+                       ? "vocab.txt: lines " + std::to_string(i + 1) + " and " + std::to_string(id + 1)
+                       : "tokenizer.json: the ids " + std::to_string(i) + " and " + std::to_string(id)) +
+                      " are both '" + std::string(token->substr(0, 40)) + "'");
   }
   return Tokenizer(std::move(data));
 }

@@ -5,9 +5,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
+#include <string_view>
 
 namespace bert::utf8 {
+
+inline bool is_ascii(std::string_view text) {
+  std::uint64_t seen = 0;
+  while (text.size() >= sizeof seen) {
+    std::uint64_t eight;
+    std::memcpy(&eight, text.data(), sizeof eight);
+    seen |= eight;
+    text.remove_prefix(sizeof eight);
+  }
+  for (const char c : text) seen |= static_cast<std::uint8_t>(c);
+  return (seen & 0x8080808080808080u) == 0;
+}
 
 constexpr char32_t kReplacement = 0xfffd;
 

@@ -17,53 +17,55 @@ std::uint64_t pack(std::string_view word) {
 
 }  // namespace
 
-void Trie::add_edge(std::uint32_t key, std::uint32_t child) {
-  std::size_t slot = hash(key);
+void Trie::add_edge(const Edge& edge) {
+  std::size_t slot = hash(edge.key);
   while (edges_[slot].child != kRoot) slot = (slot + 1) & mask_;
-  edges_[slot] = {key, child};
+  edges_[slot] = edge;
 }
 
 void Trie::insert(std::string_view key, std::int32_t id) {
+  if (key.empty()) root_.id = id;
   std::uint32_t node = kRoot;
-  for (const char c : key) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    std::uint32_t next = child(node, byte);
-    if (next == kNone) {
-      if (ids_.size() * 3 >= edges_.size() * 2) {  // at most two thirds full
-        std::vector<Edge> old(edges_.empty() ? 64 : edges_.size() * 2);
-        old.swap(edges_);
-        mask_ = edges_.size() - 1;
-        shift_ = 32;
-        for (std::size_t size = edges_.size(); size > 1; size /= 2) --shift_;
-        for (const Edge& edge : old)
-          if (edge.child != kRoot) add_edge(edge.key, edge.child);
-      }
-      next = static_cast<std::uint32_t>(ids_.size());
-      ids_.push_back(-1);
-      add_edge(node << 8 | byte, next);
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    const auto byte = static_cast<std::uint8_t>(key[i]);
+    const bool last = i + 1 == key.size();
+    if (const Edge* there = edge(node, byte)) {
+      node = there->child;
+      if (last) edges_[static_cast<std::size_t>(there - edges_.data())].id = id;
+      continue;
     }
-    node = next;
+    if (std::size_t{nodes_} * 3 >= edges_.size() * 2) {  // at most two thirds full
+      std::vector<Edge> old(edges_.empty() ? 64 : edges_.size() * 2);
+      old.swap(edges_);
+      mask_ = edges_.size() - 1;
+      shift_ = 32;
+      for (std::size_t size = edges_.size(); size > 1; size /= 2) --shift_;
+      for (const Edge& moved : old)
+        if (moved.child != kRoot) add_edge(moved);
+    }
+    add_edge({node << 8 | byte, nodes_, last ? id : -1});
+    node = nodes_++;
   }
-  ids_[node] = id;
 }
 
 Trie::Match Trie::longest(std::string_view text, std::uint32_t node) const {
   Match best;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    node = child(node, static_cast<std::uint8_t>(text[i]));
-    if (node == kNone) break;
-    if (ids_[node] >= 0) best = {ids_[node], i + 1};
+    const Edge* next = edge(node, static_cast<std::uint8_t>(text[i]));
+    if (next == nullptr) break;
+    node = next->child;
+    if (next->id >= 0) best = {next->id, i + 1};
   }
   return best;
 }
 
-std::uint32_t Trie::walk(std::string_view text) const {
-  std::uint32_t node = kRoot;
+const Trie::Edge* Trie::walk(std::string_view text) const {
+  const Edge* last = &root_;
   for (const char c : text) {
-    node = child(node, static_cast<std::uint8_t>(c));
-    if (node == kNone) break;
+    last = edge(last->child, static_cast<std::uint8_t>(c));
+    if (last == nullptr) break;
   }
-  return node;
+  return last;
 }
 
 Vocabulary::Vocabulary(std::span<const TokenEntry> entries, std::string_view prefix) {
@@ -81,16 +83,19 @@ Vocabulary::Vocabulary(std::span<const TokenEntry> entries, std::string_view pre
     if (entry.kind == TokenEntry::Kind::kAdded) added_.insert(entry.text, id);
   }
   starts_.push_back(static_cast<std::uint32_t>(bytes_.size()));
-  rest_ = words_.walk(prefix);
-  index_short_words(entries);
+  const Trie::Edge* rest = words_.walk(prefix);
+  rest_ = rest != nullptr ? rest->child : Trie::kNone;
+  index_whole_words(entries);
 }
 
-void Vocabulary::index_short_words(std::span<const TokenEntry> entries) {
-  const auto pack_word = [](const TokenEntry& entry) {
-    return entry.kind == TokenEntry::Kind::kWord ? pack(entry.text) : 0;
+void Vocabulary::index_whole_words(std::span<const TokenEntry> entries) {
+  // only whole words are looked for: those with a zero among their bytes never are
+  const auto key_of = [](const TokenEntry& entry) {
+    if (entry.kind != TokenEntry::Kind::kWord) return std::uint64_t{0};
+    return entry.text.size() > 8 ? long_key(entry.text) : pack(entry.text);
   };
   std::size_t count = 0;
-  for (const TokenEntry& entry : entries) count += pack_word(entry) != 0 ? 1 : 0;
+  for (const TokenEntry& entry : entries) count += key_of(entry) != 0 ? 1 : 0;
   std::size_t slots = 2;
   shift_ = 63;
   while (slots < count * 2) {
@@ -98,13 +103,17 @@ void Vocabulary::index_short_words(std::span<const TokenEntry> entries) {
     --shift_;
   }
   mask_ = slots - 1;
-  short_words_.assign(slots, {});
+  whole_words_.assign(slots, {});
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::uint64_t packed = pack_word(entries[i]);
-    if (packed == 0) continue;
-    std::size_t slot = hash(packed);
-    while (short_words_[slot].packed != 0 && short_words_[slot].packed != packed) slot = (slot + 1) & mask_;
-    short_words_[slot] = {packed, static_cast<std::int32_t>(i)};
+    const std::uint64_t key = key_of(entries[i]);
+    if (key == 0) continue;
+    const auto same = [&](const WholeWord& word) {
+      return word.key == key &&
+             (entries[i].text.size() <= 8 || text_of(static_cast<std::size_t>(word.id)) == entries[i].text);
+    };
+    std::size_t slot = hash(key);
+    while (whole_words_[slot].key != 0 && !same(whole_words_[slot])) slot = (slot + 1) & mask_;
+    whole_words_[slot] = {key, static_cast<std::int32_t>(i)};
   }
 }
 
@@ -112,19 +121,17 @@ std::optional<std::string_view> Vocabulary::token(std::int32_t id) const {
   if (id < 0 || static_cast<std::size_t>(id) >= present_.size() ||
       present_[static_cast<std::size_t>(id)] == 0)
     return std::nullopt;
-  const auto i = static_cast<std::size_t>(id);
-  return std::string_view(bytes_).substr(starts_[i], starts_[i + 1] - starts_[i]);
+  return text_of(static_cast<std::size_t>(id));
 }
 
 std::int32_t Vocabulary::word_id(std::string_view token) const {
-  const std::uint32_t node = words_.walk(token);
-  return node == Trie::kNone ? -1 : words_.id(node);
+  const Trie::Edge* word = words_.walk(token);
+  return word == nullptr ? -1 : word->id;
 }
 
 std::optional<std::int32_t> Vocabulary::id(std::string_view token) const {
-  const std::uint32_t node = added_.walk(token);
-  const std::int32_t added = node == Trie::kNone ? -1 : added_.id(node);
-  const std::int32_t found = added >= 0 ? added : word_id(token);
+  const Trie::Edge* added = added_.walk(token);
+  const std::int32_t found = added != nullptr && added->id >= 0 ? added->id : word_id(token);
   return found >= 0 ? std::optional(found) : std::nullopt;
 }
 

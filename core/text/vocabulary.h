@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,20 +19,24 @@ class Trie {
   static constexpr std::uint32_t kRoot = 0;
   static constexpr std::uint32_t kNone = 0xffffffff;
 
-  Trie() { ids_.push_back(-1); }
+  struct Edge {
+    std::uint32_t key = 0;
+    std::uint32_t child = kRoot;
+    std::int32_t id = -1;  ///< of the key that ends at the child; -1: none
+  };
+
   /// `id` is not negative; a key inserted twice keeps the last id.
   void insert(std::string_view key, std::int32_t id);
-  std::uint32_t child(std::uint32_t node, std::uint8_t byte) const {
-    if (edges_.empty()) return kNone;
+  /// The edge from a node by a byte, or nothing.
+  const Edge* edge(std::uint32_t node, std::uint8_t byte) const {
+    if (edges_.empty()) return nullptr;
     const std::uint32_t key = node << 8 | byte;
     for (std::size_t slot = hash(key);; slot = (slot + 1) & mask_) {
       // No edge leads to the root: such a slot is empty, whatever its key says.
-      if (edges_[slot].child == kRoot) return kNone;
-      if (edges_[slot].key == key) return edges_[slot].child;
+      if (edges_[slot].child == kRoot) return nullptr;
+      if (edges_[slot].key == key) return &edges_[slot];
     }
   }
-  /// The id of the key that ends at the node, or -1.
-  std::int32_t id(std::uint32_t node) const { return ids_[node]; }
   bool empty() const { return edges_.empty(); }
 
   struct Match {
@@ -40,22 +45,18 @@ class Trie {
   };
   /// The longest key, not empty, at the start of `text`; keys are read from `node` on.
   Match longest(std::string_view text, std::uint32_t node = kRoot) const;
-  /// The node where `text` ends, or kNone.
-  std::uint32_t walk(std::string_view text) const;
+  /// The edge that `text` ends with (an empty one with an edge of its own, to the root), or nothing.
+  const Edge* walk(std::string_view text) const;
 
   static constexpr std::size_t kMostNodes = std::size_t{1} << 24;  ///< nodes that a key has room for
-  std::size_t size() const { return ids_.size(); }
 
  private:
-  struct Edge {
-    std::uint32_t key = 0;
-    std::uint32_t child = kRoot;
-  };
   std::size_t hash(std::uint32_t key) const { return static_cast<std::size_t>(key * 0x9e3779b1u) >> shift_; }
-  void add_edge(std::uint32_t key, std::uint32_t child);
+  void add_edge(const Edge& edge);
 
   std::vector<Edge> edges_;
-  std::vector<std::int32_t> ids_;  ///< by node
+  Edge root_;  ///< to the root, for the empty key
+  std::uint32_t nodes_ = 1;
   std::size_t mask_ = 0;
   int shift_ = 32;
 };
@@ -95,20 +96,45 @@ class Vocabulary {
   /// one lowest.
   std::int32_t short_word(std::uint64_t packed) const {
     for (std::size_t slot = hash(packed);; slot = (slot + 1) & mask_) {
-      if (short_words_[slot].packed == packed) return short_words_[slot].id;
-      if (short_words_[slot].packed == 0) return -1;
+      if (whole_words_[slot].key == packed) return whole_words_[slot].id;
+      if (whole_words_[slot].key == 0) return -1;
+    }
+  }
+  /// The same for a word of 9 bytes or more.
+  std::int32_t long_word(std::string_view word) const {
+    const std::uint64_t key = long_key(word);
+    for (std::size_t slot = hash(key);; slot = (slot + 1) & mask_) {
+      const WholeWord& found = whole_words_[slot];
+      if (found.key == key && text_of(static_cast<std::size_t>(found.id)) == word) return found.id;
+      if (found.key == 0) return -1;
     }
   }
 
  private:
-  struct ShortWord {
-    std::uint64_t packed = 0;  ///< 0: the slot is empty
+  struct WholeWord {
+    std::uint64_t key = 0;  ///< the bytes of a short word, long_key of a long one; 0: the slot is empty
     std::int32_t id = -1;
   };
-  std::size_t hash(std::uint64_t packed) const {
-    return static_cast<std::size_t>((packed * 0x9e3779b97f4a7c15u) >> shift_);
+  /// A hash that no short word's bytes equal: byte 6 is zero and byte 7 is not.
+  static std::uint64_t long_key(std::string_view word) {
+    std::uint64_t key = word.size();
+    while (!word.empty()) {
+      std::uint64_t eight = 0;
+      const std::size_t size = word.size() < sizeof eight ? word.size() : sizeof eight;
+      std::memcpy(&eight, word.data(), size);
+      key = (key ^ eight) * 0x9e3779b97f4a7c15u;
+      key ^= key >> 32;
+      word.remove_prefix(size);
+    }
+    return (key & 0x0000ffffffffffffu) | 0xff00000000000000u;
   }
-  void index_short_words(std::span<const TokenEntry> entries);
+  std::size_t hash(std::uint64_t key) const {
+    return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15u) >> shift_);
+  }
+  std::string_view text_of(std::size_t id) const {
+    return std::string_view(bytes_).substr(starts_[id], starts_[id + 1] - starts_[id]);
+  }
+  void index_whole_words(std::span<const TokenEntry> entries);
 
   std::string bytes_;                  ///< all tokens, one after the other
   std::vector<std::uint32_t> starts_;  ///< by id, and the end
@@ -116,7 +142,7 @@ class Vocabulary {
   Trie words_;                         ///< tokens as written, "##" included
   Trie added_;
   std::uint32_t rest_ = Trie::kNone;  ///< where keys of words_ that continue a word start: behind the prefix
-  std::vector<ShortWord> short_words_ = std::vector<ShortWord>(2);
+  std::vector<WholeWord> whole_words_ = std::vector<WholeWord>(2);
   std::size_t mask_ = 1;
   int shift_ = 63;
 };

@@ -369,17 +369,74 @@ TEST(Tokenizer, BadFilesAreNamed) {
             "invalid_model: vocab.txt: lines 4 and 6 are both 'a'");
   EXPECT_EQ(message("a\nb\n", ""), "invalid_model: vocab.txt: no entry '[UNK]' for unknown words");
   EXPECT_EQ(message("[UNK]\n[CLS]\n", ""), "invalid_model: vocab.txt: no line '[SEP]'");
-  EXPECT_EQ(message("", "{"), "invalid_model: tokenizer.json: not well-formed JSON");
+  EXPECT_EQ(message("", "{"), "invalid_model: tokenizer.json: not well-formed JSON at byte 2");
   EXPECT_EQ(message("", R"({"model": {"type": "BPE", "vocab": {}}})"),
-            "unsupported: tokenizer.json: the model is 'BPE', only WordPiece is BERT's");
+            "unsupported: tokenizer.json: the model is 'BPE', not WordPiece");
   EXPECT_EQ(message("", R"({"model": {"vocab": {"a": -1}}})"),
-            "invalid_model: tokenizer.json: the id of 'a' is not a number from 0 to 4,194,303");
+            "invalid_model: tokenizer.json: the id of 'a' is '-1', not a number from 0 to 4,194,303");
   EXPECT_EQ(message("", R"({"model": {"vocab": {"a": 0, "b": 0}}})"),
             "invalid_model: tokenizer.json: 'a' and 'b' both have the id 0");
   EXPECT_EQ(message(kVocab, "", R"({"model_max_length": 0})"),
-            "invalid_model: tokenizer_config.json: model_max_length is not a number of at least 1");
+            "invalid_model: tokenizer_config.json: model_max_length is '0', not a number of at least 1");
   EXPECT_EQ(message(kVocab, "", R"({"padding_side": "top"})"),
-            "invalid_model: tokenizer_config.json: padding_side is 'top', neither left nor right");
+            "invalid_model: tokenizer_config.json: padding_side is 'top', not left or right");
+  // a name twice is two tokens, not silently one
+  EXPECT_EQ(message("", R"({"model": {"vocab": {"[UNK]": 0, "a": 1, "a": 2}},
+                            "pre_tokenizer": {"type": "BertPreTokenizer"}})"),
+            "invalid_model: tokenizer.json: the ids 1 and 2 are both 'a'");
+  EXPECT_EQ(message("", R"({"model": )" + std::string(64, '[')),
+            "invalid_model: tokenizer.json: nested more than 64 deep");
+  EXPECT_EQ(message(
+                "", R"({"model": {"vocab": {"a": 0}, "unk_token": "a"},
+                            "pre_tokenizer": {"type": "BertPreTokenizer"},
+                            "post_processor": {"type": "TemplateProcessing", "single": [)" +
+                        [] {
+                          std::string parts = "{}";
+                          for (int i = 0; i < 64; ++i) parts += ",{}";
+                          return parts;
+                        }() +
+                        "]}}"),
+            "invalid_model: tokenizer.json: the template single has 65 parts; the most is 64");
+}
+
+TEST(Tokenizer, LongWordsAreFoundWholeOrInPieces) {
+  const auto tokenizer = Tokenizer::load(
+      {.vocab_txt = "[UNK]\n[CLS]\n[SEP]\nextraordinary\nextraordinar\n##ily\n##y\nordinary\n##ordinarily\n"
+                    "extra\nabcdefghi\nabcdefgh\n##j\n",
+       .tokenizer_json = {},
+       .tokenizer_config_json = {}});
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_EQ(tokens(*tokenizer, "Extraordinary", plain()), "extraordinary");
+  EXPECT_EQ(tokens(*tokenizer, "extraordinarily", plain()), "extraordinar ##ily");
+  EXPECT_EQ(tokens(*tokenizer, "ABCDEFGHI abcdefgh", plain()), "abcdefghi abcdefgh");
+  EXPECT_EQ(tokens(*tokenizer, "abcdefghij abcdefghx", plain()), "abcdefghi ##j [UNK]");
+}
+
+TEST(Tokenizer, OffsetsInTheUnitAskedFor) {
+  const Tokenizer tokenizer = load();
+  EncodeOptions options = plain();
+  const std::string first = "\xf0\x9f\x98\x80 \xc3\xa4 b c d";  // an emoji, a with umlaut
+  const std::string_view split[] = {"\xc3\xa4", "b"};
+  const TextInput inputs[] = {first, {TextSequence(std::span<const std::string_view>(split)), first}};
+  for (const TextInput& input : inputs) {
+    for (const auto unit :
+         {bert::OffsetUnit::kBytes, bert::OffsetUnit::kCodePoints, bert::OffsetUnit::kUtf16}) {
+      options.offset_unit = bert::OffsetUnit::kBytes;
+      const auto bytes = tokenizer.encode(input, options);
+      options.offset_unit = unit;
+      const auto row = tokenizer.encode(input, options);
+      EXPECT_EQ(row->offsets, convert_offsets(*bytes, input, unit));
+    }
+  }
+  options.offset_unit = bert::OffsetUnit::kUtf16;
+  options.truncation = Truncation::kLongestFirst;
+  options.max_length = 2;
+  options.return_overflowing = true;
+  const auto row = tokenizer.encode(first, options);
+  ASSERT_EQ(row->overflowing.size(), 2u);
+  EXPECT_EQ(row->offsets, (std::vector<Offsets>{{0, 2}, {3, 4}}));
+  EXPECT_EQ(row->overflowing[0].offsets, (std::vector<Offsets>{{5, 6}, {7, 8}}));
+  EXPECT_EQ(row->overflowing[1].offsets, (std::vector<Offsets>{{9, 10}}));
 }
 
 TEST(Tokenizer, ConfigSaysMore) {

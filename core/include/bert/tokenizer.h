@@ -102,6 +102,8 @@ enum class Truncation {
 
 enum class Side { kRight, kLeft };
 
+enum class OffsetUnit { kBytes, kCodePoints, kUtf16 };
+
 /// How to encode. The words and their meaning are those of transformers' `tokenizer(...)`.
 struct EncodeOptions {
   Padding padding = Padding::kNone;
@@ -118,6 +120,7 @@ struct EncodeOptions {
   bool add_special_tokens = true;        ///< [CLS] first, [SEP] after each sequence
   bool recognize_special_tokens =
       true;  ///< false for untrusted text: "[SEP]" is then read as plain characters
+  OffsetUnit offset_unit = OffsetUnit::kBytes;  ///< of Encoding::offsets
 };
 
 /// One row. All vectors but `overflowing` have `size()` entries.
@@ -126,8 +129,8 @@ struct Encoding {
   std::vector<std::int32_t> type_ids;             ///< 0 first sequence, 1 second, 0 padding
   std::vector<std::int32_t> attention_mask;       ///< 1 token, 0 padding
   std::vector<std::uint8_t> special_tokens_mask;  ///< 1 where the tokenizer added the token, padding included
-  std::vector<Offsets> offsets;        ///< bytes of the token's own sequence (or word); added tokens: {0, 0}
-  std::vector<std::int32_t> word_ids;  ///< index of the word within its sequence; -1 for added tokens
+  std::vector<Offsets> offsets;           ///< in the token's own sequence (or word); added tokens: {0, 0}
+  std::vector<std::int32_t> word_ids;     ///< index of the word within its sequence; -1 for added tokens
   std::vector<std::int8_t> sequence_ids;  ///< 0, 1; -1 for added tokens
   std::vector<Encoding> overflowing;      ///< the further windows, in the Rust package's order, if asked for
   bool too_long = false;            ///< more tokens than `model_max_length`: the model will refuse this row
@@ -245,8 +248,6 @@ struct Explanation {
       words;  ///< their ids in order are those of `encode` without special tokens added
 };
 
-enum class OffsetUnit { kBytes, kCodePoints, kUtf16 };
-
 /// A loaded vocabulary with its options. Immutable: every method is const and safe to call from many threads.
 class Tokenizer {
  public:
@@ -319,7 +320,7 @@ Expected<EncodedBatch> stack(std::span<const Encoding> rows);
 /// Counts padding; ragged rows count as padded to the longest.
 PaddingStatistics padding_statistics(std::span<const Encoding> rows);
 
-/// The offsets of an encoding in another unit. `input` is what was encoded. Linear in text and tokens.
+/// The byte offsets of an encoding in another unit. `input` is what was encoded. Linear in text and tokens.
 std::vector<Offsets> convert_offsets(const Encoding& encoding, const TextInput& input, OffsetUnit unit);
 /// The same for offsets into one text, in place, in any order (ascending is linear).
 void convert_offsets(std::string_view text, OffsetUnit unit, std::span<Offsets> offsets);
