@@ -39,10 +39,10 @@ function brotliKilobytes(files: Iterable<string>): number {
   return bytes / 1000;
 }
 
-test('bertlens/tokenizer takes at most 90 KB with brotli, WebAssembly and JavaScript together', (t) => {
+test('bertlens/tokenizer takes at most 60 KB with brotli, WebAssembly and JavaScript together', (t) => {
   const size = brotliKilobytes([...graph('tokenizer.js'), 'tokenizer.wasm']);
   t.diagnostic(`${size.toFixed(1)} KB`);
-  assert.ok(size <= 90, `${size.toFixed(1)} KB`);
+  assert.ok(size <= 60, `${size.toFixed(1)} KB`);
 });
 
 // what a page downloads for one build beside its own JavaScript: the worker's, and the WebAssembly

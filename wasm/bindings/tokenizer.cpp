@@ -1,26 +1,24 @@
-// The module behind `bertlens/tokenizer`: the tokenizer for JavaScript. Requests and answers of the calls
-// that must be fast are 32-bit words in the heap (words.h); the others are plain values. A call that fails
-// returns 0 or undefined and leaves the reason in `error`.
-#include <emscripten/bind.h>
-#include <emscripten/val.h>
+// The module behind `bertlens/tokenizer`. Requests are 32-bit words and bytes in the heap; answers are words
+// (words.h) where calls must be fast, else JSON. Plain exports, not embind: here the glue of embind alone
+// would be a fifth of the download, and each call through it takes longer than a short text.
+#include <emscripten/emscripten.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bert/tokenizer.h"
-#include "values.h"
+#include "json_text.h"
 #include "words.h"
 
 namespace bert::bindings {
 namespace {
-
-using emscripten::val;
 
 /// -1 stands for "not given".
 std::optional<bool> optional_flag(std::int32_t value) {
@@ -36,6 +34,57 @@ std::optional<Enum> optional_enum(std::int32_t value) {
   return value < 0 ? std::nullopt : std::optional<Enum>(static_cast<Enum>(value));
 }
 
+/// What the exports work on: one tokenizer a module.
+struct State {
+  std::optional<Tokenizer> tokenizer;
+  std::vector<std::int32_t> request;
+  std::vector<std::int32_t> words;  ///< the answer's, where it is words
+  JsonText json;                    ///< the answer's, where it is JSON
+  Error error;
+};
+State& state() {
+  static State state;
+  return state;
+}
+const Tokenizer& tokenizer() {
+  return *state().tokenizer;
+}
+
+/// The words of the request; texts follow them as bytes.
+WordReader request() {
+  return WordReader(state().request.data());
+}
+
+std::int32_t* failed(const Error& error) {
+  state().error = error;
+  return nullptr;
+}
+
+/// Answers are returned by address: the number of words or bytes, then these. Valid until the next call.
+constexpr std::size_t kKeptWords = 1 << 20;  ///< a larger answer's memory is returned by the next call
+
+std::int32_t* answer(std::span<const Encoding> rows) {
+  std::vector<std::int32_t>& words = state().words;
+  if (words.capacity() > kKeptWords) words = {};
+  words.assign(2, 0);
+  std::size_t size = 2;
+  for (const Encoding& row : rows) size += row_words(row);
+  words.reserve(size);
+  for (const Encoding& row : rows) write_row(row, words);
+  words[0] = static_cast<std::int32_t>(words.size() - 1);
+  words[1] = static_cast<std::int32_t>(rows.size());
+  return words.data();
+}
+
+/// An answer in JSON: `write` appends it to the text that it is given.
+template <class Write>
+const char* json(const Write& write) {
+  JsonText& text = state().json;
+  text.clear();
+  write(text);
+  return text.finished();
+}
+
 EncodeOptions read_options(WordReader& in) {
   EncodeOptions options;
   options.padding = static_cast<Padding>(in.word());
@@ -48,315 +97,255 @@ EncodeOptions read_options(WordReader& in) {
   options.stride = in.size();
   options.add_special_tokens = in.word() != 0;
   options.recognize_special_tokens = in.word() != 0;
+  options.offset_unit = OffsetUnit::kUtf16;
   return options;
-}
-
-val range(Offsets offsets) {
-  val pair = val::array();
-  pair.set(0, offsets.begin);
-  pair.set(1, offsets.end);
-  return pair;
-}
-
-void to_utf16(Encoding& row, const TextInput& input) {
-  row.offsets = convert_offsets(row, input, OffsetUnit::kUtf16);
-  for (Encoding& window : row.overflowing) to_utf16(window, input);
 }
 
 /// One input of a request: the words of each sequence are views into the request's bytes.
 struct Input {
   std::vector<std::string_view> words[2];
-  TextInput text;
-  bool offsets_are_utf16 = true;  ///< one byte a unit: nothing to convert
 };
 
-void read_sequence(WordReader& in, const char*& bytes, Input& input, std::vector<std::string_view>& words,
-                   TextSequence& sequence) {
+TextSequence read_sequence(WordReader& in, const char*& bytes, std::vector<std::string_view>& words) {
   const std::int32_t count = in.word();
   const auto piece = [&] {
-    const std::size_t size = in.size();
-    if (size != in.size()) input.offsets_are_utf16 = false;
-    const std::string_view view(bytes, size);
-    bytes += size;
+    const std::string_view view(bytes, in.size());
+    bytes += view.size();
     return view;
   };
-  if (count < 0) {
-    sequence = TextSequence(piece());
-    return;
-  }
+  if (count < 0) return {piece()};
   words.reserve(static_cast<std::size_t>(count));
   for (std::int32_t i = 0; i < count; ++i) words.push_back(piece());
-  sequence = TextSequence(std::span<const std::string_view>(words));
+  return TextSequence(std::span<const std::string_view>(words));
 }
 
-class TokenizerBinding {
- public:
-  /// Loads once; undefined, or an error. The numbers are -1 where not given.
-  bool load(const std::string& vocab_txt, const std::string& tokenizer_json, const std::string& config_json,
-            std::int32_t lowercase, std::int32_t strip_accents, std::int32_t chinese_chars,
-            std::int32_t clean_text, std::int32_t model_max_length) {
-    TokenizerOptions options;
-    options.lowercase = optional_flag(lowercase);
-    options.strip_accents = optional_flag(strip_accents);
-    options.tokenize_chinese_chars = optional_flag(chinese_chars);
-    options.clean_text = optional_flag(clean_text);
-    options.model_max_length = optional_size(model_max_length);
-    Expected<Tokenizer> loaded = Tokenizer::load({vocab_txt, tokenizer_json, config_json}, options);
-    if (!loaded) return failed(loaded.error());
-    tokenizer_.emplace(std::move(*loaded));
-    return true;
-  }
+std::vector<Encoding> read_rows(WordReader& in) {
+  std::vector<Encoding> rows(in.size());
+  for (Encoding& row : rows) row = read_row(in);
+  return rows;
+}
 
-  val error() const {
-    val result = val::object();
-    result.set("code", text(code_name(error_.code)));
-    result.set("message", error_.message);
-    return result;
-  }
-
-  /// Room for a request of `bytes` bytes, to be written before the next call; valid until the next `request`.
-  std::uintptr_t request(std::size_t bytes) {
-    const std::size_t words = bytes / sizeof(std::int32_t) + 1;
-    if (words > request_capacity_ || words < request_capacity_ / 16) {
-      request_.reset(new std::int32_t[words]);
-      request_capacity_ = words;
-    }
-    return reinterpret_cast<std::uintptr_t>(request_.get());
-  }
-
-  /// Request: options, byte offset of the texts, number of rows, the rows' shapes, then all bytes of text.
-  /// Answer: number of words that follow, number of rows, rows.
-  std::uintptr_t encode() {
-    WordReader in(request_.get());
-    const EncodeOptions options = read_options(in);
-    const char* bytes = reinterpret_cast<const char*>(request_.get()) + in.size();
-    std::vector<Input> inputs(in.size());
-    for (Input& input : inputs) {
-      const std::int32_t sequences = in.word();
-      read_sequence(in, bytes, input, input.words[0], input.text.first);
-      if (sequences == 2) read_sequence(in, bytes, input, input.words[1], input.text.second.emplace());
-    }
-    if (inputs.size() == 1) {  // also spares the naming of rows in errors
-      Expected<Encoding> row = tokenizer_->encode(inputs[0].text, options);
-      if (!row) return failed(row.error());
-      if (!inputs[0].offsets_are_utf16) to_utf16(*row, inputs[0].text);
-      return answer({&*row, 1});
-    }
-    std::vector<TextInput> texts;
-    texts.reserve(inputs.size());
-    for (const Input& input : inputs) texts.push_back(input.text);
-    Expected<std::vector<Encoding>> rows = tokenizer_->encode_batch(texts, options);
-    if (!rows) return failed(rows.error());
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (!inputs[i].offsets_are_utf16) to_utf16((*rows)[i], inputs[i].text);
-    }
-    return answer(*rows);
-  }
-
-  /// Request: options, number of rows, rows. Answer: as `encode`.
-  std::uintptr_t pad() {
-    WordReader in(request_.get());
-    const EncodeOptions options = read_options(in);
-    std::vector<Encoding> rows = read_rows(in);
-    if (const Status done = tokenizer_->pad(rows, options); !done) return failed(done.error());
-    return answer(rows);
-  }
-
-  /// Request: number of rows, rows.
-  val padding_statistics() {
-    WordReader in(request_.get());
-    const PaddingStatistics counted = bert::padding_statistics(read_rows(in));
-    val result = val::object();
-    result.set("rows", counted.rows);
-    result.set("columns", counted.columns);
-    result.set("cells", counted.cells);
-    result.set("padding", counted.padding);
-    result.set("paddingPercent", counted.padding_percent);
-    result.set("attentionCells", static_cast<double>(counted.attention_cells));
-    result.set("attentionUseful", static_cast<double>(counted.attention_useful));
-    return result;
-  }
-
-  /// Request: one row.
-  val words(std::size_t least_pieces) {
-    WordReader in(request_.get());
-    const Encoding row = read_row(in);
-    return list(tokenizer_->words(row, least_pieces), [](const Word& word) {
-      val result = val::object();
-      result.set("text", word.text);
-      result.set("pieces", list(word.pieces, text));
-      result.set("firstToken", word.first_token);
-      result.set("wordId", word.word_id);
-      result.set("sequenceId", static_cast<std::int32_t>(word.sequence_id));
-      result.set("offsets", range(word.offsets));
-      return result;
-    });
-  }
-
-  /// Request: number of ids, ids. `clean_up` is a CleanUp or -1.
-  val decode(bool skip_special_tokens, std::int32_t clean_up) {
-    WordReader in(request_.get());
-    const std::size_t count = in.size();
-    Expected<std::string> decoded =
-        tokenizer_->decode(in.words(count), {skip_special_tokens, optional_enum<CleanUp>(clean_up)});
-    if (!decoded) return failed_value(decoded.error());
-    return val(*decoded);
-  }
-
-  val explain(const std::string& utf8, bool recognize_special_tokens) {
-    Expected<Explanation> explained = tokenizer_->explain(utf8, recognize_special_tokens);
-    if (!explained) return failed_value(explained.error());
-    const auto utf16 = [&](Offsets offsets) {
-      convert_offsets(utf8, OffsetUnit::kUtf16, {&offsets, 1});
-      return range(offsets);
-    };
-    val result = val::object();
-    result.set("steps", list(explained->steps, [&](const ExplainedStep& step) {
-                 val out = val::object();
-                 out.set("name", text(step.name));
-                 out.set("enabled", step.enabled);
-                 out.set("before", step.before);
-                 out.set("after", step.after);
-                 out.set("changes", list(step.changes, [&](const ExplainedChange& change) {
-                           val one = val::object();
-                           one.set("source", utf16(change.source));
-                           one.set("before", change.before);
-                           one.set("after", change.after);
-                           return one;
-                         }));
-                 return out;
-               }));
-    result.set("words", list(explained->words, [&](const ExplainedWord& word) {
-                 val out = val::object();
-                 out.set("kind", text(word.kind == WordKind::kWord         ? "word"
-                                      : word.kind == WordKind::kAddedToken ? "added_token"
-                                                                           : "too_long"));
-                 out.set("text", word.text);
-                 out.set("source", utf16(word.source));
-                 out.set("candidates", list(word.candidates, [](const ExplainedCandidate& candidate) {
-                           val one = val::object();
-                           one.set("text", candidate.text);
-                           one.set("id", candidate.id < 0 ? val::null() : val(candidate.id));
-                           return one;
-                         }));
-                 out.set("inputIds", list(word.ids, [](std::int32_t id) { return val(id); }));
-                 out.set("tokens", list(word.ids, [&](std::int32_t id) { return token(id); }));
-                 out.set("offsets", list(word.offsets, utf16));
-                 return out;
-               }));
-    return result;
-  }
-
-  val settings() const {
-    const TokenizerSettings& from = tokenizer_->settings();
-    val result = val::object();
-    result.set("doLowerCase", from.lowercase);
-    result.set("stripAccents", from.strip_accents);
-    result.set("tokenizeChineseChars", from.tokenize_chinese_chars);
-    result.set("cleanText", from.clean_text);
-    result.set("modelMaxLength", from.model_max_length == std::numeric_limits<std::uint32_t>::max()
-                                     ? HUGE_VAL
-                                     : static_cast<double>(from.model_max_length));
-    result.set("maxInputCharsPerWord", from.max_chars_per_word);
-    return result;
-  }
-
-  val special_tokens() const {
-    return list(tokenizer_->special_tokens(), [](const SpecialToken& special) {
-      val result = val::object();
-      result.set("role", special.role);
-      result.set("content", special.content);
-      result.set("id", special.id);
-      return result;
-    });
-  }
-
-  std::size_t vocab_size() const { return tokenizer_->vocab_size(); }
-
-  val token(std::int32_t id) const {
-    const std::optional<std::string_view> found = tokenizer_->id_to_token(id);
-    return found ? text(*found) : val::undefined();
-  }
-
-  /// -1: no such token.
-  std::int32_t id(const std::string& token) const { return tokenizer_->token_to_id(token).value_or(-1); }
-  std::int32_t id_or_unknown(const std::string& token) const {
-    return tokenizer_->token_to_id_or_unknown(token);
-  }
-
-  val script(std::int32_t id) const { return text(tokenizer_->script_of(id)); }
-  val scripts() const { return list(script_names(), text); }
-
-  /// { total, ids }
-  val find(const std::string& part, std::int32_t facet, const std::string& script, std::size_t offset,
-           std::size_t limit) {
-    const Expected<VocabularyMatches> found =
-        tokenizer_->find({part, static_cast<VocabularyFacet>(facet), script, offset, limit});
-    if (!found) return failed_value(found.error());
-    val result = val::object();
-    result.set("total", found->total);
-    result.set("ids", list(found->ids, [](std::int32_t id) { return val(id); }));
-    return result;
-  }
-
- private:
-  static std::vector<Encoding> read_rows(WordReader& in) {
-    std::vector<Encoding> rows(in.size());
-    for (Encoding& row : rows) row = read_row(in);
-    return rows;
-  }
-
-  std::uintptr_t answer(std::span<const Encoding> rows) {
-    if (answer_.capacity() > kKeptWords) answer_ = {};
-    answer_.assign(2, 0);
-    for (const Encoding& row : rows) write_row(row, answer_);
-    answer_[0] = static_cast<std::int32_t>(answer_.size() - 1);
-    answer_[1] = static_cast<std::int32_t>(rows.size());
-    return reinterpret_cast<std::uintptr_t>(answer_.data());
-  }
-
-  bool failed(const Error& error) {
-    error_ = error;
-    return false;
-  }
-  val failed_value(const Error& error) {
-    error_ = error;
-    return val::undefined();
-  }
-
-  static constexpr std::size_t kKeptWords = 1
-                                            << 20;  ///< a larger answer's memory is returned by the next call
-
-  std::optional<Tokenizer> tokenizer_;
-  std::unique_ptr<std::int32_t[]> request_;
-  std::size_t request_capacity_ = 0;
-  std::vector<std::int32_t> answer_;
-  Error error_;
-};
+/// A text that ends the request: its size, then its bytes.
+std::string_view read_text(WordReader& in) {
+  const std::size_t size = in.size();
+  return {in.bytes(), size};
+}
 
 }  // namespace
 
-EMSCRIPTEN_BINDINGS(bertlens_tokenizer) {
-  emscripten::class_<TokenizerBinding>("Tokenizer")
-      .constructor<>()
-      .function("load", &TokenizerBinding::load)
-      .function("error", &TokenizerBinding::error)
-      .function("request", &TokenizerBinding::request)
-      .function("encode", &TokenizerBinding::encode)
-      .function("pad", &TokenizerBinding::pad)
-      .function("paddingStatistics", &TokenizerBinding::padding_statistics)
-      .function("words", &TokenizerBinding::words)
-      .function("decode", &TokenizerBinding::decode)
-      .function("explain", &TokenizerBinding::explain)
-      .function("settings", &TokenizerBinding::settings)
-      .function("specialTokens", &TokenizerBinding::special_tokens)
-      .function("vocabSize", &TokenizerBinding::vocab_size)
-      .function("token", &TokenizerBinding::token)
-      .function("id", &TokenizerBinding::id)
-      .function("idOrUnknown", &TokenizerBinding::id_or_unknown)
-      .function("script", &TokenizerBinding::script)
-      .function("scripts", &TokenizerBinding::scripts)
-      .function("find", &TokenizerBinding::find);
+extern "C" {
+
+/// Room for a request of `words` words and bytes after them, to be written before the next call.
+EMSCRIPTEN_KEEPALIVE std::int32_t* bert_request(std::size_t words) {
+  std::vector<std::int32_t>& request = state().request;
+  if (words < request.size() / 16) request = {};
+  if (words > request.size()) {
+    request = {};
+    request.resize(words);
+  }
+  return request.data();
 }
+
+/// Request: the options lowercase, strip accents, Chinese characters, clean text, model_max_length, each -1
+/// where not given; sizes of vocab.txt, tokenizer.json and tokenizer_config.json; their bytes.
+EMSCRIPTEN_KEEPALIVE bool bert_load() {
+  WordReader in = request();
+  TokenizerOptions options;
+  for (std::optional<bool>* flag :
+       {&options.lowercase, &options.strip_accents, &options.tokenize_chinese_chars, &options.clean_text})
+    *flag = optional_flag(in.word());
+  options.model_max_length = optional_size(in.word());
+  const std::span<const std::int32_t> sizes = in.words(3);
+  std::string_view files[3];
+  const char* bytes = in.bytes();
+  for (int i = 0; i < 3; ++i) {
+    files[i] = {bytes, static_cast<std::size_t>(sizes[i])};
+    bytes += files[i].size();
+  }
+  Expected<Tokenizer> loaded = Tokenizer::load({files[0], files[1], files[2]}, options);
+  if (!loaded) return failed(loaded.error()) != nullptr;
+  state().tokenizer.emplace(std::move(*loaded));
+  return true;
+}
+
+/// Why the last call failed: { code, message }.
+EMSCRIPTEN_KEEPALIVE const char* bert_error() {
+  return json([](JsonText& out) {
+    out.open('{')
+        .name("code")
+        .text(code_name(state().error.code))
+        .name("message")
+        .text(state().error.message)
+        .close('}');
+  });
+}
+
+/// Request: options, byte offset of the texts, number of rows, the rows' shapes, then all bytes of text.
+/// Answer: words.
+EMSCRIPTEN_KEEPALIVE std::int32_t* bert_encode() {
+  WordReader in = request();
+  const EncodeOptions options = read_options(in);
+  const char* bytes = reinterpret_cast<const char*>(state().request.data()) + in.size();
+  const std::size_t count = in.size();
+  std::vector<Input> inputs(count);
+  std::vector<TextInput> texts(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::int32_t sequences = in.word();
+    texts[i].first = read_sequence(in, bytes, inputs[i].words[0]);
+    if (sequences == 2) texts[i].second = read_sequence(in, bytes, inputs[i].words[1]);
+  }
+  if (count == 1) {  // also spares the naming of rows in errors
+    const Expected<Encoding> row = tokenizer().encode(texts[0], options);
+    return row ? answer({&*row, 1}) : failed(row.error());
+  }
+  const Expected<std::vector<Encoding>> rows = tokenizer().encode_batch(texts, options);
+  return rows ? answer(*rows) : failed(rows.error());
+}
+
+/// Request: options, number of rows, rows. Answer: as `bert_encode`.
+EMSCRIPTEN_KEEPALIVE std::int32_t* bert_pad() {
+  WordReader in = request();
+  const EncodeOptions options = read_options(in);
+  std::vector<Encoding> rows = read_rows(in);
+  const Status done = tokenizer().pad(rows, options);
+  return done ? answer(rows) : failed(done.error());
+}
+
+// The answers below are JSON, null where a call failed.
+
+/// Request: number of rows, rows.
+EMSCRIPTEN_KEEPALIVE const char* bert_padding_statistics() {
+  WordReader in = request();
+  const PaddingStatistics counted = padding_statistics(read_rows(in));
+  return json([&](JsonText& out) {
+    out.open('{').name("rows").number(counted.rows).name("columns").number(counted.columns);
+    out.name("cells").number(counted.cells).name("padding").number(counted.padding);
+    out.name("attentionCells").number(counted.attention_cells);
+    out.name("attentionUseful").number(counted.attention_useful).close('}');
+  });
+}
+
+/// Request: one row.
+EMSCRIPTEN_KEEPALIVE const char* bert_words(std::size_t least_pieces) {
+  WordReader in = request();
+  const Encoding row = read_row(in);
+  return json([&](JsonText& out) {
+    out.list(tokenizer().words(row, least_pieces), [&](const Word& word) {
+      out.open('{').name("text").text(word.text).name("pieces").texts(word.pieces);
+      out.name("firstToken").number(word.first_token).name("wordId").number(word.word_id);
+      out.name("sequenceId").number(word.sequence_id).name("offsets").range(word.offsets).close('}');
+    });
+  });
+}
+
+/// Request: number of ids, ids. `clean_up` is a CleanUp or -1.
+EMSCRIPTEN_KEEPALIVE const char* bert_decode(bool skip_special_tokens, std::int32_t clean_up) {
+  WordReader in = request();
+  const std::size_t count = in.size();
+  const Expected<std::string> decoded =
+      tokenizer().decode(in.words(count), {skip_special_tokens, optional_enum<CleanUp>(clean_up)});
+  if (!decoded) failed(decoded.error());
+  return json([&](JsonText& out) { decoded ? out.text(*decoded) : out.null(); });
+}
+
+/// Request: a text.
+EMSCRIPTEN_KEEPALIVE const char* bert_explain(bool recognize_special_tokens) {
+  WordReader in = request();
+  const std::string_view utf8 = read_text(in);
+  const Expected<Explanation> explained = tokenizer().explain(utf8, recognize_special_tokens);
+  if (!explained) failed(explained.error());
+  return json([&](JsonText& out) {
+    if (!explained) return static_cast<void>(out.null());
+    const auto utf16 = [&](Offsets offsets) {
+      convert_offsets(utf8, OffsetUnit::kUtf16, {&offsets, 1});
+      out.range(offsets);
+    };
+    out.open('{').name("steps").list(explained->steps, [&](const ExplainedStep& step) {
+      out.open('{').name("name").text(step.name).name("enabled").flag(step.enabled);
+      out.name("before").text(step.before).name("after").text(step.after);
+      out.name("changes").list(step.changes, [&](const ExplainedChange& change) {
+        out.open('{').name("source");
+        utf16(change.source);
+        out.name("before").text(change.before).name("after").text(change.after).close('}');
+      });
+      out.close('}');
+    });
+    out.name("words").list(explained->words, [&](const ExplainedWord& word) {
+      out.open('{').name("kind").text(word.kind == WordKind::kWord         ? "word"
+                                      : word.kind == WordKind::kAddedToken ? "added_token"
+                                                                           : "too_long");
+      out.name("text").text(word.text).name("source");
+      utf16(word.source);
+      out.name("candidates").list(word.candidates, [&](const ExplainedCandidate& candidate) {
+        out.open('{').name("text").text(candidate.text).name("id");
+        candidate.id < 0 ? out.null() : out.number(candidate.id);
+        out.close('}');
+      });
+      out.name("inputIds").numbers(word.ids);
+      out.name("tokens").list(word.ids, [&](std::int32_t id) { out.text(*tokenizer().id_to_token(id)); });
+      out.name("offsets").list(word.offsets, utf16);
+      out.close('}');
+    });
+    out.close('}');
+  });
+}
+
+/// { settings, specialTokens, vocabSize, scripts }; a modelMaxLength of null: no limit.
+EMSCRIPTEN_KEEPALIVE const char* bert_about() {
+  return json([](JsonText& out) {
+    const TokenizerSettings& from = tokenizer().settings();
+    out.open('{').name("settings").open('{').name("doLowerCase").flag(from.lowercase);
+    out.name("stripAccents").flag(from.strip_accents);
+    out.name("tokenizeChineseChars").flag(from.tokenize_chinese_chars);
+    out.name("cleanText").flag(from.clean_text).name("modelMaxLength");
+    from.model_max_length == std::numeric_limits<std::uint32_t>::max() ? out.null()
+                                                                       : out.number(from.model_max_length);
+    out.name("maxInputCharsPerWord").number(from.max_chars_per_word).close('}');
+    out.name("specialTokens").list(tokenizer().special_tokens(), [&](const SpecialToken& special) {
+      out.open('{').name("role").text(special.role).name("content").text(special.content);
+      out.name("id").number(special.id).close('}');
+    });
+    out.name("vocabSize").number(tokenizer().vocab_size());
+    out.name("scripts").texts(script_names()).close('}');
+  });
+}
+
+EMSCRIPTEN_KEEPALIVE const char* bert_token(std::int32_t id) {
+  const std::optional<std::string_view> found = tokenizer().id_to_token(id);
+  return json([&](JsonText& out) { found ? out.text(*found) : out.null(); });
+}
+
+/// Request: a token. -1: no such token.
+EMSCRIPTEN_KEEPALIVE std::int32_t bert_id(bool or_unknown) {
+  WordReader in = request();
+  const std::string_view token = read_text(in);
+  return or_unknown ? tokenizer().token_to_id_or_unknown(token) : tokenizer().token_to_id(token).value_or(-1);
+}
+
+EMSCRIPTEN_KEEPALIVE const char* bert_script(std::int32_t id) {
+  return json([&](JsonText& out) { out.text(tokenizer().script_of(id)); });
+}
+
+/// Request: a facet, the number of ids to leave out, the most ids, the sizes of a text and a script's name,
+/// these. { total, ids }
+EMSCRIPTEN_KEEPALIVE const char* bert_find() {
+  WordReader in = request();
+  VocabularyQuery query;
+  query.facet = static_cast<VocabularyFacet>(in.word());
+  query.offset = in.size();
+  query.limit = in.size();
+  const std::size_t text_size = in.size();
+  const std::size_t script_size = in.size();
+  query.text = {in.bytes(), text_size};
+  query.script = {in.bytes() + text_size, script_size};
+  const Expected<VocabularyMatches> found = tokenizer().find(query);
+  if (!found) failed(found.error());
+  return json([&](JsonText& out) {
+    if (!found) return static_cast<void>(out.null());
+    out.open('{').name("total").number(found->total).name("ids").numbers(found->ids).close('}');
+  });
+}
+
+}  // extern "C"
 
 }  // namespace bert::bindings

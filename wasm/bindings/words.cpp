@@ -22,6 +22,12 @@ void take(WordReader& in, std::size_t size, Column& column) {
 
 }  // namespace
 
+std::size_t row_words(const Encoding& row) {
+  std::size_t words = 3 + 8 * row.size();
+  for (const Encoding& window : row.overflowing) words += row_words(window);
+  return words;
+}
+
 void write_row(const Encoding& row, std::vector<std::int32_t>& out) {
   out.push_back(static_cast<std::int32_t>(row.size()));
   out.push_back((row.too_long ? kTooLong : 0) | (row.truncation_implied ? kTruncationImplied : 0));

@@ -33,6 +33,7 @@ class WordReader {
 /// A row: size, flags (1 too_long, 2 truncation_implied), number of overflowing rows, then eight columns of
 /// `size` words (ids, type ids, attention mask, special tokens mask, offset begins, offset ends, word ids,
 /// sequence ids), then the overflowing rows.
+std::size_t row_words(const Encoding& row);  ///< how many those are
 void write_row(const Encoding& row, std::vector<std::int32_t>& out);
 Encoding read_row(WordReader& in);
 

@@ -45,7 +45,7 @@ import type {
   VocabularyQuery,
   Word,
 } from './tokenizer-types.ts';
-import type { TokenizerHandle, TokenizerModule } from './wasm-modules.ts';
+import type { TokenizerModule } from './wasm-modules.ts';
 
 export { BertlensError, type BertlensErrorCode } from './errors.ts';
 export type * from './tokenizer-types.ts';
@@ -84,6 +84,7 @@ const kTokenizerOptions = [
 ] as const satisfies readonly (keyof TokenizerOptions)[];
 
 const utf8 = new TextEncoder();
+const decoder = new TextDecoder();
 const kOptionWords = 10;
 /** Longer texts are measured before they are written, so that the request is not three times too large. */
 const kMeasuredLength = 1 << 16;
@@ -249,38 +250,98 @@ function sequencesOf(input: TextInput): readonly TextSequence[] {
   return sequences;
 }
 
+/** The module's memory: requests are written into it, answers read from it. */
+class Core {
+  readonly call: TokenizerModule;
+  #words = new Int32Array();
+  #bytes = new Uint8Array();
+  #room = 0;
+  #roomAt = 0;
+
+  constructor(module: TokenizerModule) {
+    this.call = module;
+  }
+
+  /** The memory as words and as bytes; views end when it grows. */
+  get words(): Int32Array {
+    if (this.#words.length === 0) this.#words = new Int32Array(this.call.wasmMemory.buffer);
+    return this.#words;
+  }
+  get bytes(): Uint8Array {
+    if (this.#bytes.length === 0) this.#bytes = new Uint8Array(this.call.wasmMemory.buffer);
+    return this.#bytes;
+  }
+
+  /** Makes room for a request of words and then bytes; the index of its first word. */
+  request(words: number, bytes = 0): number {
+    const size = words + (bytes >> 2) + 1;
+    if (size > this.#room || size < this.#room / 16) {
+      this.#roomAt = this.call._bert_request(size) >>> 2;
+      this.#room = size;
+    }
+    return this.#roomAt;
+  }
+
+  /** A request of words that ends with texts, their sizes among the words where `sizesAt` says. */
+  requestTexts(words: readonly number[], sizesAt: number, texts: readonly Uint8Array[]): void {
+    const size = texts.reduce((sum, text) => sum + text.length, 0);
+    const at = this.request(words.length, size);
+    this.words.set(words, at);
+    let byte = 4 * (at + words.length);
+    texts.forEach((text, i) => {
+      this.words[at + sizesAt + i] = text.length;
+      this.bytes.set(text, byte);
+      byte += text.length;
+    });
+  }
+
+  /** A copy of the words of an answer. */
+  answer(at: number): Int32Array {
+    if (at === 0) this.fail();
+    const from = (at >>> 2) + 1;
+    return this.words.slice(from, from + this.words[from - 1]!);
+  }
+
+  /** What an answer in JSON says. */
+  json(at: number): unknown {
+    const size = this.words[at >>> 2]!;
+    return JSON.parse(decoder.decode(this.bytes.subarray(at + 4, at + 4 + size)));
+  }
+
+  fail(): never {
+    const { code, message } = this.json(this.call._bert_error()) as {
+      code: BertlensErrorCode;
+      message: string;
+    };
+    throw new BertlensError(code, message);
+  }
+}
+
 class WasmTokenizer implements Tokenizer {
   readonly settings: Tokenizer['settings'];
   readonly specialTokens: readonly SpecialToken[];
   readonly vocabulary: Vocabulary;
-  readonly #memory: WebAssembly.Memory;
-  readonly #handle: TokenizerHandle;
+  readonly #core: Core;
   readonly #tokens: (string | undefined)[] = [];
   readonly #tokenText = (id: number): string => {
     const text = this.#token(id);
     if (text === undefined) throw new BertlensError('invalid_argument', `id ${id} has no token`);
     return text;
   };
-  #words = new Int32Array();
-  #bytes = new Uint8Array();
 
   constructor(module: TokenizerModule, files: TokenizerFiles, numbers: readonly number[]) {
-    this.#memory = module.wasmMemory;
-    this.#handle = new module.Tokenizer();
-    const loaded = this.#handle.load(
+    const core = new Core(module);
+    this.#core = core;
+    core.requestTexts([...numbers, 0, 0, 0], numbers.length, [
       fileBytes('vocabTxt', files.vocabTxt),
       fileBytes('tokenizerJson', files.tokenizerJson),
       fileBytes('tokenizerConfigJson', files.tokenizerConfigJson),
-      ...(numbers as [number, number, number, number, number]),
-    );
-    if (!loaded) this.#fail();
-    this.settings = this.#handle.settings();
-    this.specialTokens = this.#handle.specialTokens();
-    this.vocabulary = new WasmVocabulary(
-      this.#handle,
-      (id) => this.#token(id),
-      () => this.#fail(),
-    );
+    ]);
+    if (!core.call._bert_load()) core.fail();
+    const about = core.json(core.call._bert_about()) as About;
+    this.settings = { ...about.settings, modelMaxLength: about.settings.modelMaxLength ?? Infinity };
+    this.specialTokens = about.specialTokens;
+    this.vocabulary = new WasmVocabulary(core, about, (id) => this.#token(id));
   }
 
   get unkTokenId(): number {
@@ -319,12 +380,18 @@ class WasmTokenizer implements Tokenizer {
   pad(rows: BatchEncoding | readonly Encoding[], options?: PadOptions): BatchEncoding {
     const settings = encodeOptionWords('pad', { padding: true, ...options }, kPadOptions);
     this.#requestRows(settings, rows);
-    return new Batch(this.#answer(this.#handle.pad()));
+    return new Batch(this.#answer(this.#core.call._bert_pad()));
   }
 
   paddingStatistics(rows: BatchEncoding | readonly Encoding[]): PaddingStatistics {
     this.#requestRows([], rows);
-    return this.#handle.paddingStatistics();
+    const core = this.#core;
+    const counted = core.json(core.call._bert_padding_statistics()) as Omit<
+      PaddingStatistics,
+      'paddingPercent'
+    >;
+    const { cells, padding } = counted;
+    return { ...counted, paddingPercent: cells === 0 ? 0 : (100 * padding) / cells };
   }
 
   decode(inputIds: ArrayLike<number>, options?: DecodeOptions): string {
@@ -337,16 +404,17 @@ class WasmTokenizer implements Tokenizer {
       'slow',
     ]);
     const skip = flagOption('skipSpecialTokens', given['skipSpecialTokens'], false);
-    this.#request(4 * (1 + inputIds.length));
-    this.#words[0] = inputIds.length;
-    this.#words.set(checkedIds(inputIds), 1);
+    const core = this.#core;
+    const at = core.request(1 + inputIds.length);
+    core.words[at] = inputIds.length;
+    core.words.set(checkedIds(inputIds), at + 1);
     const mode =
       cleanUp === undefined
         ? -1
         : cleanUp === true
           ? kCleanUps.fast
           : kCleanUps[cleanUp === false ? 'none' : cleanUp];
-    return this.#handle.decode(skip, mode) ?? this.#fail();
+    return (core.json(core.call._bert_decode(skip, mode)) as string | null) ?? core.fail();
   }
 
   decodeBatch(rows: readonly ArrayLike<number>[], options?: DecodeOptions): string[] {
@@ -354,7 +422,11 @@ class WasmTokenizer implements Tokenizer {
   }
 
   convertTokensToIds(tokens: readonly string[]): number[] {
-    return tokens.map((token) => this.#handle.idOrUnknown(bytesOf('a token', token)));
+    const core = this.#core;
+    return tokens.map((token) => {
+      core.requestTexts([0], 0, [bytesOf('a token', token)]);
+      return core.call._bert_id(true);
+    });
   }
 
   convertIdsToTokens(inputIds: ArrayLike<number>): string[] {
@@ -363,9 +435,10 @@ class WasmTokenizer implements Tokenizer {
 
   words(encoding: Encoding, leastPieces = 1): Word[] {
     const row = rowOf(encoding);
-    this.#request(row.words.byteLength);
-    this.#words.set(row.words);
-    return this.#handle.words(countOption('leastPieces', leastPieces, 1) ?? 1);
+    const core = this.#core;
+    const least = countOption('leastPieces', leastPieces, 1) ?? 1;
+    core.words.set(row.words, core.request(row.words.length));
+    return core.json(core.call._bert_words(least)) as Word[];
   }
 
   splitWords(encoding: Encoding): Word[] {
@@ -376,7 +449,9 @@ class WasmTokenizer implements Tokenizer {
     const given = optionObject('explain', options);
     checkNames('explain', given, ['splitSpecialTokens']);
     const split = flagOption('splitSpecialTokens', given['splitSpecialTokens'], false);
-    return this.#handle.explain(bytesOf('text', text), !split) ?? this.#fail();
+    const core = this.#core;
+    core.requestTexts([0], 0, [bytesOf('text', text)]);
+    return (core.json(core.call._bert_explain(!split)) as Explanation | null) ?? core.fail();
   }
 
   #special(role: SpecialToken['role']): SpecialToken {
@@ -386,17 +461,9 @@ class WasmTokenizer implements Tokenizer {
   }
 
   #token(id: number): string | undefined {
-    return (this.#tokens[id] ??= Number.isInteger(id) && id >= 0 ? this.#handle.token(id) : undefined);
-  }
-
-  /** Makes room for a request of `bytes` bytes and lets #words and #bytes begin there. */
-  #request(bytes: number): void {
-    const at = this.#handle.request(bytes);
-    const { buffer } = this.#memory; // may have grown, and then is another one
-    if (this.#words.buffer !== buffer || this.#words.byteOffset !== at || this.#bytes.length < bytes) {
-      this.#words = new Int32Array(buffer, at, (bytes >> 2) + 1);
-      this.#bytes = new Uint8Array(buffer, at, bytes);
-    }
+    if (!Number.isInteger(id) || id < 0) return undefined;
+    const core = this.#core;
+    return (this.#tokens[id] ??= (core.json(core.call._bert_token(id)) as string | null) ?? undefined);
   }
 
   #encode(texts: readonly TextInput[], options: EncodeOptions | undefined): Row[] {
@@ -408,88 +475,87 @@ class WasmTokenizer implements Tokenizer {
     for (const sequences of inputs) {
       for (const sequence of sequences) {
         const whole = typeof sequence === 'string';
-        words += 1 + 2 * (whole ? 1 : sequence.length);
+        words += 1 + (whole ? 1 : sequence.length);
         if (whole) bytes += byteBound(sequence);
         else for (const word of sequence) bytes += byteBound(word);
       }
     }
-    this.#request(4 * words + bytes);
-    const out = this.#words;
-    out.set(settings);
-    let at = kOptionWords;
-    out[at++] = 4 * words;
-    out[at++] = texts.length;
-    let byte = 4 * words;
+    const core = this.#core;
+    const start = core.request(words, bytes);
+    const heap = core.words;
+    heap.set(settings, start);
+    let at = start + kOptionWords;
+    heap[at++] = 4 * words;
+    heap[at++] = texts.length;
+    let byte = 4 * (start + words);
     const write = (text: string): void => {
-      const { written } = utf8.encodeInto(text, this.#bytes.subarray(byte));
-      out[at++] = written;
-      out[at++] = text.length;
+      const { written } = utf8.encodeInto(text, core.bytes.subarray(byte));
+      heap[at++] = written;
       byte += written;
     };
     for (const sequences of inputs) {
-      out[at++] = sequences.length;
+      heap[at++] = sequences.length;
       for (const sequence of sequences) {
         if (typeof sequence === 'string') {
-          out[at++] = -1;
+          heap[at++] = -1;
           write(sequence);
         } else {
-          out[at++] = sequence.length;
+          heap[at++] = sequence.length;
           sequence.forEach(write);
         }
       }
     }
-    return this.#answer(this.#handle.encode());
+    return this.#answer(core.call._bert_encode());
   }
 
   #requestRows(settings: readonly number[], rows: BatchEncoding | readonly Encoding[]): void {
     const all = Array.from(rows, rowOf);
     const count = all.reduce((sum, row) => sum + row.words.length, settings.length + 1);
-    this.#request(4 * count);
-    this.#words.set(settings);
-    let at = settings.length;
-    this.#words[at++] = all.length;
+    let at = this.#core.request(count);
+    const heap = this.#core.words;
+    heap.set(settings, at);
+    at += settings.length;
+    heap[at++] = all.length;
     for (const { words } of all) {
-      this.#words.set(words, at);
+      heap.set(words, at);
       at += words.length;
     }
   }
 
-  /** The rows of an answer, whose words leave the heap in one copy. */
   #answer(at: number): Row[] {
-    if (at === 0) this.#fail();
-    const heap = new Int32Array(this.#memory.buffer);
-    const from = (at >>> 2) + 1;
-    return readRows(heap.slice(from, from + heap[from - 1]!), this.#tokenText);
+    return readRows(this.#core.answer(at), this.#tokenText);
   }
+}
 
-  #fail(): never {
-    const { code, message } = this.#handle.error();
-    throw new BertlensError(code as BertlensErrorCode, message);
-  }
+/** What a loaded tokenizer tells of itself. */
+interface About {
+  settings: Omit<Tokenizer['settings'], 'modelMaxLength'> & { modelMaxLength: number | null };
+  specialTokens: SpecialToken[];
+  vocabSize: number;
+  scripts: string[];
 }
 
 class WasmVocabulary implements Vocabulary {
   readonly size: number;
   readonly scripts: readonly string[];
   readonly token: (id: number) => string | undefined;
-  readonly #handle: TokenizerHandle;
-  readonly #fail: () => never;
+  readonly #core: Core;
 
-  constructor(handle: TokenizerHandle, token: (id: number) => string | undefined, fail: () => never) {
-    this.#handle = handle;
-    this.#fail = fail;
+  constructor(core: Core, about: About, token: (id: number) => string | undefined) {
+    this.#core = core;
     this.token = token;
-    this.size = handle.vocabSize();
-    this.scripts = handle.scripts();
+    this.size = about.vocabSize;
+    this.scripts = about.scripts;
   }
 
   id(token: string): number | undefined {
-    const id = this.#handle.id(bytesOf('a token', token));
+    this.#core.requestTexts([0], 0, [bytesOf('a token', token)]);
+    const id = this.#core.call._bert_id(false);
     return id < 0 ? undefined : id;
   }
 
   script(id: number): string {
-    return this.#handle.script(id);
+    return this.#core.json(this.#core.call._bert_script(id)) as string;
   }
 
   find(query?: VocabularyQuery): { total: number; entries: VocabularyEntry[] } {
@@ -501,12 +567,15 @@ class WasmVocabulary implements Vocabulary {
     const limit = countOption('limit', given['limit'], 1) ?? 100;
     const text = bytesOf('text', given['text'] ?? '');
     const script = bytesOf('script', given['script'] ?? '');
-    const found = this.#handle.find(text, kFacets[facet], script, offset, limit) ?? this.#fail();
+    const core = this.#core;
+    core.requestTexts([kFacets[facet], offset, limit, 0, 0], 3, [text, script]);
+    const found =
+      (core.json(core.call._bert_find()) as { total: number; ids: number[] } | null) ?? core.fail();
     return { total: found.total, entries: found.ids.map((id) => ({ id, token: this.token(id)! })) };
   }
 }
 
-/** UTF-8 with U+FFFD for lone surrogates, as a heap string. */
+/** UTF-8 with U+FFFD for lone surrogates. */
 function bytesOf(name: string, text: unknown): Uint8Array {
   return utf8.encode(textArgument(name, text));
 }

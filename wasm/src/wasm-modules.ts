@@ -8,7 +8,6 @@ import type {
   ScoreResult,
   Tensor,
 } from './engine-types.ts';
-import type { Explanation, PaddingStatistics, SpecialToken, Tokenizer, Word } from './tokenizer-types.ts';
 
 /** The parts of an Emscripten module that this package uses. */
 export interface EmscriptenModule {
@@ -22,45 +21,25 @@ export interface EmscriptenOptions {
   ): object;
 }
 
-/** bindings/tokenizer.cpp: a failing call returns 0, false or undefined and `error` tells why. Strings go in as UTF-8. */
-export interface TokenizerHandle {
-  load(
-    vocabTxt: Uint8Array,
-    tokenizerJson: Uint8Array,
-    tokenizerConfigJson: Uint8Array,
-    lowercase: number,
-    stripAccents: number,
-    chineseChars: number,
-    cleanText: number,
-    modelMaxLength: number,
-  ): boolean;
-  error(): { code: string; message: string };
-  request(bytes: number): number;
-  encode(): number;
-  pad(): number;
-  paddingStatistics(): PaddingStatistics;
-  words(leastPieces: number): Word[];
-  decode(skipSpecialTokens: boolean, cleanUp: number): string | undefined;
-  explain(text: Uint8Array, recognizeSpecialTokens: boolean): Explanation | undefined;
-  settings(): Tokenizer['settings'];
-  specialTokens(): SpecialToken[];
-  vocabSize(): number;
-  token(id: number): string | undefined;
-  id(token: Uint8Array): number;
-  idOrUnknown(token: Uint8Array): number;
-  script(id: number): string;
-  scripts(): string[];
-  find(
-    text: Uint8Array,
-    facet: number,
-    script: Uint8Array,
-    offset: number,
-    limit: number,
-  ): { total: number; ids: number[] } | undefined;
-}
-
+/**
+ * The exports of bindings/tokenizer.cpp, which says what each reads from the request. Those that answer with an address give 0
+ * where they failed, those that answer with JSON give null; `_bert_error` then tells why.
+ */
 export interface TokenizerModule extends EmscriptenModule {
-  readonly Tokenizer: new () => TokenizerHandle;
+  _bert_request(words: number): number;
+  _bert_load(): boolean;
+  _bert_error(): number;
+  _bert_encode(): number;
+  _bert_pad(): number;
+  _bert_padding_statistics(): number;
+  _bert_words(leastPieces: number): number;
+  _bert_decode(skipSpecialTokens: boolean, cleanUp: number): number;
+  _bert_explain(recognizeSpecialTokens: boolean): number;
+  _bert_about(): number;
+  _bert_token(id: number): number;
+  _bert_id(orUnknown: boolean): number;
+  _bert_script(id: number): number;
+  _bert_find(): number;
 }
 
 /** bindings/engine.cpp: a failing call returns 0, false or undefined and `error` tells why. */
