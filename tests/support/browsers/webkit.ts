@@ -1,12 +1,11 @@
 // WebKitGTK, Safari's engine, by plain WebDriver requests on a display of its own (Xvfb).
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { freePort } from '../ports.ts';
 import {
   describeElement,
   findElement,
@@ -38,17 +37,6 @@ function readMessage(line: string): Message | undefined {
     /\bCONSOLE (?:([A-Z]+) )??(DEBUG|LOG|INFO|WARN|ERROR) (.*)$/.exec(line) ?? [];
   if (level === undefined || text === undefined) return undefined;
   return { level: levels[level] ?? 'info', text: source === undefined ? text : `${source}: ${text}` };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function ended(child: ChildProcess): Promise<void> {
