@@ -55,7 +55,6 @@ await build({
   format: 'esm',
   target: 'es2022',
   minify: true,
-  lineLimit: 160, // an uncaught error shows its line
   sourcemap: true,
   sourcesContent: false,
   legalComments: 'inline',

@@ -21,14 +21,17 @@ export type ModelFiles = Readonly<Record<string, ArrayBuffer | Uint8Array | Blob
 export type ModelSource =
   string | URL | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle | ModelFiles;
 
-/** One step of progress. `total` is undefined where the server does not tell. */
+/** One step of progress: at most twenty a second for each file, and one at its end. */
 export interface ProgressEvent {
   /** What the file belongs to: `'files'` are config.json and the tokenizer's, `'weights'` the rest. */
   readonly phase: 'files' | 'weights';
+  /** Its name in the folder, e.g. 'model.safetensors'. */
   readonly file: string;
   /** Bytes so far, after any content encoding was undone. */
   readonly loaded: number;
+  /** Bytes in all, counted as `loaded`; undefined before the end where the server does not tell. */
   readonly total: number | undefined;
+  /** `'cache'` is the browser's storage, `'file'` a file or bytes that were given, or a path in Node. */
   readonly source: 'network' | 'cache' | 'file';
 }
 
@@ -38,6 +41,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of `load`. An unknown option is an error. */
 export interface LoadOptions extends CallOptions, HubOptions {
   /** Default: as the checkpoint stores them. `'int8'` quantises float weights while they load. */
   readonly precision?: Precision;
@@ -45,7 +49,10 @@ export interface LoadOptions extends CallOptions, HubOptions {
   readonly threads?: number | 'auto';
   /** Default 'auto': the fastest build that passes the probe. */
   readonly build?: Build | 'auto';
-  /** Keep downloaded files in the browser's storage and look there first. Default true. */
+  /**
+   * Keep downloaded files in the browser's storage and look there first. A stored file is used while the server has the
+   * same one (by ETag or Last-Modified) or cannot be reached. Default true.
+   */
   readonly cache?: boolean;
   /** SHA-256 (64 hex digits) by file name; a file that differs is an error. */
   readonly integrity?: Readonly<Record<string, string>>;
@@ -53,18 +60,22 @@ export interface LoadOptions extends CallOptions, HubOptions {
   readonly files?: readonly string[];
   /** Gather each tensor's statistics while it loads, for `info.tensors`. Default false. */
   readonly statistics?: boolean;
+  /** Told of each step. What it throws ends the load and rejects it with that very error. */
   readonly onProgress?: (event: ProgressEvent) => void;
 }
 
 /** Which build runs, and why. */
 export interface Runtime {
   readonly build: Build;
+  /** Threads that compute, the worker's own among them. */
   readonly threads: number;
+  /** How the weights are kept. */
   readonly precision: Precision;
+  /** false with `bertlens/sync`. */
   readonly inWorker: boolean;
   /** The kernels that this machine runs, for people. */
   readonly kernels: string;
-  /** One sentence for each faster choice that was not taken. */
+  /** One sentence for each better choice that could not be taken: relaxed SIMD, threads, storage. */
   readonly reasons: readonly string[];
 }
 
@@ -74,6 +85,7 @@ export interface Tensor {
   readonly data: Float32Array;
 }
 
+/** Options of `fillMask`. An unknown option is an error. */
 export interface FillMaskOptions extends CallOptions {
   /** Predictions a mask. Default 5. */
   readonly topK?: number;
@@ -363,6 +375,7 @@ export interface Bert extends AsyncDisposable {
   maskEffectCurve(text: string, paddings: readonly number[], options?: CallOptions): Promise<number[]>;
   /** Sizes, shapes and parameters: `info`. */
   inspect(options?: CallOptions): Promise<ModelInfo>;
+  /** Bytes that the model holds now. */
   memory(options?: CallOptions): Promise<MemoryUse>;
   /** Ends the worker and returns all memory. Pending calls reject with `disposed`. Safe to call twice. */
   dispose(): Promise<void>;

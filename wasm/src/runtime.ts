@@ -24,10 +24,20 @@ const kSimd = new Uint8Array([
   0x00, 0x0a, 0x0b, 0x01, 0x09, 0x00, 0x41, 0x00, 0xfd, 0x11, 0xfd, 0x1b, 0x00, 0x0b,
 ]);
 
+/** Compiles a probe; a content security policy may forbid all WebAssembly, which validating does not tell. */
+function compiled(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BertlensError('unsupported', `WebAssembly cannot be used here: ${reason}`, { cause });
+  }
+}
+
 /** Why relaxed SIMD cannot be used here, or undefined where it can. */
 function relaxedFault(): string | undefined {
   if (!WebAssembly.validate(kRelaxed)) return 'relaxed SIMD: not in this browser or Node.js';
-  const found = new WebAssembly.Instance(new WebAssembly.Module(kRelaxed)).exports;
+  const found = new WebAssembly.Instance(compiled(kRelaxed)).exports;
   // exact wherever the second factor stays within 7 bits; Node 20 gets the first one wrong
   for (const [name, terms] of [
     ['d', 4],
