@@ -210,7 +210,8 @@ Expected<SafetensorsHeader> SafetensorsHeader::parse(std::span<const std::byte> 
   if (bytes.size() < *size)
     return invalid("header of " + std::to_string(*size) + " bytes is cut off after " +
                    std::to_string(bytes.size()));
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, *size - 8);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8,
+                              static_cast<std::size_t>(*size - 8));
   if (text.front() != '{') return invalid("header does not start with {");
   HeaderEvents events;
   if (!json::scan(text, events)) return invalid(events.error);
