@@ -14,11 +14,16 @@ interface WithModelProps {
   children: (ready: Bert) => ComponentChildren;
   /** The one place of a section that says why the model is missing; the others only wait. */
   speaks?: boolean;
+  /** About the height of the content: kept free for it and its first answer, so that nothing below moves meanwhile. */
+  room?: string;
 }
 
-export function WithModel({ children, speaks }: WithModelProps) {
+export function WithModel({ children, speaks, room }: WithModelProps) {
   useEffect(startModel, []);
-  if (bert.value) return <>{children(bert.value)}</>;
+  if (bert.value) {
+    const content = children(bert.value);
+    return room === undefined ? <>{content}</> : <div style={{ minHeight: room }}>{content}</div>;
+  }
   const trouble = modelTrouble.value;
   if (trouble && speaks) {
     return (
@@ -33,7 +38,11 @@ export function WithModel({ children, speaks }: WithModelProps) {
       </div>
     );
   }
-  return <p class="hint">{trouble ? 'This needs a model.' : modelArrival()}</p>;
+  return (
+    <p class="hint" style={{ minHeight: room }}>
+      {trouble ? 'This needs a model.' : modelArrival()}
+    </p>
+  );
 }
 
 /** What went wrong with a call, where it arose. */

@@ -6,9 +6,11 @@ interface WithTokenizerProps {
   children: (ready: Tokenizer) => ComponentChildren;
   /** The one place of a section that says why the tokenizer is missing; the others only wait. */
   speaks?: boolean;
+  /** About the height of the content: kept free for it, so that nothing below moves when it arrives. */
+  room?: string;
 }
 
-export function WithTokenizer({ children, speaks }: WithTokenizerProps) {
+export function WithTokenizer({ children, speaks, room }: WithTokenizerProps) {
   if (tokenizer.value) return <>{children(tokenizer.value)}</>;
   if (tokenizerTrouble.value && speaks) {
     return (
@@ -23,7 +25,7 @@ export function WithTokenizer({ children, speaks }: WithTokenizerProps) {
     );
   }
   return (
-    <p class="hint">
+    <p class="hint" style={{ minHeight: room }}>
       {tokenizerTrouble.value ? 'This needs the tokenizer.' : 'The tokenizer is on its way.'}
     </p>
   );

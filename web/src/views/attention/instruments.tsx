@@ -137,7 +137,7 @@ export function HeadsInstrument() {
       ]}
     >
       <div class="flow">
-        <WithTokenizer>
+        <WithTokenizer room="8rem">
           {(ready) => (
             <>
               <Editor
@@ -174,7 +174,7 @@ export function HeadsInstrument() {
             </>
           )}
         </WithTokenizer>
-        <WithModel speaks>
+        <WithModel speaks room="min(48rem, 100vw)">
           {() => (
             <>
               <Trouble text={trouble} />
@@ -430,7 +430,7 @@ export function LinesInstrument() {
         { kind: 'table', name: 'attention', table: () => weightTable(found) },
       ]}
     >
-      <WithModel>
+      <WithModel room="36rem">
         {() =>
           found &&
           drawing && (

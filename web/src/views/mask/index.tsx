@@ -101,7 +101,7 @@ function BatchInstrument() {
       exports={[{ kind: 'table', name: 'mask-effect', table: () => tableOf(columns, rows) }]}
     >
       <div class="flow">
-        <WithTokenizer>
+        <WithTokenizer room="7rem">
           {(ready) => (
             <ol class="batch">
               {texts.value.map((text, i) => {
@@ -149,7 +149,7 @@ function BatchInstrument() {
             Add a text
           </button>
         </div>
-        <WithModel speaks>
+        <WithModel speaks room="7rem">
           {() => (
             <div class={pending ? 'flow stale' : 'flow'}>
               <Trouble text={trouble} />
@@ -255,7 +255,7 @@ function LayersInstrument() {
       ]}
     >
       <div ref={ref}>
-        <WithModel>
+        <WithModel room="18rem">
           {() =>
             drawing && (
               <Picture
@@ -414,7 +414,7 @@ function CurveInstrument() {
       ]}
     >
       <div ref={ref} class="flow">
-        <WithModel>
+        <WithModel room="18rem">
           {() => (
             <>
               <Trouble text={trouble} />

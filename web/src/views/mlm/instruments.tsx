@@ -158,7 +158,7 @@ export function MaskInstrument() {
       exports={[{ kind: 'table', name: 'predictions', table: predictionTable }]}
     >
       <div class="flow">
-        <WithTokenizer>
+        <WithTokenizer room="16rem">
           {() => (
             <>
               <Editor
@@ -249,7 +249,7 @@ export function MaskInstrument() {
             </>
           )}
         </WithTokenizer>
-        <WithModel speaks>
+        <WithModel speaks room="28rem">
           {() => (
             <>
               <Trouble text={trouble} />
@@ -380,7 +380,7 @@ export function SurpriseInstrument() {
         { kind: 'table', name: 'surprise', table: () => tableOf(surpriseColumns, rows) },
       ]}
     >
-      <WithModel>
+      <WithModel room="30rem">
         {() => (
           <div class={pending ? 'flow stale' : 'flow'}>
             <Trouble text={trouble} />

@@ -65,7 +65,7 @@ export function PairInstrument() {
       ]}
     >
       <div class="flow">
-        <WithTokenizer>
+        <WithTokenizer room="9rem">
           {(ready) => (
             <>
               <Editor
@@ -89,7 +89,7 @@ export function PairInstrument() {
             </>
           )}
         </WithTokenizer>
-        <WithModel speaks>
+        <WithModel speaks room="4rem">
           {() => (
             <>
               <Trouble text={trouble} />
@@ -395,7 +395,7 @@ export function PairsInstrument() {
             Add a pair
           </button>
         </div>
-        <WithModel>{() => value && <Metrics result={value} />}</WithModel>
+        <WithModel room="15rem">{() => value && <Metrics result={value} />}</WithModel>
       </div>
     </Instrument>
   );

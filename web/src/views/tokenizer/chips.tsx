@@ -163,7 +163,7 @@ export function SentenceInstrument() {
         },
       ]}
     >
-      <WithTokenizer speaks>
+      <WithTokenizer speaks room="19rem">
         {(ready) => (
           <div class="flow">
             <Editor

@@ -5,6 +5,7 @@ import type { Explanation } from '../../engine/tokenizer';
 import type { Cell, Table } from '../../lib/export';
 import { codePoint, plural } from '../../lib/format';
 import { Instrument } from '../../ui/instrument';
+import { WithTokenizer } from '../../ui/with-tokenizer';
 import { TokenText } from '../../ui/token';
 import { wordMark } from '../../state/lit';
 import { explanation, picked } from './state';
@@ -158,7 +159,13 @@ function stepsTable(steps: readonly Step[]): Table {
 
 export function ExplainInstrument() {
   const found = explanation.value;
-  if (!found) return null;
+  if (!found) {
+    return (
+      <Instrument title="How it was cut">
+        <WithTokenizer room="28rem">{() => null}</WithTokenizer>
+      </Instrument>
+    );
+  }
   if ('trouble' in found) {
     return (
       <Instrument title="How it was cut">
