@@ -88,8 +88,13 @@ export class ModelStore {
       }
       complete = true;
     } finally {
-      await (complete && !state.settled ? writer.close() : writer.abort()).catch(() => undefined);
-      await put;
+      if (complete && !state.settled) {
+        await writer.close().catch(() => undefined);
+        await put;
+      } else {
+        // not waited for: in Firefox a store that is given a broken stream never says so
+        writer.abort().catch(() => undefined);
+      }
     }
   }
 
