@@ -94,8 +94,10 @@ export function browserWorker(worker: Worker): HostWorker {
 export function nodeWorker(url: URL, name: string): HostWorker | undefined {
   const threads = workerThreads();
   if (!threads) return undefined;
-  // of the process's flags a thread takes all but this one, which is about what the process itself runs
-  const execArgv = nodeProcess()?.execArgv.filter((flag) => !flag.startsWith('--input-type'));
+  // a thread takes over the process's flags; with code from standard input or -e one of them is about that code, and naming
+  // flags for a thread allows none of V8's, which hold for the whole process anyway
+  const fromInput = nodeProcess()?.execArgv.some((flag) => flag.startsWith('--input-type'));
+  const execArgv = fromInput ? [] : undefined;
   return new NodeWorker(new threads.Worker(url, { workerData: { bertlensName: name }, execArgv }));
 }
 

@@ -56,6 +56,8 @@ export const route = signal('');
 export const arrived = signal('');
 
 const parameters: Parameter[] = [];
+/** How many they are: links on screen follow the parameters that sections declare when their code arrives. */
+const declared = signal(0);
 let written = '';
 
 function parse(): { section: string; query: URLSearchParams } {
@@ -96,6 +98,7 @@ export function parameter<T>(
     },
   };
   parameters.push(entry);
+  declared.value = parameters.length;
   const { section: current, query } = parse();
   if (section === '*' || section === current) entry.load(query);
   return value;
@@ -104,7 +107,6 @@ export function parameter<T>(
 /** The address of a section with the state as it is now. */
 export function address(section: string): string {
   const query = new URLSearchParams();
-  // a link that is on screen follows the parameters that arrive after it
   for (const entry of parameters.slice(0, declared.value)) {
     if (entry.section !== '*' && entry.section !== section) continue;
     const text = entry.text();
