@@ -47,13 +47,16 @@ test('bertlens/tokenizer takes at most 60 KB with brotli, WebAssembly and JavaSc
 
 // what a page downloads for one build beside its own JavaScript: the worker's, and the WebAssembly
 for (const build of ['simd', 'relaxed']) {
-  for (const suffix of ['', '-threads']) {
-    test(`the engine's ${build}${suffix} build takes at most 200 KB with brotli, its worker's JavaScript included`, (t) => {
+  for (const [suffix, most] of [
+    ['', 165],
+    ['-threads', 178],
+  ] as const) {
+    test(`the engine's ${build}${suffix} build takes at most ${most} KB with brotli, its worker's JavaScript included`, (t) => {
       const files = new Set([...graph(`worker-${build}${suffix}.js`), `engine-${build}${suffix}.wasm`]);
       if (suffix) for (const file of graph(`thread-${build}.js`)) files.add(file);
       const size = brotliKilobytes(files);
       t.diagnostic(`${size.toFixed(1)} KB`);
-      assert.ok(size <= 200, `${size.toFixed(1)} KB`);
+      assert.ok(size <= most, `${size.toFixed(1)} KB`);
     });
   }
 }

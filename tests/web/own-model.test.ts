@@ -222,7 +222,7 @@ describe('your model', { skip: missing }, () => {
       /config\.json/,
     ],
     ['a model that is no BERT', 'someone/gpt', /model_type is .*gpt2/, /google-bert\/bert-base-uncased/],
-    ['a model without safetensors', 'someone/old', /only pytorch_model\.bin/, /save_pretrained/],
+    ['a model without safetensors', 'someone/old', /pytorch_model\.bin only/, /save_pretrained/],
     ['a missing file', 'someone/half', /no tokenizer\.json and no vocab\.txt/i, /Choose the folder/],
   ];
   for (const [what, name, sentence, remedy] of faults) {
