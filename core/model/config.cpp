@@ -12,7 +12,6 @@ namespace bert {
 namespace {
 
 using json::Document;
-using json::Kind;
 using json::Value;
 using model::quote;
 
