@@ -22,6 +22,7 @@ struct RawTokens {
 
   std::size_t size() const { return ids.size(); }
   void clear();
+  void reserve(std::size_t tokens);
   void push(std::int32_t id, Offsets source, std::int32_t word_id) {
     ids.push_back(id);
     offsets.push_back(source);
