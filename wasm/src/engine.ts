@@ -1,5 +1,5 @@
 // One checkpoint in one WebAssembly module, in the thread that calls it: loading from a stream, and the calls.
-import { BertlensError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
+import { BertlensError, crashError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
 import type {
   LoadOptions,
   ModelInfo,
@@ -117,7 +117,7 @@ export class Engine {
     } catch (error) {
       reading.abort();
       if (loader.callerFault) throw loader.callerFault.error;
-      throw error instanceof BertlensError ? error : crash(error);
+      throw error instanceof BertlensError ? error : crashError(error);
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
@@ -135,7 +135,7 @@ export class Engine {
     try {
       value = (this.#handle[method] as (...given: unknown[]) => unknown).apply(this.#handle, [...args]);
     } catch (error) {
-      this.#crashed = crash(error);
+      this.#crashed = crashError(error);
       throw this.#crashed;
     }
     if (value === undefined) throw handleError(this.#handle);
@@ -159,23 +159,13 @@ async function instantiate(build: EngineBuild, threads: number): Promise<EngineM
       })
       .then(done, fail);
   }).catch((cause: unknown) => {
-    throw crash(cause);
+    throw crashError(cause);
   });
 }
 
 function handleError(handle: EngineHandle): BertlensError {
   const { code, message } = handle.error();
   return new BertlensError(code as BertlensErrorCode, message);
-}
-
-/** What a trap, a failed allocation or a fault of the glue is called. */
-function crash(cause: unknown): BertlensError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  // the engines' word for too deep recursion is a RangeError too
-  if (cause instanceof RangeError && !/call stack/.test(reason)) {
-    return new BertlensError('out_of_memory', `the WebAssembly heap cannot grow: ${reason}`, { cause });
-  }
-  return new BertlensError('crashed', `the WebAssembly module failed: ${reason}; load again`, { cause });
 }
 
 /** At most so often is progress told, in milliseconds; each file's end always is. */

@@ -55,3 +55,13 @@ export function abortError({ reason }: AbortSignal): BertlensError {
   const why = name === 'AbortError' || message === undefined ? '' : `: ${message}`;
   return new BertlensError('aborted', `the call was aborted${why}`, { cause: reason });
 }
+
+/** What a trap, a failed allocation or a fault of the glue is called. */
+export function crashError(cause: unknown): BertlensError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  // the engines' word for too deep recursion is a RangeError too
+  if (cause instanceof RangeError && !/call stack/.test(reason)) {
+    return new BertlensError('out_of_memory', `the WebAssembly heap cannot grow: ${reason}`, { cause });
+  }
+  return new BertlensError('crashed', `the WebAssembly module failed: ${reason}; load again`, { cause });
+}

@@ -1,7 +1,7 @@
 // bertlens/tokenizer: BERT's tokenizer alone, exact against BertTokenizerFast, in a WebAssembly module of its own.
 import createModule from 'bertlens-wasm/tokenizer';
 
-import { BertlensError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
+import { BertlensError, crashError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
 import {
   checkNames,
   choiceOption,
@@ -250,6 +250,27 @@ function sequencesOf(input: TextInput): readonly TextSequence[] {
   return sequences;
 }
 
+/** The module, given up after a trap: every later call throws the same error. */
+function guarded(module: TokenizerModule): TokenizerModule {
+  let crashed: BertlensError | undefined;
+  const guard =
+    <Arguments extends unknown[], Result>(call: (...given: Arguments) => Result) =>
+    (...given: Arguments): Result => {
+      if (crashed) throw crashed;
+      try {
+        return call(...given);
+      } catch (error) {
+        crashed = crashError(error);
+        throw crashed;
+      }
+    };
+  const parts = Object.entries(module).map(([name, part]: [string, unknown]) => [
+    name,
+    typeof part === 'function' ? guard(part as (...given: unknown[]) => unknown) : part,
+  ]);
+  return Object.fromEntries(parts) as TokenizerModule;
+}
+
 /** The module's memory: requests are written into it, answers read from it. */
 class Core {
   readonly call: TokenizerModule;
@@ -259,7 +280,7 @@ class Core {
   #roomAt = 0;
 
   constructor(module: TokenizerModule) {
-    this.call = module;
+    this.call = guarded(module);
   }
 
   /** The memory as words and as bytes; views end when it grows. */
