@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bert/model.h"
@@ -62,6 +63,45 @@ Status vocabulary_logits(Data& data, std::span<const MaskedQuery> queries, const
 
 /// kAborted once the caller asks to stop.
 Status check_abort(const CallControl& control);
+
+/// One answer an input: encode(input) gives its tokens, read(output, i, row) the answer of the i-th sequence
+/// of a run, which was asked for `request`. An input that cannot be encoded is answered with the reason; a
+/// run that fails answers for all that are left.
+template <class Answer, class Encode, class Read>
+std::vector<Expected<Answer>> answer_each(Data& data, std::span<const TextInput> inputs, Request request,
+                                          const CallControl& control, const Encode& encode,
+                                          const Read& read) {
+  std::vector<Expected<Answer>> answers(inputs.size());
+  std::vector<Encoding> rows;
+  std::vector<std::size_t> owners, costs;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Expected<Encoding> row = encode(inputs[i]);
+    if (!row) {
+      answers[i] = tl::unexpected(row.error());
+      continue;
+    }
+    costs.push_back(row->size());
+    rows.push_back(std::move(*row));
+    owners.push_back(i);
+  }
+  request.aborted = control.aborted;
+  for (const Slice slice : cut(costs, kTokensPerRun)) {
+    std::vector<Sequence> batch;
+    batch.reserve(slice.end - slice.begin);
+    for (std::size_t i = slice.begin; i < slice.end; ++i) batch.push_back(as_sequence(rows[i]));
+    const Expected<Output> output =
+        check_abort(control).and_then([&] { return data.session->run(batch, request); });
+    if (!output) {
+      for (std::size_t i = slice.begin; i < rows.size(); ++i)
+        answers[owners[i]] = tl::unexpected(output.error());
+      break;
+    }
+    for (std::size_t i = slice.begin; i < slice.end; ++i)
+      answers[owners[i]] = read(*output, i - slice.begin, rows[i]);
+    if (control.progress) control.progress(slice.end, rows.size());
+  }
+  return answers;
+}
 
 /// `text` in single quotes, cut to some 60 bytes, for a message.
 std::string quoted(std::string_view text);

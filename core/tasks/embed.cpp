@@ -51,45 +51,20 @@ double cosine_similarity(std::span<const float> a, std::span<const float> b) {
 std::vector<Expected<std::vector<float>>> Tasks::embed_batch(std::span<const TextInput> texts,
                                                              const EmbedOptions& options,
                                                              const CallControl& control) {
-  std::vector<Expected<std::vector<float>>> answers(texts.size());
-  std::vector<Encoding> rows;
-  std::vector<std::size_t> owners, costs;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    Expected<Encoding> row = data_->encode(texts[i]);
-    if (!row) {
-      answers[i] = tl::unexpected(row.error());
-      continue;
-    }
-    costs.push_back(row->size());
-    rows.push_back(std::move(*row));
-    owners.push_back(i);
-  }
-  for (const tasks::Slice slice : tasks::cut(costs, tasks::kTokensPerRun)) {
-    std::vector<Sequence> batch;
-    batch.reserve(slice.end - slice.begin);
-    for (std::size_t i = slice.begin; i < slice.end; ++i) batch.push_back(tasks::as_sequence(rows[i]));
-    Request request;
-    request.hidden_states = {data_->layers};
-    request.rows = options.pooling == Pooling::kCls ? RowChoice::kFirst : RowChoice::kAll;
-    request.aborted = control.aborted;
-    Expected<Output> output =
-        tasks::check_abort(control).and_then([&] { return data_->session->run(batch, request); });
-    if (!output) {
-      for (std::size_t i = slice.begin; i < rows.size(); ++i)
-        answers[owners[i]] = tl::unexpected(output.error());
-      break;
-    }
-    const Tensor& states = output->hidden_states.front();
+  Request request;
+  request.hidden_states = {data_->layers};
+  request.rows = options.pooling == Pooling::kCls ? RowChoice::kFirst : RowChoice::kAll;
+  const auto encode = [&](const TextInput& text) { return data_->encode(text); };
+  std::size_t next = 0;  // the sequences' rows follow each other
+  const auto read = [&](const Output& output, std::size_t i, const Encoding& row) {
+    if (i == 0) next = 0;
+    const Tensor& states = output.hidden_states.front();
     const std::size_t hidden = states.shape.back();
-    std::span<const float> rest(states.data);
-    for (std::size_t i = slice.begin; i < slice.end; ++i) {
-      const std::size_t count = options.pooling == Pooling::kCls ? 1 : rows[i].size();
-      answers[owners[i]] = pool(rest.first(count * hidden), hidden, options);
-      rest = rest.subspan(count * hidden);
-    }
-    if (control.progress) control.progress(slice.end, rows.size());
-  }
-  return answers;
+    const std::size_t size = (options.pooling == Pooling::kCls ? 1 : row.size()) * hidden;
+    next += size;
+    return pool(std::span(states.data).subspan(next - size, size), hidden, options);
+  };
+  return tasks::answer_each<std::vector<float>>(*data_, texts, request, control, encode, read);
 }
 
 Expected<std::vector<float>> Tasks::embed(const TextInput& text, const EmbedOptions& options,

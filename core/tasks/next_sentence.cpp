@@ -63,50 +63,21 @@ Expected<NextSentenceReport> evaluate_next_sentence(std::span<const NextSentence
 
 std::vector<Expected<NextSentence>> Tasks::next_sentence_batch(std::span<const TextInput> pairs,
                                                                const CallControl& control) {
-  std::vector<Expected<NextSentence>> answers(pairs.size());
-  std::vector<Encoding> rows;
-  std::vector<std::size_t> owners, costs;
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    if (!pairs[i].second) {
-      answers[i] =
-          fail(ErrorCode::kInvalidText, "next sentence prediction needs two texts; the second is missing");
-      continue;
-    }
-    Expected<Encoding> row = data_->encode(pairs[i]);
-    if (!row) {
-      answers[i] = tl::unexpected(row.error());
-      continue;
-    }
-    costs.push_back(row->size());
-    rows.push_back(std::move(*row));
-    owners.push_back(i);
-  }
-  for (const tasks::Slice slice : tasks::cut(costs, tasks::kTokensPerRun)) {
-    std::vector<Sequence> batch;
-    batch.reserve(slice.end - slice.begin);
-    for (std::size_t i = slice.begin; i < slice.end; ++i) batch.push_back(tasks::as_sequence(rows[i]));
-    Request request;
-    request.nsp = true;
-    request.aborted = control.aborted;
-    Expected<Output> output =
-        tasks::check_abort(control).and_then([&] { return data_->session->run(batch, request); });
-    if (!output) {
-      for (std::size_t i = slice.begin; i < rows.size(); ++i)
-        answers[owners[i]] = tl::unexpected(output.error());
-      break;
-    }
-    for (std::size_t i = slice.begin; i < slice.end; ++i) {
-      const float* logits = &output->nsp.data[2 * (i - slice.begin)];
-      if (std::isfinite(logits[0]) && std::isfinite(logits[1])) {
-        answers[owners[i]] = from_logits(logits[0], logits[1]);
-      } else {
-        answers[owners[i]] = fail(ErrorCode::kInvalidModel,
-                                  "the model's next-sentence logits are not finite: its weights are damaged");
-      }
-    }
-    if (control.progress) control.progress(slice.end, rows.size());
-  }
-  return answers;
+  Request request;
+  request.nsp = true;
+  const auto encode = [&](const TextInput& pair) -> Expected<Encoding> {
+    if (!pair.second)
+      return fail(ErrorCode::kInvalidText, "next sentence prediction needs two texts; the second is missing");
+    return data_->encode(pair);
+  };
+  const auto read = [](const Output& output, std::size_t i, const Encoding&) -> Expected<NextSentence> {
+    const float* const logits = &output.nsp.data[2 * i];
+    if (!std::isfinite(logits[0]) || !std::isfinite(logits[1]))
+      return fail(ErrorCode::kInvalidModel,
+                  "the model's next-sentence logits are not finite: its weights are damaged");
+    return from_logits(logits[0], logits[1]);
+  };
+  return tasks::answer_each<NextSentence>(*data_, pairs, request, control, encode, read);
 }
 
 Expected<NextSentence> Tasks::next_sentence(const TextInput& pair, const CallControl& control) {
