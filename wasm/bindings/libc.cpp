@@ -14,7 +14,6 @@ EM_JS(double, javascript_number, (const char* text), {
   return Number(digits);
 });
 
-// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
 extern "C" double __wrap_strtod(const char* text, char** end) {
   *end = const_cast<char*>(text) + std::strlen(text);
   return javascript_number(text);
@@ -27,4 +26,3 @@ extern "C" int __wrap_snprintf(char* out, std::size_t size, const char* format, 
   *out = '\0';
   return 0;
 }
-// NOLINTEND(bugprone-reserved-identifier)
