@@ -67,7 +67,8 @@ for (const { name, launch } of browsers) {
 
     test('isolated and offline from a host that sets no headers, under a base path', async () => {
       const host = await serve(dist, { base: '/bert/lens/', withHeaders: false });
-      const page = await browser.open(host.url);
+      // a section without a model: WebKit complains of a reload while the model is being kept
+      const page = await browser.open(`${host.url}#/tokenizer`);
       const answers = () => retry('the tokens', async () => (await shownIds(page)).length === 17);
       try {
         await answers();

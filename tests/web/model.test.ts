@@ -169,8 +169,16 @@ describe('with the default model', { skip: missing }, () => {
       assert.ok((await matrix.boundingBox())!.width >= 5 * 512);
       await matrix.hover({ position: { x: 5 * 3 + 2, y: 5 * 7 + 2 } });
       await page.getByText(/\(place 7\) looks at .+ \(place 3\) with/).waitFor();
-      await page.getByRole('img', { name: /^Lines from 512 tokens/ }).hover({ position: { x: 40, y: 100 } });
-      await page.locator('canvas.over:not([hidden])').first().waitFor();
+      // the lines are drawn for what is in view, and pointed at where they have been scrolled to
+      const lines = page.getByRole('img', { name: /^Lines from 512 tokens/ });
+      await lines.hover({ position: { x: 40, y: 106 } });
+      await page.getByText('What one looks at, strongest first').waitFor();
+      await page.locator('.marked-picture .mark').waitFor();
+      await page.getByRole('region', { name: 'Lines between tokens' }).evaluate((frame) => {
+        frame.scrollTop = 6000;
+      });
+      await lines.hover({ position: { x: 40, y: 106 } });
+      await page.getByText('What two looks at, strongest first').waitFor();
       await page.getByRole('slider').fill('50');
       await page.getByText('Every head in numbers').click();
       const heads = await tableRows(page, 'Heads: shares');

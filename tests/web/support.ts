@@ -74,6 +74,19 @@ export async function onPage(
   }
 }
 
+const weightsThere = existsSync(path.join(dist, 'models/default/model.safetensors'));
+/** Sections that work without a model. */
+const withoutModel = /#\/(tokenizer|padding)\b/;
+
+/** Waits until a section has its numbers: those of the notebook beside it, and the model where it works with one. */
+export async function settle(page: Page): Promise<void> {
+  const numbers =
+    '.agree, .differ, canvas[aria-label^="Lines"], canvas[aria-label^="Loss of each token when it alone is hidden:"]';
+  await page.locator(numbers).first().waitFor({ timeout: 60_000 });
+  if (!weightsThere || withoutModel.test(page.url())) return;
+  await page.locator('.status a').first().waitFor({ state: 'attached', timeout: 60_000 });
+}
+
 /** The text of the cells of a table, row by row. */
 export async function tableRows(page: Page, caption: string): Promise<string[][]> {
   return page

@@ -12,7 +12,7 @@ const sampleIds = [
 const caption = 'The tokens of the sentence';
 
 test('the notebook’s sentence stands there with the notebook’s ids', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     await page.getByTestId('tokens').waitFor();
     assert.deepEqual(await shownIds(page), sampleIds);
     const rows = await tableRows(page, caption);
@@ -38,7 +38,7 @@ test('typing answers at once and is kept in the address', async () => {
 });
 
 test('a second sentence gives token types 0 and 1', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     await page.getByRole('button', { name: 'Add a second sentence' }).click();
     await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('How are you?');
     await page.getByRole('textbox', { name: 'Second sentence' }).fill('Fine.');
@@ -50,7 +50,7 @@ test('a second sentence gives token types 0 and 1', async () => {
 });
 
 test('a word pointed at is lit in the text, the tokens and the table', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     await page.getByTestId('tokens').getByRole('button').nth(2).hover();
     await page.locator('tr[data-on]').first().waitFor();
     const lit = await page
@@ -63,7 +63,7 @@ test('a word pointed at is lit in the text, the tokens and the table', async () 
 });
 
 test('the greedy match shows every try for the chosen word', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     const ladder = page.getByRole('region', { name: 'Tries for tokenization' });
     const tries = await ladder.getByRole('listitem').allTextContents();
     const failed = [
@@ -85,7 +85,7 @@ test('the greedy match shows every try for the chosen word', async () => {
 });
 
 test('the vocabulary has 30,522 entries, 994 of them unused, and can be searched', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     const facet = page.getByRole('group', { name: 'Part of the vocabulary' });
     assert.match(await facet.getByRole('button', { name: /^All/ }).innerText(), /30,522/);
     await facet.getByRole('button', { name: /Unused/ }).click();
@@ -116,7 +116,7 @@ test('the vocabulary can be looked through by script', async () => {
 });
 
 test('everything that cells 3 to 5 printed comes out the same here', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     const section = page.locator('.note', { has: page.getByRole('heading', { name: 'In the notebook' }) });
     await section.locator('.verdict').first().waitFor();
     const verdicts = await section.locator('.verdict').allTextContents();
@@ -126,7 +126,7 @@ test('everything that cells 3 to 5 printed comes out the same here', async () =>
 });
 
 test('Exercise 1 is checked, and its answer tells the split words', async () => {
-  await onPage('', async ({ page }) => {
+  await onPage('#/tokenizer', async ({ page }) => {
     const exercise = page.locator('.exercise');
     const tokens = exercise.locator('form').first();
     await tokens.getByRole('textbox').fill('19');

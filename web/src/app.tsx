@@ -1,5 +1,6 @@
 // The shell: rail, the section on show, status line.
 import { effect, signal } from '@preact/signals';
+import type { ComponentType } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { tokenizer, tokenizerTrouble } from './engine/tokenizer';
 import {
@@ -17,39 +18,48 @@ import {
 } from './engine/model';
 import { copyText } from './lib/clipboard';
 import { bytes, count, plural } from './lib/format';
-import { sections } from './sections';
+import { sections, start } from './sections';
 import { address, arrived, link, route } from './state/url';
 import { nextTheme, theme } from './state/theme';
 import { arrivalLine } from './ui/arrival';
 import { DropTarget } from './ui/drop';
 import { SectionFrame } from './ui/section';
-import type { View } from './views/view';
 
+/** What is on show: its code has arrived. */
 interface Opened {
   id: string;
-  view: View;
+  Content: ComponentType;
 }
 
 const opened = signal<Opened | null>(null);
 const trouble = signal<string | null>(null);
 
 function current() {
-  return sections.find((section) => section.id === route.value) ?? sections[0]!;
+  return sections.find((section) => section.id === route.value) ?? start;
+}
+
+async function contentOf(shown: ReturnType<typeof current>): Promise<ComponentType> {
+  if (shown === start) return start.load();
+  const at = sections.findIndex((section) => section === shown);
+  const view = await sections[at]!.load();
+  return () => (
+    <SectionFrame section={sections[at]!} view={view} previous={sections[at - 1]} next={sections[at + 1]} />
+  );
 }
 
 effect(() => {
   if (!route.value) return;
-  const section = current();
-  section.load().then(
-    (view) => {
-      if (current() !== section) return;
+  const shown = current();
+  contentOf(shown).then(
+    (Content) => {
+      if (current() !== shown) return;
       trouble.value = null;
       arrived.value = route.value;
-      opened.value = { id: section.id, view };
-      document.title = `${section.label} · bertlens`;
+      opened.value = { id: shown.id, Content };
+      document.title = `${shown.label} · bertlens`;
     },
     () => {
-      trouble.value = `The section “${section.label}” could not be fetched. Check the connection and open it again.`;
+      trouble.value = `“${shown.label}” could not be fetched. Check the connection and open it again.`;
     },
   );
 });
@@ -141,19 +151,13 @@ function Notices() {
   );
 }
 
-const themeNames = { system: 'System colours', light: 'Light', dark: 'Dark' };
 const copied = signal(false);
 
 function Tools() {
   return (
     <div class="rail-tools tools">
-      <button
-        type="button"
-        class="quiet"
-        onClick={nextTheme}
-        aria-label={`Colours: ${themeNames[theme.value]}`}
-      >
-        {themeNames[theme.value]}
+      <button type="button" class="quiet" onClick={nextTheme}>
+        Colours: {theme.value}
       </button>
       <button
         type="button"
@@ -181,7 +185,12 @@ function Rail() {
   }, [here]);
   return (
     <div class="rail">
-      <a class="wordmark" href={address(sections[0]!.id)}>
+      <a
+        class="wordmark"
+        href={address(start.id)}
+        aria-label="bertlens: start"
+        aria-current={here === start ? 'page' : undefined}
+      >
         bert<span>lens</span>
       </a>
       <nav aria-label="Sections">
@@ -212,8 +221,6 @@ export function App() {
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   const shown = opened.value;
-  const at = sections.findIndex((section) => section.id === shown?.id);
-
   // A new section starts at its top, with the focus there for keyboards and screen readers.
   useLayoutEffect(() => {
     if (!shown) return;
@@ -247,19 +254,13 @@ export function App() {
           </p>
         )}
         <Notices />
-        {shown && at >= 0 && (
-          <SectionFrame
-            key={shown.id}
-            section={sections[at]!}
-            view={shown.view}
-            previous={sections[at - 1]}
-            next={sections[at + 1]}
-          />
+        {shown && <shown.Content key={shown.id} />}
+        {shown && (
+          <footer class="foot-narrow">
+            <Status />
+            <Tools />
+          </footer>
         )}
-        <footer class="foot-narrow">
-          <Status />
-          <Tools />
-        </footer>
       </main>
       <DropTarget />
     </div>

@@ -2,7 +2,7 @@
 import { render } from 'preact';
 import { App } from './app';
 import { startTokenizer } from './engine/tokenizer';
-import { sections } from './sections';
+import { start } from './sections';
 import { startLinking } from './state/lit';
 import { startRouting } from './state/url';
 import './styles/fonts.css';
@@ -12,7 +12,7 @@ import './styles/parts.css';
 
 const root = document.getElementById('app');
 if (root) {
-  startRouting(sections[0]!.id);
+  startRouting(start.id);
   render(<App />, root);
   startLinking();
   void startTokenizer();

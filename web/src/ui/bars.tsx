@@ -9,10 +9,10 @@ export interface Bar {
   marked?: boolean;
 }
 
-/** `most`: the value of a full bar, by default 1. */
+/** `most`: the value of the longest bar. By default 1, and the track behind each then shows what is missing to it. */
 export function Bars({ bars, label, most = 1 }: { bars: readonly Bar[]; label: string; most?: number }) {
   return (
-    <ol class="bars" aria-label={label}>
+    <ol class={most === 1 ? 'bars' : 'bars scaled'} aria-label={label}>
       {bars.map((bar, i) => (
         <li key={i} class={bar.marked ? 'bar marked' : 'bar'}>
           <span class="bar-label">{bar.label}</span>

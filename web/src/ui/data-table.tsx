@@ -71,7 +71,7 @@ export function DataTable<Row>({
   const [rowHeight, setRowHeight] = useState(34);
   const [top, setTop] = useState(0);
   const visible = height ?? 16;
-  const margin = 12;
+  const margin = 6;
   const from = virtual
     ? Math.max(0, Math.min(rows.length - visible, Math.floor(top / rowHeight)) - margin)
     : 0;
@@ -90,9 +90,13 @@ export function DataTable<Row>({
     element.style.maxHeight = limit ? `${(visible + 1) * rowHeight}px` : '';
   }, [virtual, height, visible, rowHeight]);
 
-  // Another set of rows starts from its top.
+  // Another set of rows starts from its top. Only fewer rows can leave it beyond their end, and only then is it worth the
+  // layout that asking for the position costs.
+  const before = useRef(rows.length);
   useLayoutEffect(() => {
-    if (scroller.current && scroller.current.scrollTop > rows.length * rowHeight)
+    const fewer = rows.length < before.current;
+    before.current = rows.length;
+    if (fewer && scroller.current && scroller.current.scrollTop > rows.length * rowHeight)
       scroller.current.scrollTop = 0;
   }, [rows.length, rowHeight]);
 

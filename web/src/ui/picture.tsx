@@ -1,5 +1,5 @@
 // A picture: drawn on canvas at the screen's resolution, exportable as SVG and PNG, named for screen readers.
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { colours, type Colours } from '../lib/colours';
 import { CanvasPainter, SvgPainter, type Painter } from '../lib/painter';
 import type { Export } from './export-menu';
@@ -8,7 +8,14 @@ export interface Drawing {
   /** CSS pixels. */
   width: number;
   height: number;
-  draw: (painter: Painter, colours: Colours) => void;
+  /** Where only a part is on screen, `seen` tells its rows; what lies outside need not be drawn. */
+  draw: (painter: Painter, colours: Colours, seen?: Rows) => void;
+}
+
+/** Pixels of a picture, from its top. */
+export interface Rows {
+  top: number;
+  bottom: number;
 }
 
 /** Stands in for a picture before its numbers are there. */
@@ -21,10 +28,18 @@ function paint(
   palette: Colours,
   ground: boolean,
 ): void {
-  canvas.width = Math.max(1, Math.round(drawing.width * ratio));
-  canvas.height = Math.max(1, Math.round(drawing.height * ratio));
+  const width = Math.max(1, Math.round(drawing.width * ratio));
+  const height = Math.max(1, Math.round(drawing.height * ratio));
   const context = canvas.getContext('2d');
   if (!context) return;
+  if (canvas.width === width && canvas.height === height) {
+    // the same memory again
+    context.resetTransform();
+    context.clearRect(0, 0, width, height);
+  } else {
+    canvas.width = width;
+    canvas.height = height;
+  }
   context.scale(ratio, ratio);
   if (ground) {
     context.fillStyle = palette.surface;
@@ -61,58 +76,81 @@ export function pictureExports(name: string, drawing: () => Drawing): Export[] {
   ];
 }
 
+/** The part of a picture that its frame shows. */
+interface View {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
 interface PictureProps {
   drawing: Drawing;
   /** What it shows, in words, with its main numbers. */
   label: string;
   class?: string;
-  /** What changes with the pointer: drawn above, so that the picture itself need not be drawn again. null: nothing now. */
-  over?: Drawing['draw'] | null;
+  /** Only what its frame, a `.table-scroll`, shows of it is drawn, and drawn again as that scrolls: for long pictures. */
+  windowed?: boolean;
+  /** A frame around a part of it, which follows the pointer at no cost of drawing. */
+  mark?: { x: number; y: number; width: number; height: number } | null;
   onPoint?: (x: number, y: number) => void;
   onLeave?: () => void;
   onPress?: (x: number, y: number) => void;
 }
 
-export function Picture({ drawing, label, class: className, over, onPoint, onLeave, onPress }: PictureProps) {
+export function Picture({
+  drawing,
+  label,
+  class: className,
+  windowed = false,
+  mark,
+  onPoint,
+  onLeave,
+  onPress,
+}: PictureProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const above = useRef<HTMLCanvasElement>(null);
   const palette = colours();
+  // Asked for when it changes, not with every drawing: that would lay the page out each time.
+  const [view, setView] = useState<View | null>(null);
   useLayoutEffect(() => {
-    const sheet = above.current;
-    if (!sheet) return;
-    sheet.hidden = !over;
-    if (!over) return;
-    // only what can be seen of it: the picture may be thousands of pixels high
-    const frame = sheet.closest('.table-scroll');
-    const show = () => {
-      const left = frame?.scrollLeft ?? 0;
-      const top = frame?.scrollTop ?? 0;
-      const width = Math.min(drawing.width, frame?.clientWidth ?? Infinity);
-      const height = Math.min(drawing.height, frame?.clientHeight ?? Infinity);
-      sheet.style.left = `${left}px`;
-      sheet.style.top = `${top}px`;
-      const draw: Drawing['draw'] = (painter, palette) => {
-        sheet.getContext('2d')?.translate(-left, -top);
-        over(painter, palette);
-      };
-      paint(sheet, { width, height, draw }, 1, palette, false);
+    const frame = canvas.current?.closest<HTMLElement>('.table-scroll');
+    if (!windowed || !frame) return;
+    const follow = () => {
+      setView({
+        left: frame.scrollLeft,
+        top: frame.scrollTop,
+        width: frame.clientWidth,
+        height: frame.clientHeight,
+      });
     };
-    show();
-    frame?.addEventListener('scroll', show);
+    const observer = new ResizeObserver(follow);
+    observer.observe(frame);
+    frame.addEventListener('scroll', follow);
     return () => {
-      frame?.removeEventListener('scroll', show);
+      observer.disconnect();
+      frame.removeEventListener('scroll', follow);
     };
-  }, [drawing, over, palette]);
+  }, [windowed]);
+  const left = windowed ? (view?.left ?? 0) : 0;
+  const top = windowed ? (view?.top ?? 0) : 0;
   useLayoutEffect(() => {
-    if (!canvas.current) return;
-    canvas.current.style.width = `${drawing.width}px`;
-    canvas.current.style.height = `${drawing.height}px`;
+    const sheet = canvas.current;
+    if (!sheet || (windowed && !view)) return;
+    const width = windowed ? Math.min(drawing.width, view!.width) : drawing.width;
+    const height = windowed ? Math.min(drawing.height, view!.height) : drawing.height;
+    sheet.style.width = `${width}px`;
+    sheet.style.height = `${height}px`;
+    sheet.style.transform = windowed ? `translate(${left}px, ${top}px)` : '';
     // Canvases have a largest side and area; a large picture gives up resolution before it gives up content.
-    const side = Math.max(drawing.width, drawing.height, 1);
-    const area = Math.max(drawing.width * drawing.height, 1);
+    const side = Math.max(width, height, 1);
+    const area = Math.max(width * height, 1);
     const ratio = Math.min(window.devicePixelRatio || 1, 16_000 / side, Math.sqrt(32e6 / area));
-    paint(canvas.current, drawing, ratio, palette, false);
-  }, [drawing, palette]);
+    const draw: Drawing['draw'] = (painter, inks) => {
+      sheet.getContext('2d')?.translate(-left, -top);
+      drawing.draw(painter, inks, { top, bottom: top + height });
+    };
+    paint(sheet, windowed ? { width, height, draw } : drawing, ratio, palette, false);
+  }, [drawing, windowed, view, palette]);
   const picture = (
     <canvas
       ref={canvas}
@@ -122,23 +160,39 @@ export function Picture({ drawing, label, class: className, over, onPoint, onLea
       onPointerMove={
         onPoint &&
         ((event) => {
-          onPoint(event.offsetX, event.offsetY);
+          onPoint(event.offsetX + left, event.offsetY + top);
         })
       }
       onPointerLeave={onLeave}
       onClick={
         onPress &&
         ((event) => {
-          onPress(event.offsetX, event.offsetY);
+          onPress(event.offsetX + left, event.offsetY + top);
         })
       }
     />
   );
-  if (over === undefined) return picture;
+  if (windowed) {
+    return (
+      <span class="picture-room" style={{ width: `${drawing.width}px`, height: `${drawing.height}px` }}>
+        {picture}
+      </span>
+    );
+  }
+  if (mark === undefined) return picture;
   return (
-    <span class="layers-of-picture">
+    <span class="marked-picture">
       {picture}
-      <canvas ref={above} class="over" aria-hidden="true" />
+      {mark && (
+        <span
+          class="mark"
+          style={{
+            transform: `translate(${mark.x}px, ${mark.y}px)`,
+            width: `${mark.width}px`,
+            height: `${Math.max(3, mark.height)}px`,
+          }}
+        />
+      )}
     </span>
   );
 }

@@ -13,11 +13,34 @@ function Note({ title, children }: { title: string; children: ComponentChildren 
   );
 }
 
-interface FrameProps {
-  section: Section;
-  view: View;
+interface PagerProps {
   previous: Section | undefined;
   next: Section | undefined;
+}
+
+/** Its links follow every keystroke, so it stands alone: what reads `address` is rendered anew with each. */
+function Pager({ previous, next }: PagerProps) {
+  return (
+    <nav class="pager" aria-label="Sections before and after">
+      {previous && (
+        <a href={address(previous.id)}>
+          <small>Before</small>
+          {previous.number} &ensp;{previous.label}
+        </a>
+      )}
+      {next && (
+        <a class="after" href={address(next.id)}>
+          <small>Next</small>
+          {next.number} &ensp;{next.label}
+        </a>
+      )}
+    </nav>
+  );
+}
+
+interface FrameProps extends PagerProps {
+  section: Section;
+  view: View;
 }
 
 export function SectionFrame({ section, view, previous, next }: FrameProps) {
@@ -28,7 +51,7 @@ export function SectionFrame({ section, view, previous, next }: FrameProps) {
         <p class="eyebrow">
           {section.number} &ensp;{section.label}
         </p>
-        <h1>{view.idea}</h1>
+        <h1>{section.idea}</h1>
         <p class="lead">{view.lead}</p>
       </header>
       <div class="stack">
@@ -52,20 +75,7 @@ export function SectionFrame({ section, view, previous, next }: FrameProps) {
           </Note>
         )}
       </div>
-      <nav class="pager" aria-label="Sections before and after">
-        {previous && (
-          <a href={address(previous.id)}>
-            <small>Before</small>
-            {previous.number} &ensp;{previous.label}
-          </a>
-        )}
-        {next && (
-          <a class="after" href={address(next.id)}>
-            <small>Next</small>
-            {next.number} &ensp;{next.label}
-          </a>
-        )}
-      </nav>
+      <Pager previous={previous} next={next} />
     </article>
   );
 }

@@ -8,8 +8,6 @@ export interface CodeSamples {
 }
 
 export interface View {
-  /** The idea, as the section's title. */
-  idea: string;
   /** One or two sentences below the title. */
   lead: string;
   /** The instruments, in one or more cards. */
@@ -29,5 +27,7 @@ export interface Section {
   id: string;
   number: number;
   label: string;
+  /** What it is about, as its title. */
+  idea: string;
   load: () => Promise<View>;
 }

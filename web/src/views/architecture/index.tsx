@@ -71,6 +71,13 @@ await bert.dispose();`,
   };
 }
 
+/** The classes of transformers that the parts are; names, not numbers, so there is nothing to compare. */
+const modules = [
+  ['embeddings', 'BertEmbeddings'],
+  ['encoder', 'BertEncoder'],
+  ['pooler', 'BertPooler'],
+] as const;
+
 const reference = partsOf(published.base).base;
 
 function parametersOf(id: string): number {
@@ -85,6 +92,7 @@ function Notebook() {
         cell="Cell 8 printed, for bert-base-uncased; here counted from its configuration"
         lines={[
           { what: 'Total params', printed: '109,482,240', here: count(reference.parameters) },
+          ...modules.map(([what, printed]) => ({ what, printed, here: undefined })),
           { what: 'Stack depth', printed: '12', here: String(published.base.numHiddenLayers) },
           { what: 'Hidden size', printed: '768', here: String(published.base.hiddenSize) },
           { what: 'Intermediate', printed: '3072', here: String(published.base.intermediateSize) },
@@ -189,6 +197,11 @@ function Exercise() {
                 { what: '– Output', printed: '2,361,600', here: count(parametersOf('layer.output')) },
                 { what: 'Pooler', printed: '590,592', here: count(parametersOf('pooler')) },
                 { what: 'Sum', printed: '109,482,240', here: count(reference.parameters) },
+                {
+                  what: 'Mean of a layer',
+                  printed: '7,820,160',
+                  here: count(Math.floor(reference.parameters / (published.base.numHiddenLayers + 2))),
+                },
               ]}
             />
           </div>
@@ -199,7 +212,6 @@ function Exercise() {
 }
 
 const view: View = {
-  idea: 'Twelve times the same machine, with different weights.',
   lead: 'Embeddings, a stack of equal layers, a pooler. Open any part to see what it computes, in which shape, and what it costs.',
   Instrument: Instruments,
   Notice,

@@ -58,8 +58,13 @@ function code() {
 from transformers import BertModel, BertTokenizerFast
 
 tokenizer = BertTokenizerFast.from_pretrained(${names.python})
-model = BertModel.from_pretrained(${names.python}, attn_implementation="eager").eval()
-inputs = tokenizer(${python}, return_tensors="pt")
+model = BertModel.from_pretrained(
+    ${names.python}, attn_implementation="eager"
+).eval()
+inputs = tokenizer(
+    ${python},
+    return_tensors="pt",
+)
 with torch.no_grad():
     attentions = model(**inputs, output_attentions=True).attentions
 print(attentions[${layer.value}][0, ${head.value}])`,
@@ -85,7 +90,6 @@ function Notebook() {
 }
 
 const view: View = {
-  idea: 'Every token looks at every other. Here is where.',
   lead: 'Attention is how words reach each other: each head spreads one unit of weight over the whole text, anew for every token.',
   Instrument: Instruments,
   Notice,

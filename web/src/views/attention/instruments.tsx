@@ -15,6 +15,7 @@ import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Tabs } from '../../ui/tabs';
 import { TokenText, tintClass } from '../../ui/token';
+import { useRested } from '../../ui/use-rested';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -277,56 +278,42 @@ function focusOf(found: Head): number | null {
 // With more tokens than this, lines are drawn for the token pointed at alone.
 const mostForAllLines = 80;
 
-interface Lines {
-  drawing: Drawing;
-  /** Of a long text: what is added for the token pointed at, so that thousands of words need not be drawn again. */
-  over: (focus: number) => Drawing['draw'];
-}
-
-function linesOf(found: Head, focus: number | null, room: number): Lines {
-  const widest = Math.max(...found.tokens.map((token) => token.length)) * 8.1;
+function linesOf(found: Head, focus: number | null, room: number): Drawing {
+  const widest = longest(found) * 8.1;
   const gap = Math.max(96, Math.min(320, room - 2 * widest - 32));
-  const width = 2 * widest + gap + 32;
-  const height = found.size * rowHeight + 8;
   const leftEdge = widest + 12;
   const rightEdge = leftEdge + gap;
   const middle = (leftEdge + rightEdge) / 2;
   const y = (i: number) => i * rowHeight + rowHeight / 2 + 4;
   const style = { size: 13.5, family: families.mono };
-  const linesFrom = (from: number, painter: Painter, colours: Colours) => {
-    for (let to = 0; to < found.size; to += 1) {
-      const weight = found.weights[from * found.size + to]!;
-      if (weight < 0.01) continue;
-      painter.path(`M${leftEdge},${y(from)}C${middle},${y(from)} ${middle},${y(to)} ${rightEdge},${y(to)}`, {
-        stroke: colours.accent,
-        strokeWidth: 1 + 2.5 * weight,
-        opacity: Math.min(1, 0.08 + weight),
-      });
-    }
-  };
-  const over = (from: number) => (painter: Painter, colours: Colours) => {
-    linesFrom(from, painter, colours);
-    painter.rect(2, y(from) - 10, widest + 8, 20, { fill: colours['accent-soft'], radius: 4 });
-    painter.text(leftEdge - 6, y(from), found.tokens[from]!, { ...style, fill: colours.ink, align: 'right' });
-    found.tokens.forEach((token, to) => {
-      const weight = found.weights[from * found.size + to]!;
-      if (weight < 0.01) return;
-      painter.rect(rightEdge + 4, y(to) - 10, widest + 8, 20, {
-        fill: mix(colours.surface, colours['accent-soft'], Math.min(1, 0.3 + weight)),
-        radius: 4,
-      });
-      painter.text(rightEdge + 8, y(to), token, { ...style, fill: colours.ink });
-    });
-  };
-  const drawing: Drawing = {
-    width,
-    height,
-    draw(painter: Painter, colours: Colours) {
-      if (focus !== null) linesFrom(focus, painter, colours);
+  return {
+    width: 2 * widest + gap + 32,
+    height: found.size * rowHeight + 8,
+    draw(painter: Painter, colours: Colours, seen) {
+      const top = seen ? Math.max(0, Math.floor(seen.top / rowHeight) - 1) : 0;
+      const bottom = seen ? Math.min(found.size, Math.ceil(seen.bottom / rowHeight)) : found.size;
+      // lines that lead out of view go one view further: more of them cannot be told apart at its edge
+      const further = bottom - top;
+      const linesFrom = (from: number) => {
+        for (let to = Math.max(0, top - further); to < Math.min(found.size, bottom + further); to += 1) {
+          const weight = found.weights[from * found.size + to]!;
+          if (weight < 0.01) continue;
+          painter.path(
+            `M${leftEdge},${y(from)}C${middle},${y(from)} ${middle},${y(to)} ${rightEdge},${y(to)}`,
+            {
+              stroke: colours.accent,
+              strokeWidth: 1 + 2.5 * weight,
+              opacity: Math.min(1, 0.08 + weight),
+            },
+          );
+        }
+      };
+      if (focus !== null) linesFrom(focus);
       else if (found.size <= mostForAllLines) {
-        for (let from = 0; from < found.size; from += 1) linesFrom(from, painter, colours);
+        for (let from = 0; from < found.size; from += 1) linesFrom(from);
       }
-      found.tokens.forEach((token, i) => {
+      for (let i = top; i < bottom; i += 1) {
+        const token = found.tokens[i]!;
         const looks = focus === null || focus === i;
         const weight = focus === null ? 1 : found.weights[focus * found.size + i]!;
         if (focus !== null && weight > 0.01) {
@@ -347,10 +334,9 @@ function linesOf(found: Head, focus: number | null, room: number): Lines {
           ...style,
           fill: focus === null || weight > 0.05 ? colours.ink : colours.muted,
         });
-      });
+      }
     },
   };
-  return { drawing, over };
 }
 
 const directionNames: Record<Direction, string> = {
@@ -368,6 +354,15 @@ function point(at: number | null, found: Head): void {
       ? undefined
       : wordMark(scopeOf(found.encoding.sequenceIds[at] ?? null), found.encoding.wordIds[at]);
   lit.value = mark ?? null;
+}
+
+/** Scrolls the lines so far that a token's row is in view. */
+function show(frame: HTMLElement, at: number): void {
+  const top = at * rowHeight;
+  if (top < frame.scrollTop) frame.scrollTop = top;
+  else if (top + 2 * rowHeight > frame.scrollTop + frame.clientHeight) {
+    frame.scrollTop = top + 2 * rowHeight - frame.clientHeight;
+  }
 }
 
 interface WeightRow {
@@ -403,25 +398,27 @@ export function LinesInstrument() {
   const { ref, width } = useWidth();
   const found = current.value;
   const focus = found ? focusOf(found) : null;
-  const long = found !== null && found.size > mostForAllLines;
-  const drawn = long ? null : focus;
-  const lines = useMemo(() => (found ? linesOf(found, drawn, width) : null), [found, drawn, width]);
-  const drawing = lines?.drawing ?? null;
-  const over = useMemo(
-    () => (long ? (lines && focus !== null ? lines.over(focus) : null) : undefined),
-    [long, lines, focus],
-  );
-  const from = focus ?? 0;
-  const rows: WeightRow[] = found
-    ? found.tokens
-        .map((token, i) => ({
-          position: i,
-          token,
-          weight: found.raw[from * found.size + i]!,
-          word: found.encoding.wordIds[i] ?? null,
-        }))
-        .sort((a, b) => b.weight - a.weight)
-    : [];
+  const drawing = useMemo(() => (found ? linesOf(found, focus, width) : null), [found, focus, width]);
+  // The table follows when the pointer rests: its rows cost more than the lines.
+  const rested = useRested(focus, 60);
+  const from = rested !== null && found && rested < found.size ? rested : 0;
+  const table = useMemo(() => {
+    const rows: WeightRow[] = (found?.tokens ?? []).map((token, i) => ({
+      position: i,
+      token,
+      weight: found!.raw[from * found!.size + i]!,
+      word: found!.encoding.wordIds[i] ?? null,
+    }));
+    return (
+      <DataTable
+        caption="Weights of one token, strongest first"
+        columns={weightColumns}
+        rows={rows.sort((a, b) => b.weight - a.weight)}
+        window={14}
+        rowClass={(entry) => tintClass(entry.word)}
+      />
+    );
+  }, [found, from]);
   return (
     <Instrument
       title={`Layer ${layer.value + 1}, head ${head.value + 1}: who looks at whom`}
@@ -476,8 +473,8 @@ export function LinesInstrument() {
                   <p class="hint">
                     Left looks, right is looked at.{' '}
                     {found.size > mostForAllLines
-                      ? 'Point at a token to see its lines.'
-                      : 'Point at a token to see it alone.'}
+                      ? 'Point at a token, or go through them with ↑ and ↓, to see its lines.'
+                      : 'Point at a token, or go through them with ↑ and ↓, to see it alone.'}
                   </p>
                   <div
                     class="table-scroll tall"
@@ -485,11 +482,21 @@ export function LinesInstrument() {
                     role="region"
                     aria-label="Lines between tokens"
                     ref={ref}
+                    onKeyDown={(event) => {
+                      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+                      if (step !== undefined) {
+                        const next = focus === null ? 0 : focus + step;
+                        point(Math.min(found.size - 1, Math.max(0, next)), found);
+                        show(event.currentTarget, Math.min(found.size - 1, Math.max(0, next)));
+                      } else if (event.key === 'Escape') point(null, found);
+                      else return;
+                      event.preventDefault();
+                    }}
                   >
                     <Picture
                       class="pressable"
                       drawing={drawing}
-                      {...(over !== undefined && { over })}
+                      windowed
                       label={`Lines from ${plural(found.size, 'token')} to the tokens they look at; the table has the weights`}
                       onPoint={(_, y) => {
                         const at = Math.floor((y - 4) / rowHeight);
@@ -502,16 +509,10 @@ export function LinesInstrument() {
                   </div>
                 </section>
                 <section>
-                  <p class="hint">
+                  <p class="hint" role="status">
                     What <span class="mono">{found.tokens[from]}</span> looks at, strongest first
                   </p>
-                  <DataTable
-                    caption="Weights of one token, strongest first"
-                    columns={weightColumns}
-                    rows={rows}
-                    window={14}
-                    rowClass={(entry) => tintClass(entry.word)}
-                  />
+                  {table}
                 </section>
               </div>
             </div>
@@ -529,14 +530,31 @@ interface Matrix {
   cell: number;
 }
 
+/** Of the tokens beside cells of this size; 0 where they would not be legible. */
+function labelSize(cell: number): number {
+  return cell < 11 ? 0 : Math.min(12.5, cell * 0.8);
+}
+
+function longest(found: Head): number {
+  return Math.max(...found.tokens.map((token) => token.length));
+}
+
+/** The largest cell with which the whole matrix is seen at once, in halves of a pixel. */
+function fitting(found: Head, width: number): number {
+  const labelled = (cell: number) => longest(found) * 0.6 * labelSize(cell) + 12;
+  let cell = 36;
+  while (cell > 1 && found.size * cell + labelled(cell) > Math.min(width, tallest)) cell -= 0.5;
+  return cell;
+}
+
 function matrixOf(found: Head, cell: number): Matrix {
-  const labels = cell >= 11;
-  const edge = labels ? Math.max(...found.tokens.map((token) => token.length)) * 7.2 + 10 : 0;
+  const size = labelSize(cell);
+  const edge = size === 0 ? 0 : longest(found) * 0.6 * size + 10;
   const side = found.size * cell;
   const gap = cell > 6 ? 1 : 0;
   const draw = (painter: Painter, colours: Colours) => {
-    const style = { size: 12, family: families.mono, fill: colours.ink };
-    if (labels) {
+    const style = { size, family: families.mono, fill: colours.ink };
+    if (size > 0) {
       found.tokens.forEach((token, i) => {
         const middle = edge + i * cell + cell / 2;
         painter.text(edge - 6, middle, token, { ...style, align: 'right' });
@@ -560,26 +578,22 @@ const zooms = { whole: 'Whole', closer: 'Closer', readable: 'With its tokens' } 
 const zoom = signal<keyof typeof zooms>('whole');
 /** The cell that the pointer is on, as [from, to]. */
 const cellPointed = signal<readonly [from: number, to: number] | null>(null);
-// Labels need this much.
-const readable = 15;
+// Labels read well from here on.
+const readable = 13;
+// The height of `.tall`, at the least size of type.
+const tallest = 640;
 
 export function MatrixInstrument() {
   const { ref, width } = useWidth();
   const found = current.value;
   const focus = found ? focusOf(found) : null;
-  const fit = found ? Math.min(36, Math.floor(((width - 110) / found.size) * 2) / 2) : 0;
-  const whole = Math.max(1, fit);
+  const whole = useMemo(() => (found && width > 0 ? fitting(found, width) : 1), [found, width]);
   const cell = { whole, closer: Math.max(whole, 5), readable: Math.max(whole, readable) }[zoom.value];
   const matrix = useMemo(() => (found && width > 0 ? matrixOf(found, cell) : null), [found, cell, width]);
-  const over = useMemo(() => {
-    if (!matrix || !found || focus === null) return null;
-    const { edge } = matrix;
-    return (painter: Painter, colours: Colours) => {
-      const thick = Math.max(cell, 3);
-      const top = edge + (focus + 0.5) * cell - thick / 2;
-      painter.rect(edge, top, found.size * cell, thick, { stroke: colours.accent, strokeWidth: 1.5 });
-    };
-  }, [matrix, found, focus, cell]);
+  const mark =
+    matrix && found && focus !== null
+      ? { x: matrix.edge, y: matrix.edge + focus * cell, width: found.size * cell, height: cell }
+      : null;
   const at = cellPointed.value;
   return (
     <Instrument
@@ -595,7 +609,7 @@ export function MatrixInstrument() {
             found &&
             matrix && (
               <div class="flow">
-                {fit < readable && (
+                {whole < readable && (
                   <Tabs
                     label="How large"
                     options={zooms}
@@ -613,7 +627,7 @@ export function MatrixInstrument() {
                 >
                   <Picture
                     drawing={matrix.drawing}
-                    over={over}
+                    mark={mark}
                     label={`${found.size} by ${found.size} weights; every row sums to 1`}
                     onPoint={(x, y) => {
                       const from = Math.floor((y - matrix.edge) / cell);

@@ -7,7 +7,8 @@ import { sentence } from '../../state/sentence';
 import { choiceCodec, flagCodec, integerCodec, parameter } from '../../state/url';
 import { second } from '../tokenizer/state';
 
-const askedLayer = parameter('attention', 'layer', 0, integerCodec(0, 1023));
+// the second layer: its heads have found something to do, where the first ones of most models still look everywhere
+const askedLayer = parameter('attention', 'layer', 1, integerCodec(0, 1023));
 const askedHead = parameter('attention', 'head', 0, integerCodec(0, 1023));
 
 /** Layer and head from 0; another model may have fewer than the address asks for. */

@@ -484,11 +484,16 @@ from transformers import BertModel, BertTokenizerFast
 
 tokenizer = BertTokenizerFast.from_pretrained(${names.python})
 model = BertModel.from_pretrained(${names.python}).eval()
-batch = tokenizer([${list.map((text) => JSON.stringify(text)).join(', ')}], padding=True, return_tensors="pt")
+batch = tokenizer(
+    [${list.map((text) => JSON.stringify(text)).join(', ')}],
+    padding=True,
+    return_tensors="pt",
+)
 with torch.no_grad():
     masked = model(batch.input_ids, attention_mask=batch.attention_mask)
-    unmasked = model(batch.input_ids, attention_mask=torch.ones_like(batch.input_ids))
-difference = masked.last_hidden_state[:, 0] - unmasked.last_hidden_state[:, 0]
+    every = torch.ones_like(batch.attention_mask)
+    unmasked = model(batch.input_ids, attention_mask=every)
+difference = (masked.last_hidden_state - unmasked.last_hidden_state)[:, 0]
 print(difference.norm(dim=-1).tolist())`,
     javascript: `import { load } from 'bertlens';
 
@@ -525,7 +530,6 @@ function Notebook() {
 }
 
 const view: View = {
-  idea: 'Padding should not matter. Here is how BERT ignores it.',
   lead: 'The same padded batch goes through the model twice, with the attention mask and without. The distance between the two answers is what the mask is for.',
   Instrument: Instruments,
   Notice,

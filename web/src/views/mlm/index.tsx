@@ -1,5 +1,5 @@
 // Section 6: hide words and ask for them. Cells 9 and 10 and Exercise 4 of the notebook.
-import type { FillMaskResult } from 'bertlens';
+import type { FillMaskResult, Prediction } from 'bertlens';
 import { signal } from '@preact/signals';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
@@ -7,7 +7,8 @@ import { tokenizer } from '../../engine/tokenizer';
 import { list, percent, plural, probability } from '../../lib/format';
 import { javascriptString, pythonList, shellString } from '../../lib/python';
 import { Bars } from '../../ui/bars';
-import { Answer } from '../../ui/exercise';
+import { DataTable, type Column } from '../../ui/data-table';
+import { Answer, CheckedField, readNumber } from '../../ui/exercise';
 import { Printed } from '../../ui/printed';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -16,6 +17,7 @@ import { modelNames } from '../naming';
 import type { View } from '../view';
 import { LossInstrument, MaskInstrument, SurpriseInstrument } from './instruments';
 import {
+  hidden,
   hide,
   notebookHidden,
   notebookText,
@@ -24,6 +26,7 @@ import {
   question,
   surprise,
   targetWords,
+  text,
   topK,
 } from './state';
 
@@ -106,7 +109,8 @@ with torch.no_grad():
 masks = (inputs.input_ids == tokenizer.mask_token_id)[0]
 best = logits[0, masks].softmax(-1).topk(${top})
 for probabilities, ids in zip(*best):
-    print([(tokenizer.decode(id), round(p.item(), 4)) for p, id in zip(probabilities, ids)])`,
+    for p, id in zip(probabilities.tolist(), ids):
+        print(f"{tokenizer.decode(id):<15} {p:.4f}")`,
     javascript: `import { load } from 'bertlens';
 
 const bert = await load(${names.javascript});
@@ -129,6 +133,24 @@ const printedTop: readonly (readonly [token: string, probability: string, loss: 
   ['nantes', '0.0228', '3.7809'],
   ['brest', '0.0226', '3.7915'],
   ['bordeaux', '0.0212', '3.8526'],
+];
+
+interface TopRow {
+  rank: number;
+  token: string;
+  share: string;
+  loss: string;
+  here: Prediction | undefined;
+}
+
+const topColumns: readonly Column<TopRow>[] = [
+  { title: 'rank', kind: 'number', value: (row) => row.rank },
+  { title: 'printed', kind: 'mono', value: (row) => row.token },
+  { title: 'probability', kind: 'number', value: (row) => row.share },
+  { title: 'loss', kind: 'number', value: (row) => row.loss },
+  { title: 'here', kind: 'mono', value: (row) => row.here?.token ?? '' },
+  { title: 'its probability', kind: 'number', value: (row) => row.here?.probability.toFixed(4) ?? '' },
+  { title: 'its loss', kind: 'number', value: (row) => row.here?.loss.toFixed(4) ?? '' },
 ];
 
 const notebookAnswer = answers<string, FillMaskResult>(
@@ -154,7 +176,17 @@ function Notebook() {
             otherModel
             lines={[
               {
-                what: 'Labels',
+                what: 'Tokens',
+                printed: "['[CLS]', 'the', 'capital', 'of', 'france', 'is', 'paris', '.', '[SEP]']",
+                here: pythonList(ready.encode(notebookText).tokens),
+              },
+              {
+                what: 'Labels before',
+                printed: '[101, 1996, 3007, 1997, 2605, 2003, 3000, 1012, 102]',
+                here: pythonList(ready.encode(notebookText).inputIds),
+              },
+              {
+                what: 'Labels after',
                 printed: '[-100, -100, -100, -100, -100, -100, 3000, -100, -100]',
                 here: value?.labels ? pythonList(value.labels) : undefined,
               },
@@ -171,16 +203,20 @@ function Notebook() {
               },
             ]}
           />
-          <Printed
-            cell="Cell 10 printed: rank, token, probability, loss if correct"
-            otherModel
-            lines={printedTop.map(([token, p, loss], i) => ({
-              what: String(i + 1),
-              printed: `${token}  ${p}  ${loss}`,
-              here:
-                best[i] && `${best[i].token}  ${best[i].probability.toFixed(4)}  ${best[i].loss.toFixed(4)}`,
-            }))}
-          />
+          <section aria-label="Cell 10 printed">
+            <h3 class="hint">Cell 10 printed, for bert-base-uncased; here: the model that is loaded</h3>
+            <DataTable
+              caption="The ten best words for the capital of France, as printed and here"
+              columns={topColumns}
+              rows={printedTop.map(([token, share, loss], i) => ({
+                rank: i + 1,
+                token,
+                share,
+                loss,
+                here: best[i],
+              }))}
+            />
+          </section>
         </div>
       )}
     </WithTokenizer>
@@ -191,7 +227,39 @@ const exerciseText = 'The quick brown fox jumps over the lazy dog';
 const exerciseHidden = [1, 4, 7];
 const exerciseWords = ['quick', 'jumps', 'lazy'];
 /** What bert-base-uncased gave in the notebook, percent. */
-const exercisePrinted = ['little 23.19', 'takes 74.10', 'white 5.71'];
+const exercisePrinted: readonly (readonly (readonly [token: string, percent: string])[])[] = [
+  [
+    ['little', '23.19'],
+    ['great', '7.49'],
+    ['big', '5.30'],
+    ['new', '2.98'],
+    ['large', '2.06'],
+  ],
+  [
+    ['takes', '74.10'],
+    ['took', '9.22'],
+    ['wins', '7.18'],
+    ['taking', '1.04'],
+    ['take', '1.00'],
+  ],
+  [
+    ['white', '5.71'],
+    ['big', '5.31'],
+    ['black', '4.23'],
+    ['red', '4.01'],
+  ],
+];
+
+function checkMean(expected: number) {
+  return (answer: string): true | string => {
+    const value = readNumber(answer);
+    if (value === undefined) return 'A percentage is wanted, such as 34.5.';
+    return (
+      Math.abs(value - 100 * expected) < 0.06 ||
+      'Not that: the mean of the three first probabilities, as a percentage.'
+    );
+  };
+}
 
 const exerciseAnswer = answers<string, FillMaskResult>(
   () => (tokenizer.value ? exerciseText : null),
@@ -246,6 +314,35 @@ function Exercise() {
                 </div>
               </div>
             </li>
+            <li>
+              <div>
+                <p>
+                  <button
+                    type="button"
+                    class="link"
+                    onClick={() => {
+                      text.value = exerciseText;
+                      hidden.value = exerciseHidden;
+                      order.value = 'independent';
+                      window.scrollTo({ top: 0 });
+                    }}
+                  >
+                    Put the sentence into the instrument
+                  </button>{' '}
+                  with these three words hidden, and read its guesses.
+                </p>
+                {tops.length > 0 && (
+                  <CheckedField
+                    label="How confident are its three first guesses on average, in percent?"
+                    inputMode="decimal"
+                    check={checkMean(mean)}
+                  />
+                )}
+              </div>
+            </li>
+            <li>
+              <p>Why are some of the words harder to guess than others? Then compare with the answer.</p>
+            </li>
           </ol>
           <Answer>
             {() =>
@@ -265,14 +362,19 @@ function Exercise() {
                             marked: entry.id === mask.label?.id,
                           }))}
                         />
-                        <p class="hint">bert-base-uncased, as printed: {exercisePrinted[i]} %</p>
+                        <p class="hint">
+                          bert-base-uncased, as printed:{' '}
+                          {exercisePrinted[i]!.map(([token, share]) => `${token} ${share} %`).join(', ')}
+                        </p>
                       </section>
                     ))}
                   </div>
                   <p>
-                    Mean confidence of the first guesses: {percent(mean)}. A verb between its subject and
-                    “over” is tied down by grammar; {list(['quick', 'lazy'])} are adjectives, and many would
-                    do. {plural(value.masks.length, 'mask')} at once also means that no guess sees the others’
+                    Mean confidence of the first guesses: {percent(mean)} here; 34.33 % for those that the
+                    notebook printed. A verb between its subject and “over” is tied down by grammar;{' '}
+                    {list(['quick', 'lazy'])} are adjectives, and many would do: a word is easy to guess where
+                    its neighbours leave little choice, and where it is frequent.{' '}
+                    {plural(value.masks.length, 'mask')} at once also means that no guess sees the others’
                     words.
                   </p>
                 </>
@@ -286,7 +388,6 @@ function Exercise() {
 }
 
 const view: View = {
-  idea: 'Hide a word, and BERT says what it expected.',
   lead: 'This is the game that BERT was trained with: read both sides of a gap and spread one unit of probability over the whole vocabulary.',
   Instrument: Instruments,
   Notice,

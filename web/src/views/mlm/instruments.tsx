@@ -15,6 +15,7 @@ import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { SmallModel } from '../../ui/small-model';
 import { Tabs } from '../../ui/tabs';
 import { TokenText } from '../../ui/token';
 import { useWidth } from '../../ui/use-width';
@@ -24,6 +25,7 @@ import { wordMark } from '../../state/lit';
 import {
   hidden,
   notebookHidden,
+  notebookMasked,
   notebookText,
   order,
   prediction,
@@ -107,7 +109,8 @@ function MaskColumn({ mask, piece, nth, most }: MaskColumnProps) {
         }))}
       />
       <p class="hint">
-        Together {probability(mask.predictions.at(-1)?.cumulative ?? 0)} of all probability.
+        Together {probability(mask.predictions.at(-1)?.cumulative ?? 0)} of all probability; the longest bar
+        is {probability(most)}.
         {label && (
           <>
             {' '}
@@ -280,6 +283,14 @@ export function MaskInstrument() {
                         </>
                       )}
                     </p>
+                    <SmallModel>
+                      {input.label === notebookText && input.masked === notebookMasked && (
+                        <>
+                          In the notebook it answered paris 0.4168, lille 0.0714, lyon 0.0634, with a loss of
+                          0.88.
+                        </>
+                      )}
+                    </SmallModel>
                   </div>
                 )
               )}
@@ -412,6 +423,13 @@ export function SurpriseInstrument() {
 }
 
 const probe = signal(0.5);
+/** The steps of its “Understanding the Loss Value”. */
+const notebookLosses: readonly (readonly [loss: string, probability: number])[] = [
+  ['0.0', 1],
+  ['0.69', 0.5],
+  ['1.0', 0.37],
+  ['2.0', 0.14],
+];
 
 function lossDrawing(width: number, at: number, label: number | undefined): Drawing {
   const height = 268;
@@ -499,6 +517,21 @@ export function LossInstrument() {
             }}
           />
         </label>
+        <div class="row">
+          <span class="hint">The notebook’s</span>
+          {notebookLosses.map(([loss, p]) => (
+            <button
+              type="button"
+              class="link hint"
+              key={loss}
+              onClick={() => {
+                probe.value = p;
+              }}
+            >
+              loss {loss} → {Math.round(100 * p)} %
+            </button>
+          ))}
+        </div>
         <p class="hint">
           {plural(entries, 'entry', 'entries')} of the vocabulary share the probability; an even share each
           would be a loss of {Math.log(entries).toFixed(2)}.

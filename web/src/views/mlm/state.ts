@@ -9,6 +9,7 @@ import { choiceCodec, integerCodec, parameter, textCodec, type Codec } from '../
 /** The sentence of the notebook's cell 9, with the word that it hides. */
 export const notebookText = 'The capital of France is Paris.';
 export const notebookHidden = [5];
+export const notebookMasked = 'The capital of France is [MASK].';
 
 const wordsCodec: Codec<number[]> = {
   read: (written) =>

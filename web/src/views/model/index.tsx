@@ -108,7 +108,6 @@ function Notebook() {
 }
 
 const view: View = {
-  idea: 'The same lens on another BERT.',
   lead: 'Put any BERT under it: the notebook’s own from Hugging Face, or a folder of yours. Every section then works on that model.',
   Instrument: Instruments,
   Notice,

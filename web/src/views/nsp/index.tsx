@@ -55,10 +55,15 @@ function code() {
   const names = modelNames();
   return {
     python: `import torch
-from transformers import BertForNextSentencePrediction, BertTokenizerFast
+from transformers import (
+    BertForNextSentencePrediction,
+    BertTokenizerFast,
+)
 
 tokenizer = BertTokenizerFast.from_pretrained(${names.python})
-model = BertForNextSentencePrediction.from_pretrained(${names.python}).eval()
+model = BertForNextSentencePrediction.from_pretrained(
+    ${names.python}
+).eval()
 inputs = tokenizer(
     ${JSON.stringify(first.value)},
     ${JSON.stringify(second.value)},
@@ -171,13 +176,26 @@ function Exercise() {
               </ol>
               <Answer>
                 {() => (
-                  <p>
-                    Accuracy {percent(value.accuracy)}, precision {percent(value.precision)}, recall{' '}
-                    {percent(value.recall)}, F1 {percent(value.f1)}. Pair {value.highestConfidence + 1} is the
-                    surest, with {probability(value.pairs[value.highestConfidence]?.confidence ?? 0)}.
-                    Precision asks: of those judged next, how many were? Recall asks: of those that were next,
-                    how many were found?
-                  </p>
+                  <>
+                    <p>
+                      Accuracy {percent(value.accuracy)}, precision {percent(value.precision)}, recall{' '}
+                      {percent(value.recall)}, F1 {percent(value.f1)}. Pair {value.highestConfidence + 1} is
+                      the surest, with {probability(value.pairs[value.highestConfidence]?.confidence ?? 0)}.
+                      Precision asks: of those judged next, how many were? Recall asks: of those that were
+                      next, how many were found?
+                    </p>
+                    <div class="printed">
+                      <Printed
+                        cell="The notebook printed, for bert-base-uncased: P(is next) of its first pairs"
+                        otherModel
+                        lines={notebookPairs.slice(0, 3).map((_, i) => ({
+                          what: `Pair ${i + 1}`,
+                          printed: '1.000',
+                          here: value.pairs[i]?.result.isNext.toFixed(3),
+                        }))}
+                      />
+                    </div>
+                  </>
                 )}
               </Answer>
             </>
@@ -189,7 +207,6 @@ function Exercise() {
 }
 
 const view: View = {
-  idea: 'Two sentences, one question: do they belong together?',
   lead: 'BERT’s second training task. The answer is read from a single vector, the one over [CLS].',
   Instrument: Instruments,
   Notice,

@@ -11,11 +11,12 @@ import { tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { SmallModel } from '../../ui/small-model';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import type { Tokenizer } from '../../engine/tokenizer';
-import { notebookFirst, notebookPairs, notebookSeconds } from './notebook';
+import { notebookFirst, notebookPairs, notebookSeconds, printedFor } from './notebook';
 import {
   chosenCell,
   evaluation,
@@ -37,22 +38,10 @@ function spans(ready: Tokenizer, text: string) {
 export function PairInstrument() {
   verdict.use();
   const { value, pending, trouble } = verdict.answer.value;
+  const printed = printedFor(first.value, second.value);
   return (
     <Instrument
       title="Does the second follow the first?"
-      tools={notebookSeconds.map((text, i) => (
-        <button
-          type="button"
-          class="quiet"
-          key={text}
-          onClick={() => {
-            first.value = notebookFirst;
-            second.value = text;
-          }}
-        >
-          The notebook’s {i === 0 ? 'first' : 'second'}
-        </button>
-      ))}
       exports={[
         {
           kind: 'table',
@@ -65,7 +54,7 @@ export function PairInstrument() {
       ]}
     >
       <div class="flow">
-        <WithTokenizer room="9rem">
+        <WithTokenizer room="11rem">
           {(ready) => (
             <>
               <Editor
@@ -86,12 +75,28 @@ export function PairInstrument() {
                   second.value = next;
                 }}
               />
+              <div class="row">
+                <span class="hint">Try the notebook’s</span>
+                {notebookSeconds.map((text, i) => (
+                  <button
+                    type="button"
+                    class="link hint"
+                    key={text}
+                    onClick={() => {
+                      first.value = notebookFirst;
+                      second.value = text;
+                    }}
+                  >
+                    {i === 0 ? 'true continuation' : 'false continuation'}
+                  </button>
+                ))}
+              </div>
             </>
           )}
         </WithTokenizer>
-        <WithModel speaks room="4rem">
+        <WithModel speaks room="8rem">
           {() => (
-            <>
+            <div class="flow">
               <Trouble text={trouble} />
               {value && (
                 <div class={pending ? 'stale' : ''} data-testid="verdict">
@@ -108,7 +113,12 @@ export function PairInstrument() {
                   />
                 </div>
               )}
-            </>
+              {value && (
+                <SmallModel>
+                  {printed !== undefined && <>In the notebook it gave this pair {printed} for “is next”.</>}
+                </SmallModel>
+              )}
+            </div>
           )}
         </WithModel>
       </div>
@@ -204,9 +214,11 @@ function PairRow({
   const pair = pairs.value[at]!;
   const out = chosenCell.value !== null && judged !== undefined && cellOf(judged) !== chosenCell.value;
   return (
-    <tr class={out ? 'dimmed' : ''}>
-      <td class="number">{at + 1}</td>
-      <td class="wrap">
+    <tr role="row" class={out ? 'dimmed' : ''}>
+      <td role="cell" class="number">
+        {at + 1}
+      </td>
+      <td role="cell" class="wrap">
         <textarea
           rows={1}
           class="cell-input"
@@ -226,7 +238,7 @@ function PairRow({
           }}
         />
       </td>
-      <td>
+      <td role="cell">
         <button
           type="button"
           class="quiet inset"
@@ -238,8 +250,10 @@ function PairRow({
           {pair.isNext ? 'next' : 'not next'}
         </button>
       </td>
-      <td class="number">{judged ? probability(judged.result.isNext) : ''}</td>
-      <td>
+      <td role="cell" class="number">
+        {judged ? probability(judged.result.isNext) : ''}
+      </td>
+      <td role="cell">
         {judged && (
           <span class={judged.correct ? 'agree' : 'differ'}>
             {judged.correct ? '✓' : '✗'} {judged.predicted ? 'next' : 'not next'}
@@ -247,7 +261,7 @@ function PairRow({
         )}
         {highest && <span class="hint"> surest</span>}
       </td>
-      <td>
+      <td role="cell">
         <button
           type="button"
           class="quiet inset"
@@ -353,25 +367,32 @@ export function PairsInstrument() {
           aria-label="Pairs of sentences with label and verdict"
           tabIndex={0}
         >
-          <table class="table">
+          {/* the roles in words: on narrow screens its rows are laid out as blocks */}
+          <table class="table" role="table">
             <caption class="visually-hidden">Pairs of sentences with label and verdict</caption>
-            <thead>
-              <tr>
-                <th scope="col" class="number">
+            <thead role="rowgroup">
+              <tr role="row">
+                <th role="columnheader" scope="col" class="number">
                   #
                 </th>
-                <th scope="col">first, second</th>
-                <th scope="col">label</th>
-                <th scope="col" class="number">
+                <th role="columnheader" scope="col">
+                  first, second
+                </th>
+                <th role="columnheader" scope="col">
+                  label
+                </th>
+                <th role="columnheader" scope="col" class="number">
                   P(is next)
                 </th>
-                <th scope="col">verdict</th>
-                <th scope="col">
+                <th role="columnheader" scope="col">
+                  verdict
+                </th>
+                <th role="columnheader" scope="col">
                   <span class="visually-hidden">Remove</span>
                 </th>
               </tr>
             </thead>
-            <tbody>
+            <tbody role="rowgroup">
               {pairs.value.map((_, i) => (
                 <PairRow
                   key={i}

@@ -3,10 +3,18 @@ import type { SentencePair } from 'bertlens';
 
 /** Cell 11 of the notebook. */
 export const notebookFirst = 'The weather is beautiful today.';
-export const notebookSeconds = [
+export const notebookSeconds: readonly [string, string] = [
   "I think I'll go for a walk in the park.",
   'Deep Learning is a branch of Machine Learning.',
-] as const;
+];
+
+/** P(is next) that cell 11 printed for each of them with bert-base-uncased. */
+const printedIsNext = ['0.9999', '0.0000'];
+
+/** What the notebook printed for a pair; undefined for others than its own. */
+export function printedFor(text: string, next: string): string | undefined {
+  return text === notebookFirst ? printedIsNext[notebookSeconds.indexOf(next)] : undefined;
+}
 
 export function pair(text: string, next: string, isNext: boolean): SentencePair {
   return { text, pair: next, isNext };

@@ -102,7 +102,9 @@ function code() {
 tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
 batch = [
 ${lines((text) => JSON.stringify(text), '    ')}]
-encoding = tokenizer(batch, ${python})
+encoding = tokenizer(
+    batch, ${python}
+)
 print(${name === 'none' ? '[len(row) for row in encoding["input_ids"]]' : 'encoding["input_ids"].shape'})`,
     javascript: `import { loadTokenizer } from 'bertlens/tokenizer';
 
@@ -275,7 +277,6 @@ function ExerciseTwo() {
 }
 
 const view: View = {
-  idea: 'A batch is a rectangle. Sentences are not.',
   lead: 'To compute many sentences at once, all rows get one length. What fills them up carries no meaning, and the attention mask says so.',
   Instrument: Instruments,
   Notice,

@@ -58,6 +58,11 @@ function NormaliserStep({ step }: { step: Step }) {
 // How many tries of the match are on show; Infinity means all of them.
 const shownTries = signal(Infinity);
 
+/** Where less motion is asked for, the tries do not play: each press shows one more. */
+function stepsByHand(): boolean {
+  return window.matchMedia('(prefers-reduced-motion: reduce)').matches;
+}
+
 function Ladder({ word }: { word: ExplainedWord }) {
   const total = word.candidates.length;
   const shown = Math.min(shownTries.value, total);
@@ -69,7 +74,7 @@ function Ladder({ word }: { word: ExplainedWord }) {
   }, [word.text]);
 
   useEffect(() => {
-    if (!playing) return;
+    if (!playing || stepsByHand()) return;
     const timer = window.setTimeout(() => {
       shownTries.value = shown + 1;
     }, 160);
@@ -101,7 +106,7 @@ function Ladder({ word }: { word: ExplainedWord }) {
         <div class="ladder-word" aria-hidden="true">
           {word.text}
         </div>
-        <ol>
+        <ol style={{ minHeight: `${1.65 * total}em` }}>
           {rows.slice(0, shown).map(({ candidate, at, letters }, i) => (
             <li key={i} class={candidate.id === null ? 'try' : 'try hit'}>
               <span
@@ -121,10 +126,10 @@ function Ladder({ word }: { word: ExplainedWord }) {
           type="button"
           class="button"
           onClick={() => {
-            shownTries.value = window.matchMedia('(prefers-reduced-motion: reduce)').matches ? Infinity : 1;
+            shownTries.value = playing && stepsByHand() ? shown + 1 : 1;
           }}
         >
-          Step through
+          {playing && stepsByHand() ? 'Next try' : 'Step through'}
         </button>
         <p class="hint">
           {plural(total, 'try', 'tries')}, {failed} failed.{' '}

@@ -77,7 +77,7 @@ function code() {
   const text = sentence.value;
   const pair = second.value;
   const pythonArguments =
-    pair === undefined ? JSON.stringify(text) : `${JSON.stringify(text)}, ${JSON.stringify(pair)}`;
+    pair === undefined ? JSON.stringify(text) : `${JSON.stringify(text)},\n    ${JSON.stringify(pair)}`;
   const input =
     pair === undefined
       ? javascriptString(text)
@@ -86,7 +86,9 @@ function code() {
     python: `from transformers import BertTokenizerFast
 
 tokenizer = BertTokenizerFast.from_pretrained("bert-base-uncased")
-encoding = tokenizer(${pythonArguments}, return_offsets_mapping=True)
+encoding = tokenizer(
+    ${pythonArguments}
+)
 
 for token, id in zip(encoding.tokens(), encoding["input_ids"]):
     print(token, id)`,
@@ -103,7 +105,6 @@ encoding.tokens.forEach((token, i) => {
 }
 
 const view: View = {
-  idea: 'BERT never sees words. It sees numbered pieces.',
   lead: 'Text is cleaned, split, and cut into the longest pieces that a fixed vocabulary knows. Type below and watch every step.',
   Instrument: Instruments,
   Notice,

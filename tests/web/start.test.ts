@@ -1,0 +1,99 @@
+// The opening: the sentence's pieces at once, then where they look and how surprising they are, as the package computes them
+// in Node; the way into the lesson; a dear connection is not burdened with the model unasked.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { load } from 'bertlens/sync';
+
+import { dist, onPage, settle, shownIds, withPage } from './support.ts';
+
+withPage();
+
+const folder = path.join(dist, 'models/default');
+const skip = !existsSync(path.join(folder, 'model.safetensors')) && 'models/default has no weights';
+// Builds of the engine round int8 differently.
+const near = 0.02;
+
+test('a word pointed at: where it looks and what was expected, as the package has it', { skip }, async () => {
+  const text = 'The old king lived in a castle with his three daughters.';
+  const word = 3; // "king", after [CLS], "the" and "old"
+  const bert = await load(folder);
+  const { attentions, encoding } = bert.encode(text, { attentions: [2] });
+  const { data, shape } = attentions![2]!;
+  const [heads, size] = shape as [number, number, number];
+  const looks = Array.from({ length: size }, (_, to) => {
+    let sum = 0;
+    for (let head = 0; head < heads; head += 1) sum += data[(head * size + word) * size + to]!;
+    return sum / heads;
+  });
+  looks[word] = 0;
+  const most = Math.max(...looks);
+  const score = bert.score(text).tokens.find((token) => token.position === word)!;
+  bert.dispose();
+
+  await onPage(`#/start?text=${encodeURIComponent(text)}&layer=2`, async ({ page }) => {
+    await settle(page);
+    await page.getByTestId('tokens').getByRole('button', { name: 'king' }).hover();
+    const readout = page.locator('.lens-readout');
+    await readout.getByText(/^king looks most at/).waitFor();
+    const said = await readout.innerText();
+    const found =
+      /^king looks most at (\S+), with ([\d.]+)\. .*guess number ([\d,]+).*with ([\d.]+)\.$/s.exec(said);
+    assert.ok(found, said);
+    assert.equal(found[1], encoding!.tokens[looks.indexOf(most)]);
+    assert.ok(Math.abs(Number(found[2]) - most) < near, said);
+    assert.ok(Math.abs(Number(found[4]) - score.bestProbability) < near, said);
+    const picture = await page.locator('canvas[aria-label^="Loss of each token"]').getAttribute('aria-label');
+    const loss = Number(/king ([\d.]+)/.exec(picture ?? '')?.[1]);
+    assert.ok(Math.abs(loss + score.logProbability) < 0.3, `${loss} and ${-score.logProbability}`);
+  });
+});
+
+test('the pieces are there before the model, and the contents lead to every section', async () => {
+  await onPage('', async ({ page }) => {
+    await page.getByTestId('tokens').waitFor();
+    assert.equal((await shownIds(page)).length, 17);
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('hello world');
+    assert.deepEqual(await shownIds(page), [101, 7592, 2088, 102]);
+    const links = page.locator('.contents a');
+    assert.equal(await links.count(), 8);
+    await links.nth(1).click();
+    await page.getByRole('heading', { level: 1, name: /rectangle/ }).waitFor();
+    await page.getByRole('link', { name: 'bertlens: start' }).click();
+    await page.getByRole('heading', { level: 1, name: /Look inside/ }).waitFor();
+    // the sentence has come along
+    assert.equal(
+      await page.getByRole('textbox', { name: 'Sentence', exact: true }).inputValue(),
+      'hello world',
+    );
+  });
+});
+
+test('more tokens than the picture holds', async () => {
+  await onPage(`#/start?text=${encodeURIComponent('word '.repeat(80))}`, async ({ page }) => {
+    await page.getByText('82 tokens are too many for one picture').waitFor();
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('');
+    await page.getByTestId('tokens').waitFor();
+    assert.deepEqual(await shownIds(page), [101, 102]);
+  });
+});
+
+test('where the connection is dear, the model comes when it is asked for', { skip }, async () => {
+  await onPage('#/padding', async ({ page }) => {
+    await page.addInitScript(() => {
+      Object.defineProperty(navigator, 'connection', { value: { saveData: true } });
+    });
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.goto(`${page.url().split('#')[0] ?? ''}#/start`);
+    await page.reload();
+    const button = page.getByRole('button', { name: /^Load the model/ });
+    await button.waitFor();
+    await page.waitForTimeout(1000);
+    assert.ok(!asked.some((url) => url.endsWith('.safetensors')));
+    await button.click();
+    await settle(page);
+    assert.equal(await button.count(), 0);
+  });
+});

@@ -1,0 +1,479 @@
+// The opening's picture: a row of tokens; above it where each looks, below it how surprising each is.
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { bert, modelTrouble } from '../../engine/model';
+import { families, mix, type Colours } from '../../lib/colours';
+import { plural, probability } from '../../lib/format';
+import type { Table } from '../../lib/export';
+import type { Painter } from '../../lib/painter';
+import { lit, wordMark } from '../../state/lit';
+import { sentence } from '../../state/sentence';
+import { Editor } from '../../ui/editor';
+import { Instrument } from '../../ui/instrument';
+import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Tabs } from '../../ui/tabs';
+import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/token';
+import { useWidth } from '../../ui/use-width';
+import { modelArrival, Trouble } from '../../ui/with-model';
+import { WithTokenizer } from '../../ui/with-tokenizer';
+import type { Encoding } from '../../engine/tokenizer';
+import { attentions } from '../attention/state';
+import { scopeOf, spansOf } from '../tokenizer/chips';
+import { encoding } from '../tokenizer/state';
+import {
+  kept,
+  layer,
+  looks,
+  mostTokens,
+  openLayer,
+  scored,
+  scores,
+  tooLong,
+  type Looks,
+  type Score,
+} from './state';
+
+const examples: readonly (readonly [label: string, text: string])[] = [
+  ['The notebook’s', 'Tokenization and padding are fundamental steps in most NLP pipelines.'],
+  ['A story', 'The old king lived in a castle with his three daughters.'],
+  ['A capital', 'The capital of France is Paris.'],
+  ['A riddle', 'The dog chased the cat because it was hungry.'],
+];
+
+const archHeight = 150;
+const skylineHeight = 72;
+// A loss of this many nats is drawn at full height; an even guess over the whole vocabulary would be 10.3.
+const fullLoss = 10;
+const mostBar = 30;
+
+/** Where a token stands on screen, in CSS pixels from the left of the row. */
+interface Place {
+  left: number;
+  width: number;
+}
+
+function arches(painter: Painter, colours: Colours, found: Looks, places: readonly Place[], from: number[]) {
+  const floor = archHeight - 2;
+  const middle = (i: number) => places[i]!.left + places[i]!.width / 2;
+  const widest = Math.max(1, middle(places.length - 1) - middle(0));
+  const alone = from.length < places.length;
+  // an even look at all tokens is what the rest stands out from
+  const even = 1 / found.size;
+  const strokes: { weight: number; d: string }[] = [];
+  for (const i of from) {
+    for (let j = 0; j < places.length; j += 1) {
+      const weight = found.weights[i * found.size + j]!;
+      if (weight < (alone ? even / 2 : 1.5 * even) || i === j) continue;
+      const a = middle(i);
+      const b = middle(j);
+      // a curve reaches three quarters of the way to its handles
+      const rise = 16 + (floor - 20) * Math.sqrt(Math.abs(b - a) / widest);
+      const top = floor - rise / 0.75;
+      strokes.push({ weight, d: `M${a},${floor}C${a},${top} ${b},${top} ${b},${floor}` });
+    }
+  }
+  strokes.sort((a, b) => a.weight - b.weight);
+  for (const { weight, d } of strokes) {
+    painter.path(d, {
+      stroke: colours.accent,
+      strokeWidth: 1 + 4 * weight,
+      opacity: Math.min(1, (alone ? 0.25 : 0.1) + 1.2 * weight),
+    });
+  }
+}
+
+function skyline(
+  painter: Painter,
+  colours: Colours,
+  found: ReadonlyMap<number, Score>,
+  places: readonly Place[],
+  from: number[],
+  y: number,
+) {
+  places.forEach((place, i) => {
+    const score = found.get(i);
+    if (!score) return;
+    const loss = -score.logProbability;
+    const share = Math.min(1, loss / fullLoss);
+    const tall = Math.max(1.5, share * (skylineHeight - 22));
+    const seen = from.includes(i);
+    const wide = Math.min(place.width - 4, mostBar);
+    painter.rect(place.left + (place.width - wide) / 2, y, wide, tall, {
+      fill: mix(colours['accent-soft'], colours.accent, 0.15 + 0.85 * share),
+      radius: 2,
+      opacity: seen ? 1 : 0.3,
+    });
+    painter.text(place.left + place.width / 2, y + tall + 11, loss.toFixed(2), {
+      fill: seen ? colours.muted : colours.faint,
+      size: 11,
+      family: families.mono,
+      align: 'center',
+    });
+  });
+}
+
+const chipHeight = 48;
+
+/** The whole of it as one picture, for saving. */
+function wholeDrawing(row: Encoding, places: readonly Place[], from: number[]): Drawing {
+  const last = places.at(-1);
+  if (!last || places.length !== row.length) return noDrawing;
+  return {
+    width: last.left + last.width + 8,
+    height: archHeight + chipHeight + 8 + skylineHeight,
+    draw(painter, colours) {
+      if (looks.peek()) arches(painter, colours, looks.peek()!, places, from);
+      places.forEach((place, i) => {
+        const word = row.wordIds[i];
+        const tint = word === null || word === undefined ? colours.sunken : tintOf(word, colours);
+        painter.rect(place.left, archHeight, place.width, chipHeight, { fill: tint, radius: 5 });
+        const centre = place.left + place.width / 2;
+        const style = { family: families.mono, align: 'center' as const };
+        painter.text(centre, archHeight + 17, row.tokens[i]!, { ...style, size: 13, fill: colours.ink });
+        const id = String(row.inputIds[i]);
+        painter.text(centre, archHeight + 35, id, { ...style, size: 11, fill: colours.muted });
+      });
+      skyline(painter, colours, scored.peek(), places, from, archHeight + chipHeight + 6);
+    },
+  };
+}
+
+function tintOf(word: number, colours: Colours): string {
+  return [colours['tint-0'], colours['tint-1'], colours['tint-2'], colours['tint-3']][word % 4]!;
+}
+
+/** Follows where the tokens of a row stand, also when the type arrives that they are set in. */
+function usePlaces(row: Encoding) {
+  const ref = useRef<HTMLDivElement>(null);
+  const [places, setPlaces] = useState<readonly Place[]>([]);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const measure = () => {
+      setPlaces(
+        [...element.querySelectorAll<HTMLElement>('.token')].map((token) => ({
+          left: token.offsetLeft,
+          width: token.offsetWidth,
+        })),
+      );
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+    };
+  }, [row]);
+  return { ref, places };
+}
+
+/** The mark of a group for state/lit.ts: special tokens have one here too. */
+function markOf(group: TokenGroup): string {
+  return wordMark(scopeOf(group.sequence), group.word) ?? `special:${group.first}`;
+}
+
+function Group({ group }: { group: TokenGroup }) {
+  const chosen = kept.value === group.first;
+  return (
+    <button
+      type="button"
+      class={`token-word ${tintClass(group.word)}`}
+      data-lit={markOf(group)}
+      aria-pressed={chosen}
+      onClick={() => {
+        kept.value = chosen ? -1 : group.first;
+      }}
+    >
+      {group.tokens.map((token, i) => (
+        <span class="token" key={i}>
+          <span>
+            <TokenText token={token} />
+          </span>
+          <small>{group.ids[i]}</small>
+        </span>
+      ))}
+    </button>
+  );
+}
+
+function strongestOf(found: Looks, from: number): number {
+  let best = -1;
+  for (let to = 0; to < found.size; to += 1) {
+    if (to === from) continue;
+    if (best < 0 || found.weights[from * found.size + to]! > found.weights[from * found.size + best]!) {
+      best = to;
+    }
+  }
+  return best;
+}
+
+/** What the picture says of the word pointed at, or of the most surprising one. */
+function Readout({ row, group }: { row: Encoding; group: TokenGroup | undefined }) {
+  const found = looks.value;
+  const all = scored.value;
+  if (modelTrouble.value && !bert.value) {
+    return (
+      <>
+        No model: {modelTrouble.value.sentence} {modelTrouble.value.remedy}
+      </>
+    );
+  }
+  if (!found) return <>{bert.value ? 'The model is reading.' : modelArrival()}</>;
+  if (group) {
+    const to = strongestOf(found, group.first);
+    const score = all.get(group.first);
+    return (
+      <>
+        {to >= 0 && (
+          <>
+            <Mono of={row.tokens[group.first]!} /> looks most at <Mono of={row.tokens[to]!} />, with{' '}
+            {probability(found.weights[group.first * found.size + to]!)}.{' '}
+          </>
+        )}
+        {score ? (
+          <Expected score={score} />
+        ) : (
+          row.specialTokensMask[group.first] === 1 && (
+            <>It is no word of yours: BERT is given it with every text.</>
+          )
+        )}
+      </>
+    );
+  }
+  const scores = [...all.values()];
+  const odd = scores.reduce<Score | undefined>(
+    (most, score) => (!most || score.logProbability < most.logProbability ? score : most),
+    undefined,
+  );
+  return odd ? (
+    <>
+      The greatest surprise is <Mono of={odd.token} />. <Expected score={odd} />
+    </>
+  ) : null;
+}
+
+function Mono({ of }: { of: string }) {
+  return (
+    <b class="mono">
+      <TokenText token={of} />
+    </b>
+  );
+}
+
+function Expected({ score }: { score: Score }) {
+  if (score.rank === 1) {
+    return <>Hidden, it is guessed right, with {probability(score.bestProbability)}.</>;
+  }
+  return (
+    <>
+      Hidden, it is guess number {score.rank.toLocaleString('en-US')}; the model would rather read{' '}
+      <Mono of={score.bestToken} />, with {probability(score.bestProbability)}.
+    </>
+  );
+}
+
+/** The row of tokens between its two pictures. */
+function Lens({
+  row,
+  groups,
+  group,
+}: {
+  row: Encoding;
+  groups: readonly TokenGroup[];
+  group: TokenGroup | undefined;
+}) {
+  const { ref: frame, width: room } = useWidth();
+  const size = typeSize(row, groups, room);
+  const { ref, places } = usePlaces(row);
+  const from = useMemo(() => positionsOf(row, group), [row, group]);
+  const found = looks.value;
+  const all = scored.value;
+  const last = places.at(-1);
+  const width = last ? last.left + last.width + 2 : 1;
+  const placed = places.length === row.length;
+  const above = useMemo<Drawing>(
+    () => ({
+      width,
+      height: archHeight,
+      draw(painter, colours) {
+        if (found && placed) arches(painter, colours, found, places, from);
+      },
+    }),
+    [found, places, placed, from, width],
+  );
+  const below = useMemo<Drawing>(
+    () => ({
+      width,
+      height: skylineHeight,
+      draw(painter, colours) {
+        if (placed) skyline(painter, colours, all, places, from, 4);
+      },
+    }),
+    [all, places, placed, from, width],
+  );
+  drawn.current = wholeDrawing(row, places, from);
+  const losses = [...all.values()].map((score) => `${score.token} ${(-score.logProbability).toFixed(2)}`);
+  return (
+    <div
+      class="table-scroll lens"
+      ref={frame}
+      tabIndex={0}
+      role="region"
+      aria-label="The sentence as BERT reads it"
+    >
+      <div class="lens-inside">
+        <Picture
+          drawing={above}
+          label={`Arches from each token to those that it looks at in layer ${layer.value + 1}`}
+        />
+        <div class="lens-tokens" data-testid="tokens" ref={ref} style={{ fontSize: `${size}px` }}>
+          {groups.map((one) => (
+            <Group key={one.first} group={one} />
+          ))}
+        </div>
+        <Picture
+          drawing={below}
+          label={`Loss of each token when it alone is hidden${losses.length > 0 ? ': ' : ''}${losses.join(', ')}`}
+        />
+      </div>
+    </div>
+  );
+}
+
+function positionsOf(row: Encoding, group: TokenGroup | undefined): number[] {
+  return group
+    ? group.tokens.map((_, i) => group.first + i)
+    : Array.from({ length: row.length }, (_, i) => i);
+}
+
+// Of the monospaced type: a character's width in its size.
+const characterWidth = 0.65;
+
+/** The size of type with which the row fills its room, within what reads well; longer rows scroll. */
+function typeSize(row: Encoding, groups: readonly TokenGroup[], room: number): number {
+  const characters = row.tokens.reduce(
+    (sum, token, i) => sum + Math.max(token.length, 0.92 * String(row.inputIds[i]).length),
+    0,
+  );
+  const between = row.length * 10 + groups.length * 5;
+  return Math.min(17, Math.max(11.5, (room - between) / (characters * characterWidth)));
+}
+
+/** Every token with what is drawn below it; special tokens have no loss. */
+function scoreTable(): Table {
+  const row = encoding.peek();
+  return {
+    columns: ['token', 'id', 'loss', 'rank', 'expected', 'probability of it'],
+    rows: (row?.tokens ?? []).map((token, i) => {
+      const score = scored.peek().get(i);
+      return score
+        ? [
+            token,
+            row!.inputIds[i]!,
+            -score.logProbability,
+            score.rank,
+            score.bestToken,
+            score.bestProbability,
+          ]
+        : [token, row!.inputIds[i]!, null, null, null, null];
+    }),
+  };
+}
+
+/** What the export menu saves: the picture as it was last on screen. */
+const drawn: { current: Drawing } = { current: noDrawing };
+
+function Seen({ row }: { row: Encoding }) {
+  const groups = useMemo(() => groupTokens(row), [row]);
+  const mark = lit.value;
+  const group = groups.find((one) => markOf(one) === mark) ?? groups.find((one) => one.first === kept.value);
+  const config = bert.value?.info.config;
+  const layers = config?.numHiddenLayers ?? 0;
+  const trouble = attentions.answer.value.trouble ?? scores.answer.value.trouble;
+  if (tooLong.value) {
+    return (
+      <p class="hint">
+        {plural(row.length, 'token')} are too many for one picture, which holds {mostTokens}. The sections of
+        the lesson take them all.
+      </p>
+    );
+  }
+  return (
+    <>
+      <Lens row={row} groups={groups} group={group} />
+      <p class="lens-readout" aria-live="polite">
+        <Readout row={row} group={group} />
+      </p>
+      <Trouble text={trouble} />
+      <div class="row lens-foot">
+        <div class="row">
+          <span class="hint">Layer</span>
+          {layers > 0 && (
+            <Tabs
+              label="Layer"
+              options={Object.fromEntries(
+                Array.from({ length: layers }, (_, i) => [String(i), String(i + 1)]),
+              )}
+              value={String(layer.value)}
+              onChange={(next) => {
+                openLayer(Number(next));
+              }}
+            />
+          )}
+        </div>
+        <p class="hint">
+          Above: where each piece looks, the mean of the layer’s {config?.numAttentionHeads ?? ''} heads.
+          Below: how surprising it is, its loss when it alone is hidden. Point at a word, or press it.
+        </p>
+      </div>
+    </>
+  );
+}
+
+export function LensInstrument() {
+  attentions.use();
+  scores.use();
+  return (
+    <Instrument
+      title="Your sentence, inside BERT"
+      exports={[
+        ...pictureExports('inside-bert', () => drawn.current),
+        { kind: 'table', name: 'inside-bert', table: scoreTable },
+      ]}
+    >
+      <WithTokenizer speaks room="max(33rem, calc(64rem - 55vw))">
+        {(ready) => (
+          <div class="flow">
+            <Editor
+              label="Sentence"
+              value={sentence.value}
+              scope="first"
+              spans={spansOf(ready, encoding.value, 0)}
+              placeholder="Type anything"
+              onChange={(text) => {
+                sentence.value = text;
+                kept.value = -1;
+              }}
+            />
+            <div class="row">
+              <span class="hint">Try</span>
+              {examples.map(([label, text]) => (
+                <button
+                  type="button"
+                  class="link hint"
+                  key={label}
+                  onClick={() => {
+                    sentence.value = text;
+                    kept.value = -1;
+                  }}
+                >
+                  {label}
+                </button>
+              ))}
+            </div>
+            {encoding.value && <Seen row={encoding.value} />}
+          </div>
+        )}
+      </WithTokenizer>
+    </Instrument>
+  );
+}
