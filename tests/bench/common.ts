@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { cpus, homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 import { writeOnnx } from './onnx-model.ts';
 
@@ -17,6 +18,68 @@ export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
 };
+
+/** Layers and hidden size of each size that make_checkpoint knows. */
+const shapes: Record<string, [number, number]> = {
+  tiny: [2, 128],
+  mini: [4, 256],
+  small: [4, 512],
+  base: [12, 768],
+};
+
+export type Precision = 'f32' | 'int8';
+
+/** What the engine benchmarks measure. */
+export interface Options {
+  sizes: string[];
+  precisions: Precision[];
+  threads: number[];
+  /** Empty where a benchmark gives no choice. */
+  peers: string[];
+  rounds: number;
+  /** Fewer rounds, and no long inputs. */
+  quick: boolean;
+}
+
+/** Reads the command line's lists (`--sizes mini,base`). `peers`: those to choose from, all by default. */
+export function readOptions(peers: readonly string[] = []): Options {
+  const text = (value: string): { type: 'string'; default: string } => ({ type: 'string', default: value });
+  const { values } = parseArgs({
+    options: {
+      sizes: text('mini,base'),
+      precisions: text('f32,int8'),
+      threads: text('1,2'),
+      peers: text(peers.join(',')),
+      rounds: text('5'),
+      quick: { type: 'boolean', default: false },
+    },
+  });
+  const some = <Name extends string>(
+    option: 'sizes' | 'precisions' | 'peers',
+    known: readonly Name[],
+  ): Name[] =>
+    values[option]
+      .split(',')
+      .filter(Boolean)
+      .map((given) => {
+        const name = known.find((one) => one === given);
+        if (name === undefined)
+          throw new Error(`--${option} ${given}: ${known.join(', ') || 'none'} can be had`);
+        return name;
+      });
+  const count = (option: 'threads' | 'rounds', given: string): number => {
+    if (/^[1-9]\d*$/.test(given)) return Number(given);
+    throw new Error(`--${option} ${given}: whole numbers above 0`);
+  };
+  return {
+    sizes: some('sizes', Object.keys(shapes)),
+    precisions: some('precisions', ['f32', 'int8']),
+    threads: values.threads.split(',').map((given) => count('threads', given)),
+    peers: some('peers', peers),
+    rounds: values.quick ? 3 : count('rounds', values.rounds),
+    quick: values.quick,
+  };
+}
 
 export interface Inputs {
   batch: number;
@@ -69,13 +132,7 @@ export function makeModels(size: string): string {
 
 /** Floating-point operations of the layers for the real tokens. */
 export function operations(size: string, lengths: readonly number[]): number {
-  const sizesOf: Record<string, [number, number]> = {
-    tiny: [2, 128],
-    mini: [4, 256],
-    small: [4, 512],
-    base: [12, 768],
-  };
-  const [layers, hidden] = sizesOf[size]!;
+  const [layers, hidden] = shapes[size]!;
   return lengths.reduce((sum, n) => sum + layers * (24 * n * hidden ** 2 + 4 * n * n * hidden), 0);
 }
 

@@ -9,7 +9,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 
 import {
   build,
@@ -20,24 +19,12 @@ import {
   median,
   operations,
   printTable,
+  readOptions,
   tolerance,
 } from './common.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    sizes: { type: 'string', default: 'mini,base' },
-    precisions: { type: 'string', default: 'f32,int8' },
-    threads: { type: 'string', default: '1,2' },
-    rounds: { type: 'string', default: '5' },
-    quick: { type: 'boolean', default: false },
-  },
-});
-const rounds = options.quick ? 3 : Number(options.rounds);
-const sizes = options.sizes.split(',');
-const precisions = options.precisions.split(',').map((name) => {
-  if (name === 'f32' || name === 'int8') return name;
-  throw new Error(`--precisions ${name}: f32 or int8`);
-});
+const options = readOptions();
+const { rounds } = options;
 
 interface Reply {
   error?: string;
@@ -116,11 +103,11 @@ let failed = false;
 const engine = (): Engine => new Engine([path.join(build, 'tests/bench/engine_server')]);
 const onnxruntime = (): Engine => new Engine([process.execPath, 'onnx-server.js']);
 
-for (const size of sizes) {
+for (const size of options.sizes) {
   const folder = makeModels(size);
-  for (const precision of precisions) {
+  for (const precision of options.precisions) {
     const model = `${size} ${precision}`;
-    for (const threads of options.threads.split(',').map(Number)) {
+    for (const threads of options.threads) {
       for (const head of ['hidden', 'mlm']) {
         const chosen = cases.filter((one) => (one.mlm === undefined) === (head === 'hidden'));
         const ourFolder = precision === 'int8' ? path.join(folder, 'int8') : folder;

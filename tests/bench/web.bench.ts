@@ -5,7 +5,6 @@
 //   cpu        the same of the browser's processor time: with one thread it stands for the time on a quiet machine
 // Loading and the first answer are measured from navigation on: the files in the HTTP cache, nothing compiled yet.
 import { readFileSync, readdirSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
 import { chromium, type Browser, type BrowserServer, type Page } from 'playwright-core';
 
@@ -16,23 +15,15 @@ import {
   median,
   operations,
   printTable,
+  readOptions,
   tolerance,
   type Inputs,
 } from './common.ts';
 import { serve } from './web-server.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    sizes: { type: 'string', default: 'mini,base' },
-    precisions: { type: 'string', default: 'f32,int8' },
-    threads: { type: 'string', default: '1,2' },
-    peers: { type: 'string', default: 'onnxruntime-web,transformers' },
-    rounds: { type: 'string', default: '5' },
-    quick: { type: 'boolean', default: false },
-  },
-});
-const rounds = options.quick ? 3 : Number(options.rounds);
-const engines = ['bertlens', ...options.peers.split(',').filter(Boolean)];
+const options = readOptions(['onnxruntime-web', 'transformers']);
+const { rounds } = options;
+const engines = ['bertlens', ...options.peers];
 const cases = [[16], [128], [512], Array<number>(8).fill(128)].filter(
   (lengths) => !options.quick || lengths[0] !== 512,
 );
@@ -246,11 +237,11 @@ async function measure(
   return median(ours.ms);
 }
 
-for (const size of options.sizes.split(',')) {
+for (const size of options.sizes) {
   makeModels(size);
-  for (const precision of options.precisions.split(',')) {
+  for (const precision of options.precisions) {
     const alone = new Map<string, number>();
-    for (const threads of options.threads.split(',').map(Number)) {
+    for (const threads of options.threads) {
       const setting = { size, precision, threads };
       const all = engines.map((name) => new Engine(name));
       for (const engine of all) console.error(`${size} ${precision}: ${await engine.load(setting)}`);
