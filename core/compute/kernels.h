@@ -42,7 +42,7 @@ struct TableProduct {
   std::size_t output_stride;
 };
 
-/// Columns of the panels that a caller should put into one product of panels: a multiple of every
+/// A caller puts a multiple of this many columns into one product of panels: a multiple of every
 /// Kernels::panel.
 inline constexpr std::size_t kPanelColumns = 64;
 inline constexpr std::size_t kPanelScratch = 768 * kPanelColumns;
@@ -81,8 +81,9 @@ struct Int8Product {
 struct Kernels {
   const char* name;
   std::size_t panel;  ///< columns of a panel of packed weights
-  std::size_t
-      rows;  ///< most rows of a product of panels, so that what it reads again and again stays in the cache
+  /// Most rows and columns of one product of panels, so that what it reads again and again stays in the
+  /// cache.
+  std::size_t rows, columns;
   void (*activate)(Activation activation, float* values, std::size_t stride, std::size_t rows,
                    std::size_t columns);
   /// output = norm(input + residual); residual may be null; output may be either.

@@ -10,11 +10,12 @@ namespace {
 constexpr std::size_t kBytes = 32;
 constexpr std::size_t kTileRows = 6;
 constexpr std::size_t kTileVectors = 2;
-// A block of a panel, 16 KB, stays in the first-level cache while all rows pass; theirs, 256 KB at most, in
-// the second-level one.
+// A block of a panel, 16 KB, stays in the first-level cache while all rows pass; theirs, 144 KB at most, in
+// the second-level one while all panels pass.
 constexpr std::size_t kPanel = 16;
 constexpr std::size_t kDepth = 256;
-constexpr std::size_t kRows = 256;
+constexpr std::size_t kRows = 144;
+constexpr std::size_t kColumns = 8192;
 constexpr std::size_t kFetchEvery = 4;
 constexpr std::size_t kFetchLeast = 64;
 constexpr bool kOwnF32 = true;

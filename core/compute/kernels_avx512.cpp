@@ -13,6 +13,7 @@ constexpr std::size_t kTileVectors = 4;
 constexpr std::size_t kPanel = 64;
 constexpr std::size_t kDepth = 768;
 constexpr std::size_t kRows = 1024;
+constexpr std::size_t kColumns = kPanelColumns;
 constexpr std::size_t kFetchEvery = 1;
 constexpr std::size_t kFetchLeast = 128;
 constexpr bool kOwnF32 = true;

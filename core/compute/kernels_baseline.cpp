@@ -13,6 +13,7 @@ constexpr std::size_t kTileVectors = 2;
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kDepth = 768;
 constexpr std::size_t kRows = 1024;
+constexpr std::size_t kColumns = kPanelColumns;
 constexpr std::size_t kFetchEvery = 0;
 constexpr std::size_t kFetchLeast = 64;
 constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets

@@ -2,7 +2,8 @@
 // namespace: Vector, Bits and Pairs, multiply_add, load_half, multiply_pairs and settle, and of the set
 //   kName, kBytes                its name, and the bytes of a vector
 //   kTileRows, kTileVectors      rows and vectors of a tile of a product: what the registers hold
-//   kPanel, kDepth, kRows        columns of a panel of weights, inputs and rows that are multiplied by it at a time
+//   kPanel, kDepth               columns of a panel of weights, inputs that are multiplied by it at a time
+//   kRows, kColumns              most rows and columns of a product
 //   kFetchEvery, kFetchLeast     after how many inputs to fetch weights ahead (0: never), and how many bytes at least
 //   kOwnF32, kOwnInt8            whether its f32 and its int8 product are better than XNNPACK's
 // Only plain loops and built-in types here: a template of the standard library instantiated in this file would be compiled
@@ -209,9 +210,9 @@ void fetch_tile(const float* c, std::size_t stride) {
     for (std::size_t j = 0; j < vectors; j += 64 / kBytes) __builtin_prefetch(c + i * stride + j * kWidth, 1);
 }
 
-/// add(k) for k of 0..depth; each adds to all of `sums`.
-template <class Add, class Sum, std::size_t rows, std::size_t vectors>
-void for_each_input(std::size_t depth, Fetch& fetch, const Add& add, Sum (&sums)[rows][vectors]) {
+/// add(k) for k of 0..depth.
+template <class Add>
+void for_each_input(std::size_t depth, Fetch& fetch, const Add& add) {
   std::size_t k = 0;
   if constexpr (kFetchEvery != 0) {
     const std::byte* ahead = fetch.at;
@@ -219,11 +220,7 @@ void for_each_input(std::size_t depth, Fetch& fetch, const Add& add, Sum (&sums)
     for (; k + kFetchEvery <= depth; k += kFetchEvery, ahead += step) {
       __builtin_prefetch(ahead);
       __builtin_prefetch(ahead + step / 2);
-      for (std::size_t i = 0; i < kFetchEvery; ++i) {
-        add(k + i);
-        for (std::size_t r = 0; r < rows; ++r)
-          for (std::size_t j = 0; j < vectors; ++j) settle(sums[r][j]);
-      }
+      for (std::size_t i = 0; i < kFetchEvery; ++i) add(k + i);
     }
     fetch.at = ahead;
   }
@@ -243,9 +240,10 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
     for (std::size_t i = 0; i < rows; ++i) {
       const Vector factor = splat(a[i * a_stride + k]);
       for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = multiply_add(factor, columns[j], sums[i][j]);
+      for (std::size_t j = 0; j < vectors; ++j) settle(sums[i][j]);
     }
   };
-  for_each_input(depth, fetch, add, sums);
+  for_each_input(depth, fetch, add);
   for (std::size_t i = 0; i < rows; ++i)
     for (std::size_t j = 0; j < vectors; ++j) {
       const std::size_t count = j + 1 == vectors ? last : kWidth;
@@ -587,9 +585,10 @@ void int8_tile(const Int8Product& p, const Block& block, std::size_t row, Fetch&
         __builtin_memcpy(&pair, a + i * a_stride + 2 * k, sizeof(pair));
         const Pairs factor = reinterpret_cast<Pairs>(pair - Bits{});
         for (std::size_t j = 0; j < kTileVectors; ++j) sums[i][j] += multiply_pairs(factor, weights[j]);
+        for (std::size_t j = 0; j < kTileVectors; ++j) settle(sums[i][j]);
       }
     };
-    for_each_input(block.depth, fetch, add, sums);
+    for_each_input(block.depth, fetch, add);
     for (std::size_t i = 0; i < rows; ++i)
       for (std::size_t j = 0; j < kTileVectors && j * kWidth < columns; ++j) {
         const std::size_t left = columns - j * kWidth;
@@ -626,6 +625,7 @@ void int8_product(const Int8Product& p) {
 constexpr Kernels kKernels = {kName,
                               kPanel,
                               kRows,
+                              kColumns,
                               activate_rows,
                               normalise,
                               attend,

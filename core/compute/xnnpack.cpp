@@ -521,22 +521,25 @@ class XnnStream : public compute::HostStream {
     std::size_t first, columns;  // outputs
     std::size_t begin, end;      // rows
   };
-  /// work(piece, thread) for the pieces of a product: all rows, but for more than a cache holds, and where
-  /// many threads have few outputs.
+  /// work(piece, thread) for the pieces of a product: as large as the caches and the number of threads allow.
   template <class Work>
   void for_each_piece(std::size_t outputs, std::size_t rows, const Work& work) {
     using compute::kPanelColumns;
-    const std::size_t groups = (outputs + kPanelColumns - 1) / kPanelColumns;
+    const auto divide_up = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
+    const std::size_t groups = divide_up(outputs, kPanelColumns);
     constexpr std::size_t kFewRows = 32;
-    const std::size_t wanted = threads_ == 1 ? 1 : (4 * threads_ + groups - 1) / groups;
-    const std::size_t needed = (rows + kernels_.rows - 1) / kernels_.rows;
-    const std::size_t blocks = std::max(needed, std::min(wanted, rows / kFewRows + 1));
-    in_parallel(pool_, blocks * groups, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
+    const std::size_t wanted = threads_ == 1 ? 1 : 4 * threads_;
+    const std::size_t down =
+        std::max(divide_up(rows, kernels_.rows), std::min(divide_up(wanted, groups), rows / kFewRows + 1));
+    const std::size_t across =
+        std::min(groups, std::max(divide_up(outputs, kernels_.columns), divide_up(wanted, down)));
+    in_parallel(pool_, down * across, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
+      const std::size_t i = index / across, j = index % across;
       Piece piece{};
-      piece.first = index % groups * kPanelColumns;
-      piece.columns = std::min(outputs - piece.first, kPanelColumns);
-      piece.begin = rows * (index / groups) / blocks;
-      piece.end = rows * (index / groups + 1) / blocks;
+      piece.first = groups * j / across * kPanelColumns;
+      piece.columns = std::min(groups * (j + 1) / across * kPanelColumns, outputs) - piece.first;
+      piece.begin = rows * i / down;
+      piece.end = rows * (i + 1) / down;
       work(piece, thread);
     });
   }
