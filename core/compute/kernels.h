@@ -77,6 +77,46 @@ struct Int8Product {
   Activation activation;
 };
 
+/// Inputs with one step and one zero, and outputs that are packed together, in products of pairs: see
+/// PairedDots, which packs them.
+inline constexpr std::size_t kPairedGroup = 64;
+inline constexpr std::size_t kPairedPanel = 16;
+
+/// A group of a quantised row. Inputs behind the row's last have any value: their weights are 0.
+struct PairedInputs {
+  float step;
+  std::int16_t minus_zero;
+  std::int16_t nothing;  ///< 0: what is multiplied is both
+  std::uint8_t values[kPairedGroup];
+};
+/// A group of a panel: sums of all weights, and the weights by eights of inputs.
+struct alignas(64) PairedWeights {
+  std::int32_t sums[kPairedPanel];
+  std::int8_t weights[kPairedGroup / 8][2][kPairedPanel][4];
+};
+/// Weights of four inputs, from number `place` of group `group` on, that have no room among the others.
+struct alignas(32) PairedExtra {
+  std::int8_t weights[kPairedPanel][4];
+  std::uint32_t group, place;
+};
+
+/// Neighbouring panels of out = activation(in W^T + bias) with int8 weights and rows that
+/// Kernels::quantise_paired made.
+struct PairedProduct {
+  const PairedWeights* panels;       ///< [panel][groups]
+  const PairedExtra* const* extras;  ///< [panel], by rising groups, the last one's group is `groups`
+  const float* scales;               ///< [panels * kPairedPanel], of the weights
+  const float* bias;                 ///< [panels * kPairedPanel]
+  std::size_t groups;
+  std::size_t last_eights;  ///< eights of inputs in the last group
+  std::size_t columns;
+  const PairedInputs* input;  ///< [rows][groups]
+  std::size_t rows;
+  float* output;
+  std::size_t output_stride;
+  Activation activation;
+};
+
 /// One instruction set's functions. All are pure: no state, no allocation.
 struct Kernels {
   const char* name;
@@ -100,6 +140,11 @@ struct Kernels {
   /// largest value, zero among them. Writes an even number of values, the last of which may be a zero behind
   /// the row.
   void (*quantise)(const float* row, std::size_t count, std::int16_t* target, float* scale);
+  /// Null where product_int8 or XNNPACK's int8 operators are better.
+  void (*product_paired)(const PairedProduct& product) = nullptr;
+  /// For product_paired, null with it: a row of `count` floats. One with a number that is not finite makes
+  /// all its outputs NaN.
+  void (*quantise_paired)(const float* row, std::size_t count, PairedInputs* target) = nullptr;
 };
 
 /// Floats of scratch that one `attend` needs.

@@ -290,7 +290,7 @@ void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const 
 
 /// `count` rows in tiles of nearly equal height: a last one of a row or two would keep the arithmetic waiting.
 struct RowTiles {
-  std::size_t count, tiles = (count + kTileRows - 1) / kTileRows;
+  std::size_t count, most = kTileRows, tiles = (count + most - 1) / most;
   std::size_t height(std::size_t tile) const { return count / tiles + (tile < count % tiles ? 1 : 0); }
 };
 

@@ -18,6 +18,7 @@
 #include "compute/host.h"
 #include "compute/kernels.h"
 #include "compute/machine.h"
+#include "compute/paired_dots.h"
 #include "compute/panels.h"
 #include "compute/relaxed_dots.h"
 
@@ -30,6 +31,7 @@ using compute::HostTable;
 using compute::HostVector;
 using compute::Kernels;
 using compute::LinearRows;
+using compute::PairedDots;
 using compute::RelaxedDots;
 using compute::row_of;
 using compute::StackedLinear;
@@ -82,13 +84,15 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
                                          PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
-/// A linear layer in one of three forms.
+/// A linear layer in one of four forms.
 class AnyLinear : public Linear {
  public:
   /// Null but for PanelLinear.
   virtual const compute::Panels* panels() const { return nullptr; }
   /// Null but for DotLinear.
   virtual const compute::RelaxedDots* dots() const { return nullptr; }
+  /// Null but for PairedLinear.
+  virtual const compute::PairedDots* pairs() const { return nullptr; }
 };
 
 /// Packs all panels of a layer; the first error.
@@ -144,6 +148,27 @@ class DotLinear : public AnyLinear {
  private:
   std::size_t inputs_;
   RelaxedDots dots_;
+};
+
+/// An int8 layer on sums of pairs of products.
+class PairedLinear : public AnyLinear {
+ public:
+  std::size_t inputs() const override { return inputs_; }
+  std::size_t outputs() const override { return pairs_.outputs(); }
+  std::size_t owned_bytes() const override { return pairs_.owned_bytes(); }
+  const PairedDots* pairs() const override { return &pairs_; }
+
+  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, pthreadpool_t pool) {
+    auto pairs = PairedDots::make(rows);
+    if (!pairs) return tl::unexpected(pairs.error());
+    if (const Status done = pack_all(*pairs, rows, pool); !done) return tl::unexpected(done.error());
+    return std::make_unique<PairedLinear>(rows.inputs(), std::move(*pairs));
+  }
+  PairedLinear(std::size_t inputs, PairedDots pairs) : inputs_(inputs), pairs_(std::move(pairs)) {}
+
+ private:
+  std::size_t inputs_;
+  PairedDots pairs_;
 };
 
 /// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
@@ -301,6 +326,8 @@ class XnnStream : public compute::HostStream {
       return linear_panels(*panels, layer.inputs(), activation, rows, input, output);
     if (const RelaxedDots* dots = static_cast<const AnyLinear&>(layer).dots())
       return linear_dots(*dots, activation, rows, input, output);
+    if (const PairedDots* pairs = static_cast<const AnyLinear&>(layer).pairs())
+      return linear_pairs(*pairs, layer.inputs(), activation, rows, input, output);
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
     if (kXnnInt8 && xnn_layer.precision() == Precision::kInt8)
       if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
@@ -516,6 +543,28 @@ class XnnStream : public compute::HostStream {
     return {};
   }
 
+  Status linear_pairs(const PairedDots& pairs, std::size_t inputs, Activation activation, std::size_t rows,
+                      Rows input, Rows output) {
+    using compute::PairedInputs;
+    const std::size_t groups = pairs.groups();
+    if (const Status done = reserve(quantised_, rows * groups * sizeof(PairedInputs)); !done) return done;
+    auto* const quantised = reinterpret_cast<PairedInputs*>(quantised_.data());
+    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t r = begin; r < end; ++r)
+        kernels_.quantise_paired(row_of(input, r), inputs, quantised + r * groups);
+    });
+    for_each_piece(pairs.outputs(), rows, [&](const Piece& piece, std::size_t) {
+      compute::PairedProduct product = pairs.product(piece.first, piece.columns);
+      product.input = quantised + piece.begin * groups;
+      product.rows = piece.end - piece.begin;
+      product.output = row_of(output, piece.begin) + piece.first;
+      product.output_stride = output.stride;
+      product.activation = activation;
+      kernels_.product_paired(product);
+    });
+    return {};
+  }
+
   /// Some outputs and some rows of a product.
   struct Piece {
     std::size_t first, columns;  // outputs
@@ -572,7 +621,7 @@ class XnnBackend : public Backend {
   std::string kernels() const override { return std::string("XNNPACK, simd ") + kernels_.name; }
   std::size_t threads() const override { return pthreadpool_get_threads_count(pool_.get()); }
   std::size_t int8_input_steps() const override {
-    return RelaxedDots::available() ? RelaxedDots::kSteps : 255;
+    return RelaxedDots::available() ? RelaxedDots::kSteps : paired() ? PairedDots::kSteps : 255;
   }
   Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision precision,
                                               TableBytes bytes) override {
@@ -585,6 +634,7 @@ class XnnBackend : public Backend {
     const bool own = precision == Precision::kF16 || (precision == Precision::kInt8 && own_int8_) ||
                      (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
     if (precision == Precision::kInt8 && RelaxedDots::available()) return DotLinear::make(*rows, pool_.get());
+    if (precision == Precision::kInt8 && paired()) return PairedLinear::make(*rows, pool_.get());
     return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
                : XnnLinear::make(*rows, precision);
   }
@@ -600,6 +650,8 @@ class XnnBackend : public Backend {
   }
 
  private:
+  bool paired() const { return own_int8_ && kernels_.product_paired != nullptr; }
+
   const Kernels& kernels_;
   bool own_int8_;  // whether int8 layers are for our kernels
   Pool pool_;      // null: one thread, the caller's
@@ -628,8 +680,8 @@ Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads, std
       return fail(ErrorCode::kOutOfMemory, "no " + std::to_string(threads) + " threads to be had");
   }
   // a set that was asked for by name is what is to be measured or tested, better or not
-  const bool own_int8 =
-      kernels->product_int8 != nullptr && (!simd.empty() || !compute::has_int8_dot_products());
+  const bool own_int8 = (kernels->product_int8 != nullptr || kernels->product_paired != nullptr) &&
+                        (!simd.empty() || !compute::has_int8_dot_products());
   return std::make_shared<XnnBackend>(*kernels, own_int8, std::move(pool));
 }
 
