@@ -72,12 +72,12 @@ void quantise_paired(const float* row, std::size_t count, PairedInputs* target) 
       const Vector x = load(values + i);
       low = smaller(low, x);
       high = larger(high, x);
-      wrong += x - x;
+      wrong += x - x;  // NOLINT(misc-redundant-expression)
     }
     const float least = -largest_of(-low);
     float step = (largest_of(high) - least) / kSteps + sum_of(wrong);
     if (step < kLeastNormal) step = 1;  // zeros, or as good as zeros
-    const float zero = step == step ? __builtin_nearbyintf(-least / step) : 0;
+    const float zero = __builtin_isnan(step) ? 0 : __builtin_nearbyintf(-least / step);
     target->step = step;
     target->minus_zero = static_cast<std::int16_t>(-static_cast<std::int32_t>(zero));
     target->nothing = 0;

@@ -15,7 +15,7 @@ bool fits(const std::int8_t* weights) {
   for (std::size_t half = 0; half < 2; ++half) {
     int positive = 0, negative = 0;
     for (const std::size_t i : {0U, 1U, 4U, 5U}) {
-      const int weight = weights[2 * half + i];
+      const std::int8_t weight = weights[2 * half + i];
       (weight > 0 ? positive : negative) += weight;
     }
     if (positive > kMost || negative < -kMost) return false;

@@ -12,7 +12,8 @@ namespace bert::compute {
 ///
 /// Rows are quantised as in RelaxedDots: asymmetrically to 7 bits, 0..127, in groups of kPairedGroup inputs
 /// with a step and a zero each; an output is the sum over the groups of step * sum((input - zero) * weight),
-/// times the scale of its weights, plus its bias. The sums of a group are whole numbers and exact.
+/// times the scale of its weights, plus its bias. The sums of a group are whole numbers and exact. How much
+/// this rounding costs stands in relaxed_dots.cpp.
 ///
 /// AVX2 sums two products of bytes into 16 bits, where two such sums have room for each other as long as the
 /// four weights of one sign make 258 at most. They nearly always do; where they do not, two of them go into
