@@ -79,8 +79,8 @@ bool RelaxedDots::available() {
   return true;
 }
 
-void RelaxedDots::quantise(const float* row, std::byte* target) const {
-  auto* group = reinterpret_cast<Group*>(target);
+/// A row into place `place` of a tile.
+void RelaxedDots::quantise(const float* row, std::size_t place, Group* group) const {
   for (std::size_t begin = 0; begin < inputs_; begin += kGroup, ++group, row += kGroup) {
     float part[kGroup];
     const float* values = row;
@@ -102,8 +102,8 @@ void RelaxedDots::quantise(const float* row, std::byte* target) const {
     constexpr float kLeastNormal = 0x1p-126F;
     if (step < kLeastNormal) step = 1;  // zeros, or as good as zeros
     const float zero = step == step ? __builtin_nearbyintf(-least / step) : 0;
-    group->step = step;
-    group->minus_zero = -static_cast<std::int32_t>(zero);
+    group->step[place] = step;
+    group->minus_zero[place] = -static_cast<std::int32_t>(zero);
     // adding 1.5 * 2^23 rounds to an integer, in the low bits
     constexpr float kRound = 12582912.0F;
     const v128_t factor = wasm_f32x4_splat(1 / step), offset = wasm_f32x4_splat(kRound + zero);
@@ -113,17 +113,30 @@ void RelaxedDots::quantise(const float* row, std::byte* target) const {
         const v128_t x = wasm_f32x4_mul(wasm_v128_load(values + i + 4 * j), factor);
         whole[j] = wasm_i32x4_sub(wasm_f32x4_add(x, offset), wasm_f32x4_splat(kRound));
       }
-      const v128_t bytes = wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(whole[0], whole[1]),
-                                                   wasm_i16x8_narrow_i32x4(whole[2], whole[3]));
-      wasm_v128_store(group->inputs + i, wasm_u8x16_min(bytes, wasm_u8x16_splat(kSteps)));
+      const v128_t bytes =
+          wasm_u8x16_min(wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(whole[0], whole[1]),
+                                                 wasm_i16x8_narrow_i32x4(whole[2], whole[3])),
+                         wasm_u8x16_splat(kSteps));
+      wasm_v128_store32_lane(group->inputs[i / 4][place], bytes, 0);
+      wasm_v128_store32_lane(group->inputs[i / 4 + 1][place], bytes, 1);
+      wasm_v128_store32_lane(group->inputs[i / 4 + 2][place], bytes, 2);
+      wasm_v128_store32_lane(group->inputs[i / 4 + 3][place], bytes, 3);
     }
   }
 }
 
-/// The sums of `rows` rows with one panel, [rows][kPanel], before scales and bias.
+void RelaxedDots::pack_rows(const float* rows, std::size_t stride, std::size_t count,
+                            std::byte* target) const {
+  auto* const tiles = reinterpret_cast<Group*>(target);
+  for (std::size_t r = 0; r < count; ++r)
+    quantise(rows + r * stride, r % kTileRows, tiles + r / kTileRows * groups());
+}
+
+/// The outputs of `rows` rows and one panel, [rows][kPanel].
 template <std::size_t rows, bool saturating>
-void RelaxedDots::tile(const Group* input, std::size_t input_stride, const PanelGroup* panel,
-                       std::size_t groups, std::size_t last_quads, float* sums) {
+void RelaxedDots::tile(const Group* input, const PanelGroup* panel, std::size_t groups,
+                       std::size_t last_quads, const float* scales, const float* bias, float* output,
+                       std::size_t stride) {
   constexpr std::size_t kVectors = kPanel / 4;
   const v128_t ones = wasm_i16x8_splat(1);
   v128_t totals[rows][kVectors];
@@ -132,42 +145,51 @@ void RelaxedDots::tile(const Group* input, std::size_t input_stride, const Panel
   for (std::size_t g = 0; g < groups; ++g, ++input, ++panel) {
     v128_t part[rows][kVectors];
     for (std::size_t r = 0; r < rows; ++r) {
-      const v128_t minus_zero = wasm_v128_load32_splat(&input[r * input_stride].minus_zero);
+      const v128_t minus_zero = wasm_v128_load32_splat(input->minus_zero + r);
       for (std::size_t j = 0; j < kVectors; ++j)
         part[r][j] = wasm_i32x4_mul(wasm_v128_load(panel->sums + 4 * j), minus_zero);
     }
-    const std::size_t quads = g + 1 < groups ? kGroup / 4 : last_quads;
-    for (std::size_t k = 0; k < quads; ++k) {
-      v128_t weights[kVectors];
-      for (std::size_t j = 0; j < kVectors; ++j) weights[j] = wasm_v128_load(panel->weights[k][4 * j]);
+    const std::uint8_t(*inputs)[kTileRows][4] = input->inputs;
+    const std::int8_t(*weights)[kPanel][4] = panel->weights;
+    const auto* const end = inputs + (g + 1 < groups ? kGroup / 4 : last_quads);
+    // unrolled, all loads would stand before all sums, in more registers than there are
+#pragma clang loop unroll(disable)
+    do {
+      v128_t four[kVectors];
+      for (std::size_t j = 0; j < kVectors; ++j) four[j] = wasm_v128_load((*weights)[4 * j]);
       for (std::size_t r = 0; r < rows; ++r) {
-        const v128_t inputs = wasm_v128_load32_splat(input[r * input_stride].inputs + 4 * k);
+        const v128_t factor = wasm_v128_load32_splat((*inputs)[r]);
         for (std::size_t j = 0; j < kVectors; ++j) {
           if constexpr (saturating) {
-            const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(weights[j], inputs);
+            const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(four[j], factor);
             part[r][j] = wasm_i32x4_add(part[r][j], wasm_i32x4_dot_i16x8(pairs, ones));
           } else {
-            part[r][j] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights[j], inputs, part[r][j]);
+            part[r][j] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(four[j], factor, part[r][j]);
           }
         }
+        asm volatile("" ::: "memory");  // the next row's inputs are loaded when these have been used
       }
-    }
+      ++weights;
+    } while (++inputs != end);
     for (std::size_t r = 0; r < rows; ++r) {
-      const v128_t step = wasm_v128_load32_splat(&input[r * input_stride].step);
+      const v128_t step = wasm_v128_load32_splat(input->step + r);
       for (std::size_t j = 0; j < kVectors; ++j)
         totals[r][j] =
             wasm_f32x4_add(totals[r][j], wasm_f32x4_mul(wasm_f32x4_convert_i32x4(part[r][j]), step));
     }
   }
   for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t j = 0; j < kVectors; ++j) wasm_v128_store(sums + r * kPanel + 4 * j, totals[r][j]);
+    for (std::size_t j = 0; j < kVectors; ++j)
+      wasm_v128_store(output + r * stride + 4 * j,
+                      wasm_f32x4_add(wasm_f32x4_mul(totals[r][j], wasm_v128_load(scales + 4 * j)),
+                                     wasm_v128_load(bias + 4 * j)));
 }
 
 void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t first, std::size_t columns,
                           float* output, std::size_t stride) const {
   static const bool saturating = find_saturating();
-  using Tile = void (*)(const Group*, std::size_t, const PanelGroup*, std::size_t, std::size_t, float*);
-  constexpr std::size_t kTileRows = 4;
+  using Tile = void (*)(const Group*, const PanelGroup*, std::size_t, std::size_t, const float*, const float*,
+                        float*, std::size_t);
   constexpr Tile kTiles[2][kTileRows] = {{tile<1, false>, tile<2, false>, tile<3, false>, tile<4, false>},
                                          {tile<1, true>, tile<2, true>, tile<3, true>, tile<4, true>}};
   const std::size_t last_quads = (inputs_ - (groups() - 1) * kGroup + 3) / 4;
@@ -175,21 +197,21 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
     const std::size_t some = std::min(kPanel, columns - column);
     const float* const scales = scales_.data() + first + column;
     const float* const bias = bias_.data() + first + column;
+    const PanelGroup* const weights = panel((first + column) / kPanel);
     for (std::size_t row = 0; row < rows; row += kTileRows) {
       const std::size_t height = std::min(kTileRows, rows - row);
-      float sums[kTileRows * kPanel];
-      kTiles[saturating ? 1 : 0][height - 1](reinterpret_cast<const Group*>(input + row * row_bytes()),
-                                             groups(), panel((first + column) / kPanel), groups(), last_quads,
-                                             sums);
-      for (std::size_t r = 0; r < height; ++r) {
-        float* const target = output + (row + r) * stride + column;
-        for (std::size_t j = 0; j < kPanel; j += 4)
-          wasm_v128_store(sums + r * kPanel + j,
-                          wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(sums + r * kPanel + j),
-                                                        wasm_v128_load(scales + j)),
-                                         wasm_v128_load(bias + j)));
-        std::memcpy(target, sums + r * kPanel, some * sizeof(float));
+      const Tile run = kTiles[saturating ? 1 : 0][height - 1];
+      const auto* const tile_rows = reinterpret_cast<const Group*>(input) + row / kTileRows * groups();
+      float* const target = output + row * stride + column;
+      if (some == kPanel) {
+        run(tile_rows, weights, groups(), last_quads, scales, bias, target, stride);
+        continue;
       }
+      // the last panel has places that the output has not
+      float part[kTileRows * kPanel];
+      run(tile_rows, weights, groups(), last_quads, scales, bias, part, kPanel);
+      for (std::size_t r = 0; r < height; ++r)
+        std::memcpy(target + r * stride, part + r * kPanel, some * sizeof(float));
     }
   }
 }
@@ -199,7 +221,7 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
 bool RelaxedDots::available() {
   return false;
 }
-void RelaxedDots::quantise(const float*, std::byte*) const {}
+void RelaxedDots::pack_rows(const float*, std::size_t, std::size_t, std::byte*) const {}
 void RelaxedDots::product(const std::byte*, std::size_t, std::size_t, std::size_t, float*,
                           std::size_t) const {}
 
