@@ -205,11 +205,13 @@ async function measure(
     wrong.push(label);
     return undefined;
   }
-  // once more: by now the hot functions are compiled for speed
+  // as long as it takes until the hot functions are compiled for speed
+  const kWarm = 1500;
   const runs: number[] = [];
   for (const engine of all) {
-    const { ms } = await engine.run(request, 2);
-    runs.push(Math.max(1, Math.min(100, Math.round(400 / ms[1]!))));
+    const [first] = (await engine.run(request, 1)).ms;
+    const { ms } = await engine.run(request, Math.max(1, Math.ceil(kWarm / first!)));
+    runs.push(Math.max(1, Math.min(100, Math.round(400 / median(ms)))));
   }
   const times = all.map(() => ({ ms: [] as number[], cpu: [] as number[] }));
   for (let round = 0; round < rounds; round++) {
