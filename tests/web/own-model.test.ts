@@ -427,7 +427,7 @@ describe('your model', { skip: missing }, () => {
   });
 
   test('a full storage: the model works, and the page says that it was not kept', async () => {
-    await onLensPage('', async ({ page, url }) => {
+    await onLensPage('#/tokenizer', async ({ page, url }) => {
       const session = await page.context().newCDPSession(page);
       await session.send('Storage.overrideQuotaForOrigin', {
         origin: new URL(url).origin,

@@ -239,14 +239,15 @@ async function forget({ source, options }: Source, file: string): Promise<void> 
   await deleteStored(`${hubAddress}/${source}/resolve/${options.revision ?? 'main'}/${file}`);
 }
 
+let begun = false;
+
 /** Loads a model at the visitor's wish; what was on its way before is left off. */
 export function useModel(choice: Choice, precision: WantedPrecision): void {
+  begun = true; // what was chosen before a first model came is not replaced by the default one
   lost.value = null;
   offered.value = null;
   void load(choice, precision);
 }
-
-let begun = false;
 
 /** Starts the first model's arrival, once: the one that the address names where it is kept here, else the default one. */
 export function startModel(): void {
