@@ -11,6 +11,7 @@
 #include <limits>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
@@ -38,6 +39,14 @@ using compute::StackedLinear;
 
 /// Whether XNNPACK was built with its int8 operators: not for WebAssembly, where ours are better.
 constexpr bool kXnnInt8 = BERT_XNNPACK_INT8 != 0;
+
+/// Whether a set of kernels has products of pairs; elsewhere, in WebAssembly above all, nothing of them is
+/// linked.
+#if defined(__x86_64__) || defined(__i386__)
+constexpr bool kPairedProducts = true;
+#else
+constexpr bool kPairedProducts = false;
+#endif
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -89,10 +98,9 @@ class AnyLinear : public Linear {
  public:
   /// Null but for PanelLinear.
   virtual const compute::Panels* panels() const { return nullptr; }
-  /// Null but for DotLinear.
-  virtual const compute::RelaxedDots* dots() const { return nullptr; }
-  /// Null but for PairedLinear.
-  virtual const compute::PairedDots* pairs() const { return nullptr; }
+  /// Null but for a DotLinear of that kind.
+  virtual const RelaxedDots* dots() const { return nullptr; }
+  virtual const PairedDots* pairs() const { return nullptr; }
 };
 
 /// Packs all panels of a layer; the first error.
@@ -129,46 +137,33 @@ class PanelLinear : public AnyLinear {
   compute::Panels panels_;
 };
 
-/// An int8 layer on relaxed dot products.
+/// An int8 layer for a product of ours: on RelaxedDots or PairedDots.
+template <class Dots>
 class DotLinear : public AnyLinear {
  public:
   std::size_t inputs() const override { return inputs_; }
   std::size_t outputs() const override { return dots_.outputs(); }
   std::size_t owned_bytes() const override { return dots_.owned_bytes(); }
-  const RelaxedDots* dots() const override { return &dots_; }
+  const RelaxedDots* dots() const override { return as<RelaxedDots>(); }
+  const PairedDots* pairs() const override { return as<PairedDots>(); }
 
   static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, pthreadpool_t pool) {
-    auto dots = RelaxedDots::make(rows);
+    auto dots = Dots::make(rows);
     if (!dots) return tl::unexpected(dots.error());
     if (const Status done = pack_all(*dots, rows, pool); !done) return tl::unexpected(done.error());
     return std::make_unique<DotLinear>(rows.inputs(), std::move(*dots));
   }
-  DotLinear(std::size_t inputs, RelaxedDots dots) : inputs_(inputs), dots_(std::move(dots)) {}
+  DotLinear(std::size_t inputs, Dots dots) : inputs_(inputs), dots_(std::move(dots)) {}
 
  private:
-  std::size_t inputs_;
-  RelaxedDots dots_;
-};
-
-/// An int8 layer on sums of pairs of products.
-class PairedLinear : public AnyLinear {
- public:
-  std::size_t inputs() const override { return inputs_; }
-  std::size_t outputs() const override { return pairs_.outputs(); }
-  std::size_t owned_bytes() const override { return pairs_.owned_bytes(); }
-  const PairedDots* pairs() const override { return &pairs_; }
-
-  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, pthreadpool_t pool) {
-    auto pairs = PairedDots::make(rows);
-    if (!pairs) return tl::unexpected(pairs.error());
-    if (const Status done = pack_all(*pairs, rows, pool); !done) return tl::unexpected(done.error());
-    return std::make_unique<PairedLinear>(rows.inputs(), std::move(*pairs));
+  template <class Wanted>
+  const Wanted* as() const {
+    if constexpr (std::is_same_v<Wanted, Dots>) return &dots_;
+    return nullptr;
   }
-  PairedLinear(std::size_t inputs, PairedDots pairs) : inputs_(inputs), pairs_(std::move(pairs)) {}
 
- private:
   std::size_t inputs_;
-  PairedDots pairs_;
+  Dots dots_;
 };
 
 /// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
@@ -326,8 +321,9 @@ class XnnStream : public compute::HostStream {
       return linear_panels(*panels, layer.inputs(), activation, rows, input, output);
     if (const RelaxedDots* dots = static_cast<const AnyLinear&>(layer).dots())
       return linear_dots(*dots, activation, rows, input, output);
-    if (const PairedDots* pairs = static_cast<const AnyLinear&>(layer).pairs())
-      return linear_pairs(*pairs, layer.inputs(), activation, rows, input, output);
+    if constexpr (kPairedProducts)
+      if (const PairedDots* pairs = static_cast<const AnyLinear&>(layer).pairs())
+        return linear_pairs(*pairs, layer.inputs(), activation, rows, input, output);
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
     if (kXnnInt8 && xnn_layer.precision() == Precision::kInt8)
       if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
@@ -636,8 +632,9 @@ class XnnBackend : public Backend {
     if (!rows) return tl::unexpected(rows.error());
     const bool own = precision == Precision::kF16 || (precision == Precision::kInt8 && own_int8_) ||
                      (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
-    if (precision == Precision::kInt8 && RelaxedDots::available()) return DotLinear::make(*rows, pool_.get());
-    if (precision == Precision::kInt8 && paired()) return PairedLinear::make(*rows, pool_.get());
+    if (precision == Precision::kInt8 && RelaxedDots::available())
+      return DotLinear<RelaxedDots>::make(*rows, pool_.get());
+    if (precision == Precision::kInt8 && paired()) return DotLinear<PairedDots>::make(*rows, pool_.get());
     return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
                : XnnLinear::make(*rows, precision);
   }
@@ -653,7 +650,7 @@ class XnnBackend : public Backend {
   }
 
  private:
-  bool paired() const { return own_int8_ && kernels_.product_paired != nullptr; }
+  bool paired() const { return kPairedProducts && own_int8_ && kernels_.product_paired != nullptr; }
 
   const Kernels& kernels_;
   bool own_int8_;  // whether int8 layers are for our kernels
