@@ -1,4 +1,4 @@
-// ./run bench page: the page's own figures in Debian's Chromium, against what is wanted of them: the work of a keystroke, of
+// ./run bench page: the page's own figures in Debian's Chromium, beside what they aim at: the work of a keystroke, of
 // a move over the attention view at 512 tokens, a masked word's answer, what the first paint downloads, Lighthouse.
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -161,7 +161,7 @@ try {
   const scores = await lighthouseScores();
   printTable(
     rounds,
-    ['figure', 'measured', 'wanted'],
+    ['figure', 'measured', 'aim'],
     [
       ['a keystroke in the tokenizer, work of the main thread', `${key.toFixed(1)} ms`, 'below 16 ms'],
       ['a masked word, default model', `${mask.toFixed(0)} ms`, 'below 100 ms'],

@@ -16,6 +16,7 @@ import '../../styles/mlm.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
 import { LossInstrument, MaskInstrument, SurpriseInstrument } from './instruments';
+import { exerciseHidden, exerciseMasked, exercisePrinted, exerciseText, exerciseWords } from './notebook';
 import {
   hidden,
   hide,
@@ -223,33 +224,6 @@ function Notebook() {
   );
 }
 
-const exerciseText = 'The quick brown fox jumps over the lazy dog';
-const exerciseHidden = [1, 4, 7];
-const exerciseWords = ['quick', 'jumps', 'lazy'];
-/** What bert-base-uncased gave in the notebook, percent. */
-const exercisePrinted: readonly (readonly (readonly [token: string, percent: string])[])[] = [
-  [
-    ['little', '23.19'],
-    ['great', '7.49'],
-    ['big', '5.30'],
-    ['new', '2.98'],
-    ['large', '2.06'],
-  ],
-  [
-    ['takes', '74.10'],
-    ['took', '9.22'],
-    ['wins', '7.18'],
-    ['taking', '1.04'],
-    ['take', '1.00'],
-  ],
-  [
-    ['white', '5.71'],
-    ['big', '5.31'],
-    ['black', '4.23'],
-    ['red', '4.01'],
-  ],
-];
-
 function checkMean(expected: number) {
   return (answer: string): true | string => {
     const value = readNumber(answer);
@@ -282,7 +256,7 @@ function Exercise() {
     <WithModel>
       {() => (
         <div class="exercise">
-          <p class="quote">The [MASK] brown fox [MASK] over the [MASK] dog</p>
+          <p class="quote">{exerciseMasked}</p>
           <Trouble text={trouble} />
           <ol class="tasks">
             <li>

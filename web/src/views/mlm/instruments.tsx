@@ -16,6 +16,7 @@ import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { SmallModel } from '../../ui/small-model';
+import { Suggestions } from '../../ui/suggestions';
 import { Tabs } from '../../ui/tabs';
 import { TokenText } from '../../ui/token';
 import { useWidth } from '../../ui/use-width';
@@ -517,21 +518,13 @@ export function LossInstrument() {
             }}
           />
         </label>
-        <div class="row">
-          <span class="hint">The notebook’s</span>
-          {notebookLosses.map(([loss, p]) => (
-            <button
-              type="button"
-              class="link hint"
-              key={loss}
-              onClick={() => {
-                probe.value = p;
-              }}
-            >
-              loss {loss} → {Math.round(100 * p)} %
-            </button>
-          ))}
-        </div>
+        <Suggestions
+          title="The notebook’s"
+          items={notebookLosses.map(([loss, p]) => [`loss ${loss} → ${Math.round(100 * p)} %`, p])}
+          onChoose={(p) => {
+            probe.value = p;
+          }}
+        />
         <p class="hint">
           {plural(entries, 'entry', 'entries')} of the vocabulary share the probability; an even share each
           would be a loss of {Math.log(entries).toFixed(2)}.

@@ -12,6 +12,7 @@ import { answers } from '../../engine/answers';
 import { bert, type Bert } from '../../engine/model';
 import { compare, type Agreement } from '../../lib/agreement';
 import { count } from '../../lib/format';
+import { exerciseMasked, exercisePrinted, exerciseWords } from '../mlm/notebook';
 import { notebookFirst, notebookPairs, notebookSeconds } from '../nsp/notebook';
 
 export interface Figure {
@@ -37,7 +38,6 @@ interface Measured {
 
 const capitalText = 'The capital of France is [MASK].';
 const capitalLabel = 'The capital of France is Paris.';
-const foxText = 'The [MASK] brown fox [MASK] over the [MASK] dog';
 
 async function measure(model: Bert, signal: AbortSignal): Promise<Measured> {
   const troubles = new Set<string>();
@@ -57,7 +57,7 @@ async function measure(model: Bert, signal: AbortSignal): Promise<Measured> {
         // another vocabulary may cut the label into other pieces: then there is no loss, but still a guess
         .catch(() => model.fillMask(capitalText, { topK: 10, signal })),
     ),
-    settled(model.fillMask(foxText, { topK: 5, signal })),
+    settled(model.fillMask(exerciseMasked, { topK: 5, signal })),
     settled(
       Promise.all(notebookSeconds.map((second) => model.nextSentence(notebookFirst, second, { signal }))),
     ),
@@ -123,32 +123,6 @@ const capitals = [
   ['bordeaux', '0.0212'],
 ] as const;
 
-/** Exercise 4's first guesses, percent. The notebook's last line is cut off, so the third mask has four. */
-const foxes = [
-  [
-    ['little', '23.19'],
-    ['great', '7.49'],
-    ['big', '5.30'],
-    ['new', '2.98'],
-    ['large', '2.06'],
-  ],
-  [
-    ['takes', '74.10'],
-    ['took', '9.22'],
-    ['wins', '7.18'],
-    ['taking', '1.04'],
-    ['take', '1.00'],
-  ],
-  [
-    ['white', '5.71'],
-    ['big', '5.31'],
-    ['black', '4.23'],
-    ['red', '4.01'],
-  ],
-] as const;
-
-const hiddenWords = ['quick', 'jumps', 'lazy'] as const;
-
 function architecture({ config, parameters, totalParameters }: ModelInfo): Figure[] {
   const cell = 'Cell 8';
   const exercise = 'Exercise 3';
@@ -190,12 +164,12 @@ function figuresOf(info: ModelInfo, found: Measured | null): Figure[] {
     number('Cell 11', 'a walk: is not next', '0.0001', following?.[0]?.notNext),
     number('Cell 11', 'learning: is next', '0.0000', following?.[1]?.isNext),
     number('Cell 11', 'learning: is not next', '1.0000', following?.[1]?.notNext),
-    ...foxes.flatMap((list, mask) =>
+    ...exercisePrinted.flatMap((list, mask) =>
       list.map(([word, printed], i) => {
         const entry = found?.fox?.masks[mask]?.predictions[i];
         return guess(
           'Exercise 4',
-          `for “${hiddenWords[mask]!}”, place ${i + 1}, percent`,
+          `for “${exerciseWords[mask]!}”, place ${i + 1}, percent`,
           word,
           printed,
           entry,

@@ -12,6 +12,7 @@ import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { SmallModel } from '../../ui/small-model';
+import { Suggestions } from '../../ui/suggestions';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -75,22 +76,17 @@ export function PairInstrument() {
                   second.value = next;
                 }}
               />
-              <div class="row">
-                <span class="hint">Try the notebook’s</span>
-                {notebookSeconds.map((text, i) => (
-                  <button
-                    type="button"
-                    class="link hint"
-                    key={text}
-                    onClick={() => {
-                      first.value = notebookFirst;
-                      second.value = text;
-                    }}
-                  >
-                    {i === 0 ? 'true continuation' : 'false continuation'}
-                  </button>
-                ))}
-              </div>
+              <Suggestions
+                title="Try the notebook’s"
+                items={[
+                  ['true continuation', notebookSeconds[0]],
+                  ['false continuation', notebookSeconds[1]],
+                ]}
+                onChoose={(text) => {
+                  first.value = notebookFirst;
+                  second.value = text;
+                }}
+              />
             </>
           )}
         </WithTokenizer>

@@ -10,6 +10,7 @@ import { sentence } from '../../state/sentence';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Suggestions } from '../../ui/suggestions';
 import { Tabs } from '../../ui/tabs';
 import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/token';
 import { useWidth } from '../../ui/use-width';
@@ -454,22 +455,14 @@ export function LensInstrument() {
                 kept.value = -1;
               }}
             />
-            <div class="row">
-              <span class="hint">Try</span>
-              {examples.map(([label, text]) => (
-                <button
-                  type="button"
-                  class="link hint"
-                  key={label}
-                  onClick={() => {
-                    sentence.value = text;
-                    kept.value = -1;
-                  }}
-                >
-                  {label}
-                </button>
-              ))}
-            </div>
+            <Suggestions
+              title="Try"
+              items={examples}
+              onChoose={(text) => {
+                sentence.value = text;
+                kept.value = -1;
+              }}
+            />
             {encoding.value && <Seen row={encoding.value} />}
           </div>
         )}

@@ -2,6 +2,7 @@
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor, type Span } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
+import { Suggestions } from '../../ui/suggestions';
 import { groupTokens, TokenText, TokenWord, tintClass } from '../../ui/token';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import type { Encoding, Tokenizer } from '../../engine/tokenizer';
@@ -188,22 +189,14 @@ export function SentenceInstrument() {
                 }}
               />
             )}
-            <div class="row">
-              <span class="hint">Try</span>
-              {examples.map(([label, text]) => (
-                <button
-                  type="button"
-                  class="link hint"
-                  key={label}
-                  onClick={() => {
-                    sentence.value = text;
-                    picked.value = 0;
-                  }}
-                >
-                  {label}
-                </button>
-              ))}
-            </div>
+            <Suggestions
+              title="Try"
+              items={examples}
+              onChoose={(text) => {
+                sentence.value = text;
+                picked.value = 0;
+              }}
+            />
             {encoding.value && (
               <>
                 <Chips row={encoding.value} />
