@@ -45,20 +45,30 @@ import {
   nextSentenceRequest,
   scoreRequest,
 } from './requests.ts';
-import { chooseBuild } from './runtime.ts';
+import { nodeProcess } from './resources.ts';
+import { chooseBuild, type Choice } from './runtime.ts';
 import type { Tokenizer } from './tokenizer-types.ts';
 import { loadTokenizer } from './tokenizer.ts';
 import type { RawEncoding } from './wasm-modules.ts';
-import type { Answer, Opened, WorkerMessage, WorkerRequest } from './worker.ts';
+import type { Answer, Opened, ToWorker, WorkerMessage, WorkerRequest } from './worker.ts';
 
 export { BertlensError, type BertlensErrorCode } from './errors.ts';
 export type * from './engine-types.ts';
 export type * from './tokenizer-types.ts';
 export { deleteStored, listStored, storageEstimate } from './storage.ts';
 
-function startWorker(build: Build): HostWorker {
+/** The engine's worker and the threads that it computes with. */
+interface Workers {
+  readonly engine: HostWorker;
+  /** Empty in Node, where the engine makes its own. */
+  readonly threads: readonly HostWorker[];
+}
+
+function startWorkers({ build, threads }: Choice): Workers {
   try {
-    return makeWorker(build);
+    const engine = makeWorker(build);
+    const ofPage = build.endsWith('-threads') && nodeProcess() === undefined ? threads - 1 : 0;
+    return { engine, threads: Array.from({ length: ofPage }, () => makeThread(build)) };
   } catch (cause) {
     // e.g. a script of another origin
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -88,6 +98,15 @@ function makeWorker(build: Build): HostWorker {
   }
 }
 
+/** One of the threads of a build, in a browser. Emscripten's glue starts itself where the worker has this name. */
+function makeThread(build: Build): HostWorker {
+  return browserWorker(
+    build === 'simd-threads'
+      ? new Worker(new URL('./thread-simd.js', import.meta.url), { type: 'module', name: 'em-pthread' })
+      : new Worker(new URL('./thread-relaxed.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
+  );
+}
+
 /** A request that waits or runs. */
 interface Job {
   readonly request: WorkerRequest;
@@ -99,29 +118,38 @@ interface Job {
 /** The worker, its queue, and its end. Every promise it has given settles, whatever happens to the worker. */
 class Line {
   readonly #worker: HostWorker;
+  readonly #threads: readonly HostWorker[];
   readonly #flag: Int32Array | undefined;
   readonly #waiting: Job[] = [];
   #running: Job | undefined;
   #ended: BertlensError | undefined;
 
-  constructor(worker: HostWorker, flag: Int32Array | undefined) {
-    this.#worker = worker;
+  constructor({ engine, threads }: Workers, flag: Int32Array | undefined) {
+    this.#worker = engine;
+    this.#threads = threads;
     this.#flag = flag;
-    worker.onmessage = ({ data }) => {
+    engine.onmessage = ({ data }) => {
       this.#receive(data as WorkerMessage);
     };
-    worker.onerror = (event) => {
-      const error = event.message
-        ? new BertlensError('crashed', `the worker failed: ${event.message}; load again`)
-        : new BertlensError(
-            'io',
-            "the worker's script could not be loaded: it is not on the server, or the content security policy has no worker-src for it",
-          );
-      void this.end(error);
-    };
-    worker.onmessageerror = () => {
-      void this.end(new BertlensError('crashed', 'the worker sent a message that cannot be read'));
-    };
+    for (const [thread, worker] of threads.entries()) {
+      worker.onmessage = ({ data }) => {
+        engine.postMessage({ thread, message: data } satisfies ToWorker);
+      };
+    }
+    for (const worker of [engine, ...threads]) {
+      worker.onerror = (event) => {
+        const error = event.message
+          ? new BertlensError('crashed', `the worker failed: ${event.message}; load again`)
+          : new BertlensError(
+              'io',
+              "the worker's script could not be loaded: it is not on the server, or the content security policy has no worker-src for it",
+            );
+        void this.end(error);
+      };
+      worker.onmessageerror = () => {
+        void this.end(new BertlensError('crashed', 'the worker sent a message that cannot be read'));
+      };
+    }
   }
 
   async load(
@@ -202,7 +230,7 @@ class Line {
     if (!this.#running) return;
     if (this.#flag) Atomics.store(this.#flag, 0, 0);
     try {
-      this.#worker.postMessage(this.#running.request);
+      this.#worker.postMessage(this.#running.request satisfies ToWorker);
     } catch (cause) {
       this.#running.fail(
         new BertlensError('invalid_argument', `this cannot be sent to a worker: ${String(cause)}`, { cause }),
@@ -213,8 +241,13 @@ class Line {
   }
 
   #receive(message: WorkerMessage): void {
+    if (this.#ended) return;
+    if ('thread' in message) {
+      this.#threads[message.thread]?.postMessage(message.message);
+      return;
+    }
     const job = this.#running;
-    if (!job || this.#ended) return;
+    if (!job) return;
     if ('progress' in message) {
       try {
         job.onProgress?.(message.progress);
@@ -241,8 +274,9 @@ class Line {
     this.#running?.fail(error);
     for (const job of this.#waiting.splice(0)) job.fail(error);
     this.#running = undefined;
-    this.#worker.onmessage = this.#worker.onerror = this.#worker.onmessageerror = null;
-    await this.#worker.end();
+    const workers = [this.#worker, ...this.#threads];
+    for (const worker of workers) worker.onmessage = worker.onerror = worker.onmessageerror = null;
+    await Promise.all(workers.map((worker) => worker.end()));
   }
 }
 
@@ -259,7 +293,7 @@ export async function load(source: ModelSource, options?: LoadOptions): Promise<
   const choice = chooseBuild(build, threads, true);
   const flag =
     typeof SharedArrayBuffer === 'undefined' ? undefined : new Int32Array(new SharedArrayBuffer(4));
-  const line = new Line(startWorker(choice.build), flag);
+  const line = new Line(startWorkers(choice), flag);
   try {
     const request = { load: { source: portable, options: engine, choice, flag } };
     const opened = (await line.load(request, signal, onProgress)) as Opened;

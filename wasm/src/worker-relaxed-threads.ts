@@ -7,8 +7,5 @@ import { serveEngine } from './worker.ts';
 serveEngine({
   create: createModule,
   wasm: new URL('./engine-relaxed-threads.wasm', import.meta.url),
-  ThreadWorker: threadWorkers(
-    './thread-relaxed.js',
-    () => new Worker(new URL('./thread-relaxed.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
-  ),
+  ThreadWorker: threadWorkers('./thread-relaxed.js'),
 });

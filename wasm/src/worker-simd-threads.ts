@@ -7,8 +7,5 @@ import { serveEngine } from './worker.ts';
 serveEngine({
   create: createModule,
   wasm: new URL('./engine-simd-threads.wasm', import.meta.url),
-  ThreadWorker: threadWorkers(
-    './thread-simd.js',
-    () => new Worker(new URL('./thread-simd.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
-  ),
+  ThreadWorker: threadWorkers('./thread-simd.js'),
 });

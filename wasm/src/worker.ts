@@ -10,6 +10,7 @@ import {
 import type { ModelInfo, ModelSource, ProgressEvent, Runtime } from './engine-types.ts';
 import { becomeWorker, type WorkerScope } from './host-worker.ts';
 import type { Choice } from './runtime.ts';
+import { receiveFromThread, type ThreadMessage } from './threads.ts';
 
 /** What the page asks: first to load, then calls. The next request is sent when the last one has been answered. */
 export type WorkerRequest =
@@ -24,8 +25,12 @@ export type WorkerRequest =
     }
   | { readonly call: EngineMethod; readonly args: readonly unknown[] };
 
-/** What the worker says: how far a load is, and the answer to the request. */
-export type WorkerMessage = { readonly progress: ProgressEvent } | { readonly answer: Answer };
+/** What the page sends: a request, or at any time what one of its threads has said. */
+export type ToWorker = WorkerRequest | ThreadMessage;
+
+/** What the worker says: how far a load is, the answer to the request, and what one of the page's threads is to get. */
+export type WorkerMessage =
+  { readonly progress: ProgressEvent } | { readonly answer: Answer } | ThreadMessage;
 
 /** A value, or why there is none. */
 export type Answer =
@@ -77,7 +82,12 @@ export function serveEngine(build: EngineBuild): void {
     return { info, runtime, tokenizerBytes } satisfies Opened;
   };
   scope.onmessage = ({ data }) => {
-    void answer(() => run(data as WorkerRequest))
+    const message = data as ToWorker;
+    if ('thread' in message) {
+      receiveFromThread(message);
+      return;
+    }
+    void answer(() => run(message))
       .then((reply) => {
         say({ answer: reply });
       })
