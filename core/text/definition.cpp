@@ -142,7 +142,7 @@ bool Reader::require_type(const Value& part, std::string_view what, std::string_
 std::optional<std::int32_t> Reader::id_of(std::string_view text) const {
   for (const AddedToken& token : definition_.added_tokens)
     if (token.content == text) return token.id;
-  for (std::size_t i = definition_.entries.size(); i-- > 0;)
+  for (std::size_t i = 0; i < definition_.entries.size(); ++i)
     if (definition_.entries[i].kind != TokenEntry::Kind::kAbsent && definition_.entries[i].text == text)
       return static_cast<std::int32_t>(i);
   return std::nullopt;
@@ -157,6 +157,7 @@ void Reader::add_entry(std::int32_t id, std::string_view text, TokenEntry::Kind 
 bool Reader::read_vocab_txt(std::string_view bytes) {
   if (bytes.size() >= Trie::kMostNodes)
     return invalid("vocab.txt", {"16 MiB or more (", std::to_string(bytes.size()), " bytes)"});
+  definition_.entries.reserve(bytes.size() / 7);  // somewhat more than published vocabularies need
   while (!bytes.empty()) {
     const std::size_t stop = std::min(bytes.find('\n'), bytes.size());
     std::string_view line = bytes.substr(0, stop);

@@ -228,16 +228,15 @@ Expected<Tokenizer> Tokenizer::load(const TokenizerFiles& files, const Tokenizer
   auto data = std::make_unique<const Data>(std::move(*definition));
   // An id looked up must be the id written: of a line that stands twice, one could not be reached.
   const text::Vocabulary& vocabulary = data->pipeline.vocabulary;
-  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
-    const auto token = vocabulary.token(static_cast<std::int32_t>(i));
-    if (!token || token->empty()) continue;
-    const std::int32_t id = vocabulary.id(*token).value_or(-1);
-    if (id != static_cast<std::int32_t>(i))
-      return fail(ErrorCode::kInvalidModel,
-                  (files.tokenizer_json.empty()
-                       ? "vocab.txt: lines " + std::to_string(i + 1) + " and " + std::to_string(id + 1)
-                       : "tokenizer.json: the ids " + std::to_string(i) + " and " + std::to_string(id)) +
-                      " are both '" + std::string(token->substr(0, 40)) + "'");
+  if (const auto ids = vocabulary.repeated()) {
+    const auto [first, second] = *ids;
+    const std::string_view token = *vocabulary.token(static_cast<std::int32_t>(first));
+    return fail(
+        ErrorCode::kInvalidModel,
+        (files.tokenizer_json.empty()
+             ? "vocab.txt: lines " + std::to_string(first + 1) + " and " + std::to_string(second + 1)
+             : "tokenizer.json: the ids " + std::to_string(first) + " and " + std::to_string(second)) +
+            " are both '" + std::string(token.substr(0, 40)) + "'");
   }
   return Tokenizer(std::move(data));
 }

@@ -1,6 +1,9 @@
 // Building and walking the tables of vocabulary.h.
 #include "text/vocabulary.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace bert::text {
 
 namespace {
@@ -23,29 +26,39 @@ void Trie::add_edge(const Edge& edge) {
   edges_[slot] = edge;
 }
 
-void Trie::insert(std::string_view key, std::int32_t id) {
-  if (key.empty()) root_.id = id;
+void Trie::resize(std::size_t slots) {
+  std::vector<Edge> old(slots);
+  old.swap(edges_);
+  mask_ = slots - 1;
+  shift_ = 32;
+  for (std::size_t size = slots; size > 1; size /= 2) --shift_;
+  for (const Edge& moved : old)
+    if (moved.child != kRoot) add_edge(moved);
+}
+
+void Trie::reserve(std::size_t edges) {
+  std::size_t slots = 64;
+  while (slots * 2 < edges * 3) slots *= 2;
+  if (slots > edges_.size()) resize(slots);
+}
+
+std::int32_t Trie::insert(std::string_view key, std::int32_t id) {
+  if (key.empty()) return std::exchange(root_.id, id);
   std::uint32_t node = kRoot;
   for (std::size_t i = 0; i < key.size(); ++i) {
     const auto byte = static_cast<std::uint8_t>(key[i]);
     const bool last = i + 1 == key.size();
     if (const Edge* there = edge(node, byte)) {
       node = there->child;
-      if (last) edges_[static_cast<std::size_t>(there - edges_.data())].id = id;
+      if (last) return std::exchange(edges_[static_cast<std::size_t>(there - edges_.data())].id, id);
       continue;
     }
-    if (std::size_t{nodes_} * 3 >= edges_.size() * 2) {  // at most two thirds full
-      std::vector<Edge> old(edges_.empty() ? 64 : edges_.size() * 2);
-      old.swap(edges_);
-      mask_ = edges_.size() - 1;
-      shift_ = 32;
-      for (std::size_t size = edges_.size(); size > 1; size /= 2) --shift_;
-      for (const Edge& moved : old)
-        if (moved.child != kRoot) add_edge(moved);
-    }
+    // at most two thirds full
+    if (std::size_t{nodes_} * 3 >= edges_.size() * 2) resize(edges_.empty() ? 64 : edges_.size() * 2);
     add_edge({node << 8 | byte, nodes_, last ? id : -1});
     node = nodes_++;
   }
+  return -1;
 }
 
 Trie::Match Trie::longest(std::string_view text, std::uint32_t node) const {
@@ -74,13 +87,21 @@ Vocabulary::Vocabulary(std::span<const TokenEntry> entries, std::string_view pre
   bytes_.reserve(bytes);
   starts_.reserve(entries.size() + 1);
   present_.reserve(entries.size());
+  words_.reserve(bytes / 3);  // of bert-base-uncased's bytes a third are edges of their own
+  const auto inserted = [this](std::int32_t before, const std::string& text, std::int32_t id) {
+    if (before < 0 || text.empty() || repeated_) return;
+    repeated_ = std::minmax(static_cast<std::size_t>(before), static_cast<std::size_t>(id));
+  };
   for (const TokenEntry& entry : entries) {
     const auto id = static_cast<std::int32_t>(present_.size());
     starts_.push_back(static_cast<std::uint32_t>(bytes_.size()));
     bytes_ += entry.text;
     present_.push_back(entry.kind == TokenEntry::Kind::kAbsent ? 0 : 1);
-    if (entry.kind == TokenEntry::Kind::kWord) words_.insert(entry.text, id);
-    if (entry.kind == TokenEntry::Kind::kAdded) added_.insert(entry.text, id);
+    if (entry.kind == TokenEntry::Kind::kWord) inserted(words_.insert(entry.text, id), entry.text, id);
+    if (entry.kind == TokenEntry::Kind::kAdded) {
+      inserted(added_.insert(entry.text, id), entry.text, id);
+      inserted(word_id(entry.text), entry.text, id);
+    }
   }
   starts_.push_back(static_cast<std::uint32_t>(bytes_.size()));
   const Trie::Edge* rest = words_.walk(prefix);
@@ -89,27 +110,21 @@ Vocabulary::Vocabulary(std::span<const TokenEntry> entries, std::string_view pre
 }
 
 void Vocabulary::index_whole_words(std::span<const TokenEntry> entries) {
-  // only whole words are looked for: those with a zero among their bytes never are
-  const auto key_of = [](const TokenEntry& entry) {
-    if (entry.kind != TokenEntry::Kind::kWord) return std::uint64_t{0};
-    return entry.text.size() > 8 ? long_key(entry.text) : pack(entry.text);
-  };
-  std::size_t count = 0;
-  for (const TokenEntry& entry : entries) count += key_of(entry) != 0 ? 1 : 0;
   std::size_t slots = 2;
   shift_ = 63;
-  while (slots < count * 2) {
+  while (slots < entries.size() * 2) {
     slots *= 2;
     --shift_;
   }
   mask_ = slots - 1;
   whole_words_.assign(slots, {});
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::uint64_t key = key_of(entries[i]);
-    if (key == 0) continue;
+    const std::string& text = entries[i].text;
+    if (entries[i].kind != TokenEntry::Kind::kWord) continue;
+    const std::uint64_t key = text.size() > 8 ? long_key(text) : pack(text);
+    if (key == 0) continue;  // only whole words are looked for: those with a zero among their bytes never are
     const auto same = [&](const WholeWord& word) {
-      return word.key == key &&
-             (entries[i].text.size() <= 8 || text_of(static_cast<std::size_t>(word.id)) == entries[i].text);
+      return word.key == key && (text.size() <= 8 || text_of(static_cast<std::size_t>(word.id)) == text);
     };
     std::size_t slot = hash(key);
     while (whole_words_[slot].key != 0 && !same(whole_words_[slot])) slot = (slot + 1) & mask_;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bert::text {
@@ -25,8 +26,10 @@ class Trie {
     std::int32_t id = -1;  ///< of the key that ends at the child; -1: none
   };
 
-  /// `id` is not negative; a key inserted twice keeps the last id.
-  void insert(std::string_view key, std::int32_t id);
+  /// `id` is not negative; a key inserted twice keeps the last id. Returns the id that the key had, -1: none.
+  std::int32_t insert(std::string_view key, std::int32_t id);
+  /// Makes room for so many edges at once; more may come.
+  void reserve(std::size_t edges);
   /// The edge from a node by a byte, or nothing.
   const Edge* edge(std::uint32_t node, std::uint8_t byte) const {
     if (edges_.empty()) return nullptr;
@@ -53,6 +56,7 @@ class Trie {
  private:
   std::size_t hash(std::uint32_t key) const { return static_cast<std::size_t>(key * 0x9e3779b1u) >> shift_; }
   void add_edge(const Edge& edge);
+  void resize(std::size_t slots);
 
   std::vector<Edge> edges_;
   Edge root_;  ///< to the root, for the empty key
@@ -80,6 +84,8 @@ class Vocabulary {
 
   /// Ids are below this.
   std::size_t size() const { return present_.size(); }
+  /// Two ids, the lower one first, that have one text which is not empty.
+  std::optional<std::pair<std::size_t, std::size_t>> repeated() const { return repeated_; }
   std::optional<std::string_view> token(std::int32_t id) const;
   std::optional<std::int32_t> id(std::string_view token) const;
   /// The same without added tokens; -1 where there is none.
@@ -141,6 +147,7 @@ class Vocabulary {
   std::vector<std::uint8_t> present_;  ///< by id
   Trie words_;                         ///< tokens as written, "##" included
   Trie added_;
+  std::optional<std::pair<std::size_t, std::size_t>> repeated_;
   std::uint32_t rest_ = Trie::kNone;  ///< where keys of words_ that continue a word start: behind the prefix
   std::vector<WholeWord> whole_words_ = std::vector<WholeWord>(2);
   std::size_t mask_ = 1;

@@ -90,6 +90,8 @@ const kOptionWords = 10;
 const kMeasuredLength = 1 << 16;
 
 let compiled: Promise<WebAssembly.Module> | undefined;
+/** Those that somebody may still hold. */
+let loaded: readonly WeakRef<WasmTokenizer>[] = [];
 
 async function instantiate(): Promise<TokenizerModule> {
   compiled ??= compileWasm(new URL('./tokenizer.wasm', import.meta.url));
@@ -112,7 +114,8 @@ async function instantiate(): Promise<TokenizerModule> {
 
 /**
  * Loads a tokenizer: from a folder's address ('/models/default/': tokenizer.json where it is there, else vocab.txt),
- * from one file's address, or from the files' contents. The options override what the files say.
+ * from one file's address, or from the files' contents. The options override what the files say. As long as somebody holds
+ * a tokenizer, the same contents and options give the same one.
  *
  * Errors: `not_found`, `io`, `invalid_model` (which file, and what is wrong in it), `unsupported` (a tokenizer.json
  * that is not BERT's), `invalid_argument`, `aborted`.
@@ -136,9 +139,19 @@ export async function loadTokenizer(
     throw new BertlensError('invalid_argument', `no tokenizer can be loaded from ${shown(source)}`);
   }
   checkNames('loadTokenizer', files, ['vocabTxt', 'tokenizerJson', 'tokenizerConfigJson']);
+  const contents = [
+    fileBytes('vocabTxt', files.vocabTxt),
+    fileBytes('tokenizerJson', files.tokenizerJson),
+    fileBytes('tokenizerConfigJson', files.tokenizerConfigJson),
+  ];
   const module = await loading;
   throwIfAborted(signal);
-  return new WasmTokenizer(module, files, numbers);
+  loaded = loaded.filter((one) => one.deref());
+  const same = loaded.map((one) => one.deref()).find((one) => one?.isOf(contents, numbers));
+  if (same) return same;
+  const tokenizer = new WasmTokenizer(module, contents, numbers);
+  loaded = [...loaded, new WeakRef(tokenizer)];
+  return tokenizer;
 }
 
 async function fetchFiles(
@@ -178,11 +191,12 @@ function tokenizerOptionNumbers(options: Record<string, unknown>): readonly numb
   ];
 }
 
+/** The bytes of a file's contents, from the start of their buffer; not the caller's own, which may change. */
 function fileBytes(name: string, content: unknown): Uint8Array {
   if (content === undefined) return new Uint8Array();
   if (typeof content === 'string') return utf8.encode(content);
-  if (content instanceof ArrayBuffer) return new Uint8Array(content);
-  if (content instanceof Uint8Array) return content;
+  if (content instanceof ArrayBuffer) return new Uint8Array(content.slice());
+  if (content instanceof Uint8Array) return content.slice();
   throw new BertlensError('invalid_argument', `${name} must be text or bytes, not ${shown(content)}`);
 }
 
@@ -250,37 +264,33 @@ function sequencesOf(input: TextInput): readonly TextSequence[] {
   return sequences;
 }
 
-/** The module, given up after a trap: every later call throws the same error. */
-function guarded(module: TokenizerModule): TokenizerModule {
-  let crashed: BertlensError | undefined;
-  const guard =
-    <Arguments extends unknown[], Result>(call: (...given: Arguments) => Result) =>
-    (...given: Arguments): Result => {
-      if (crashed) throw crashed;
-      try {
-        return call(...given);
-      } catch (error) {
-        crashed = crashError(error);
-        throw crashed;
-      }
-    };
-  const parts = Object.entries(module).map(([name, part]: [string, unknown]) => [
-    name,
-    typeof part === 'function' ? guard(part as (...given: unknown[]) => unknown) : part,
-  ]);
-  return Object.fromEntries(parts) as TokenizerModule;
-}
-
 /** The module's memory: requests are written into it, answers read from it. */
 class Core {
   readonly call: TokenizerModule;
+  /** Of a trap: the module is given up, and every later call throws the same error. */
+  crashed: BertlensError | undefined;
   #words = new Int32Array();
   #bytes = new Uint8Array();
   #room = 0;
   #roomAt = 0;
 
   constructor(module: TokenizerModule) {
-    this.call = guarded(module);
+    const guard =
+      <Arguments extends unknown[], Result>(call: (...given: Arguments) => Result) =>
+      (...given: Arguments): Result => {
+        if (this.crashed) throw this.crashed;
+        try {
+          return call(...given);
+        } catch (error) {
+          this.crashed = crashError(error);
+          throw this.crashed;
+        }
+      };
+    const parts = Object.entries(module).map(([name, part]: [string, unknown]) => [
+      name,
+      typeof part === 'function' ? guard(part as (...given: unknown[]) => unknown) : part,
+    ]);
+    this.call = Object.fromEntries(parts) as TokenizerModule;
   }
 
   /** The memory as words and as bytes; views end when it grows. */
@@ -343,6 +353,8 @@ class WasmTokenizer implements Tokenizer {
   readonly specialTokens: readonly SpecialToken[];
   readonly vocabulary: Vocabulary;
   readonly #core: Core;
+  readonly #contents: readonly Uint8Array[];
+  readonly #numbers: readonly number[];
   readonly #tokens: (string | undefined)[] = [];
   readonly #tokenText = (id: number): string => {
     const text = this.#token(id);
@@ -350,19 +362,38 @@ class WasmTokenizer implements Tokenizer {
     return text;
   };
 
-  constructor(module: TokenizerModule, files: TokenizerFiles, numbers: readonly number[]) {
+  /** `contents`: of vocab.txt, tokenizer.json and tokenizer_config.json, empty where there is none. */
+  constructor(module: TokenizerModule, contents: readonly Uint8Array[], numbers: readonly number[]) {
     const core = new Core(module);
     this.#core = core;
-    core.requestTexts([...numbers, 0, 0, 0], numbers.length, [
-      fileBytes('vocabTxt', files.vocabTxt),
-      fileBytes('tokenizerJson', files.tokenizerJson),
-      fileBytes('tokenizerConfigJson', files.tokenizerConfigJson),
-    ]);
+    this.#contents = contents;
+    this.#numbers = numbers;
+    core.requestTexts([...numbers, 0, 0, 0], numbers.length, contents);
     if (!core.call._bert_load()) core.fail();
     const about = core.json(core.call._bert_about()) as About;
     this.settings = { ...about.settings, modelMaxLength: about.settings.modelMaxLength ?? Infinity };
     this.specialTokens = about.specialTokens;
     this.vocabulary = new WasmVocabulary(core, about, (id) => this.#token(id));
+  }
+
+  /** Whether it works, and was made of just these. */
+  isOf(contents: readonly Uint8Array[], numbers: readonly number[]): boolean {
+    const equal = (some: ArrayLike<number>, other: ArrayLike<number>): boolean => {
+      for (let i = 0; i < some.length; i++) if (some[i] !== other[i]) return false;
+      return some.length === other.length;
+    };
+    // four bytes at a time: a page that starts runs this before it is compiled
+    const words = ({ buffer, byteLength }: Uint8Array): Int32Array =>
+      new Int32Array(buffer, 0, byteLength >> 2);
+    const rest = (bytes: Uint8Array): Uint8Array => bytes.subarray(bytes.length & ~3);
+    return (
+      !this.#core.crashed &&
+      equal(this.#numbers, numbers) &&
+      this.#contents.every((bytes, i) => {
+        const other = contents[i]!;
+        return equal(words(bytes), words(other)) && equal(rest(bytes), rest(other));
+      })
+    );
   }
 
   get unkTokenId(): number {
