@@ -24,6 +24,7 @@ import { nextTheme, theme } from './state/theme';
 import { arrivalLine } from './ui/arrival';
 import { DropTarget } from './ui/drop';
 import { SectionFrame } from './ui/section';
+import { Start } from './views/start/index';
 
 /** What is on show: its code has arrived. */
 interface Opened {
@@ -39,7 +40,7 @@ function current() {
 }
 
 async function contentOf(shown: ReturnType<typeof current>): Promise<ComponentType> {
-  if (shown === start) return start.load();
+  if (shown === start) return Start;
   const at = sections.findIndex((section) => section === shown);
   const view = await sections[at]!.load();
   return () => (

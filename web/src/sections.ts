@@ -1,12 +1,11 @@
-// The page's opening and its sections, in the order of the lesson. Each one's code is fetched when it is opened.
-import type { ComponentType } from 'preact';
+// The page's opening, whose code comes with the page, and its sections in the order of the lesson: the code of each is
+// fetched when it is opened.
 import type { Section } from './views/view';
 
 /** What opens at the bare address: the whole of BERT in one picture, and the way into the lesson. */
 export const start = {
   id: 'start',
   label: 'BERT, seen from inside',
-  load: async (): Promise<ComponentType> => (await import('./views/start/index')).Start,
 };
 
 export const sections: readonly Section[] = [

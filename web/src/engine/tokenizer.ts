@@ -2,6 +2,7 @@
 // that model's own takes over.
 import { computed, signal } from '@preact/signals';
 import { loadTokenizer, type Tokenizer } from 'bertlens/tokenizer';
+import { nextTask } from '../lib/next-task';
 
 export type { Encoding, Explanation, Tokenizer, Word } from 'bertlens/tokenizer';
 
@@ -23,7 +24,9 @@ export async function startTokenizer(): Promise<void> {
   tokenizerTrouble.value = null;
   try {
     // named outright: a folder would be asked for files that the default model does not have
-    ready.value = await loadTokenizer(`${defaultModel}vocab.txt`);
+    const loaded = await loadTokenizer(`${defaultModel}vocab.txt`);
+    await nextTask(); // so that reading the vocabulary and drawing with it are two short waits for the reader's hand
+    ready.value = loaded;
   } catch (error) {
     tokenizerTrouble.value = error instanceof Error ? error.message : String(error);
   }

@@ -33,14 +33,16 @@ let kept: { at: number; colours: Colours } | undefined;
 export function colours(): Colours {
   const at = palette.value;
   if (kept?.at === at) return kept.colours;
-  const probe = document.createElement('span');
-  probe.hidden = true;
-  document.body.append(probe);
-  const entries = names.map((name) => {
+  // all probes first and then all answers: the page's styles are computed once
+  const probes = names.map((name) => {
+    const probe = document.createElement('span');
+    probe.hidden = true;
     probe.style.color = `var(--${name})`;
-    return [name, getComputedStyle(probe).color];
+    return probe;
   });
-  probe.remove();
+  document.body.append(...probes);
+  const entries = names.map((name, i) => [name, getComputedStyle(probes[i]!).color]);
+  for (const probe of probes) probe.remove();
   kept = { at, colours: Object.fromEntries(entries) as Colours };
   return kept.colours;
 }

@@ -1,5 +1,6 @@
 // A BERT as a tree of parts, each with its shape, the formula of its parameters and their number; from the configuration
 // alone, as Exercise 3 counts them.
+import { count } from '../../lib/format';
 
 export interface Configuration {
   vocabSize: number;
@@ -25,9 +26,6 @@ export interface Part {
   times: number;
   children: readonly Part[];
 }
-
-const number = new Intl.NumberFormat('en-US');
-const n = (value: number) => number.format(value);
 
 interface LeafFields {
   formula?: string;
@@ -62,7 +60,7 @@ function group(
 
 function dense(id: string, name: string, what: string, from: number, to: number): Part {
   return leaf(id, name, what, {
-    formula: `${n(from)} × ${n(to)} + ${n(to)}`,
+    formula: `${count(from)} × ${count(to)} + ${count(to)}`,
     parameters: from * to + to,
     output: `[tokens, ${to}]`,
   });
@@ -74,7 +72,7 @@ function norm(
   what = 'each row to mean 0 and variance 1, then scaled and shifted',
 ): Part {
   return leaf(id, 'Layer norm', what, {
-    formula: `2 × ${n(size)}`,
+    formula: `2 × ${count(size)}`,
     parameters: 2 * size,
     output: `[tokens, ${size}]`,
   });
@@ -86,7 +84,11 @@ export function partsOf(config: Configuration): { base: Part; heads: Part } {
   const width = hidden / heads;
   const rows = `[tokens, ${hidden}]`;
   const table = (id: string, name: string, what: string, size: number) =>
-    leaf(id, name, what, { formula: `${n(size)} × ${n(hidden)}`, parameters: size * hidden, output: rows });
+    leaf(id, name, what, {
+      formula: `${count(size)} × ${count(hidden)}`,
+      parameters: size * hidden,
+      output: rows,
+    });
 
   const embeddings = group('embeddings', 'Embeddings', 'ids become vectors', rows, [
     table('embeddings.word', 'Word', 'one vector a vocabulary entry', vocabulary),
@@ -99,7 +101,7 @@ export function partsOf(config: Configuration): { base: Part; heads: Part } {
     dense('layer.attention.query', 'Query', 'what a token looks for', hidden, hidden),
     dense('layer.attention.key', 'Key', 'what a token offers', hidden, hidden),
     dense('layer.attention.value', 'Value', 'what a token passes on', hidden, hidden),
-    leaf('layer.attention.scores', 'Scores', `query · key / √${n(width)}, softmax over the row`, {
+    leaf('layer.attention.scores', 'Scores', `query · key / √${count(width)}, softmax over the row`, {
       output: `[${heads}, tokens, tokens]`,
     }),
     leaf('layer.attention.context', 'Context', 'values, weighted by the scores, heads side by side', {
@@ -142,7 +144,7 @@ export function partsOf(config: Configuration): { base: Part; heads: Part } {
       dense('mlm.transform', 'Transform', 'then GELU', hidden, hidden),
       norm('mlm.norm', hidden),
       leaf('mlm.decoder', 'Decoder', 'the word embeddings again, and a bias of its own', {
-        formula: n(vocabulary),
+        formula: count(vocabulary),
         parameters: vocabulary,
         output: `[tokens, ${vocabulary}]`,
       }),

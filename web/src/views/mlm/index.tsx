@@ -4,7 +4,7 @@ import { signal } from '@preact/signals';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
-import { list, percent, plural, probability } from '../../lib/format';
+import { count, list, percent, plural, probability } from '../../lib/format';
 import { javascriptString, pythonList, shellString } from '../../lib/python';
 import { Bars } from '../../ui/bars';
 import { DataTable, type Column } from '../../ui/data-table';
@@ -71,9 +71,8 @@ function Notice() {
       )}
       {scored.length > 0 && (
         <p>
-          The least expected token is <span class="mono">{odd.token}</span>, place{' '}
-          {odd.rank.toLocaleString('en-US')} of all; the model would rather have read{' '}
-          <span class="mono">{odd.bestToken}</span>.
+          The least expected token is <span class="mono">{odd.token}</span>, place {count(odd.rank)} of all;
+          the model would rather have read <span class="mono">{odd.bestToken}</span>.
         </p>
       )}
     </>

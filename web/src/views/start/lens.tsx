@@ -2,7 +2,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { bert, modelTrouble } from '../../engine/model';
 import { families, mix, type Colours } from '../../lib/colours';
-import { plural, probability } from '../../lib/format';
+import { count, plural, probability } from '../../lib/format';
 import type { Table } from '../../lib/export';
 import type { Painter } from '../../lib/painter';
 import { lit, wordMark } from '../../state/lit';
@@ -266,7 +266,7 @@ function Expected({ score }: { score: Score }) {
   }
   return (
     <>
-      Hidden, it is guess number {score.rank.toLocaleString('en-US')}; the model would rather read{' '}
+      Hidden, it is guess number {count(score.rank)}; the model would rather read{' '}
       <Mono of={score.bestToken} />, with {probability(score.bestProbability)}.
     </>
   );

@@ -1,6 +1,6 @@
 // Section 1: a sentence becomes wordpieces. Cells 3 to 5 and Exercise 1 of the notebook.
 import '../../styles/tokenizer.css';
-import { list, plural } from '../../lib/format';
+import { count, list, plural } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import { sentence } from '../../state/sentence';
 import { tokenizer } from '../../engine/tokenizer';
@@ -47,7 +47,7 @@ function Notice() {
       </p>
       {split.length > 0 ? (
         <p>
-          The vocabulary of {ready.vocabulary.size.toLocaleString('en-US')} entries has no{' '}
+          The vocabulary of {count(ready.vocabulary.size)} entries has no{' '}
           <span class="mono">{longest.text}</span> as a whole. It became {longest.pieces.length} pieces,{' '}
           <span class="mono">{longest.pieces.join(' ')}</span>; a piece that begins with ## continues the one
           before it.
