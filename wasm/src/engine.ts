@@ -93,14 +93,15 @@ export class Engine {
     signal?.addEventListener('abort', onAbort);
     const folder = openFolder(source, options, reading.signal);
     const loader = new Loader(folder, options, onProgress);
+    let small: Promise<unknown>[] = [];
     try {
       const loading = instantiate(build, choice.threads);
       const weights = loader.firstWeights(); // on its way while the small files are read
       for (const early of [loading, weights]) early.catch(() => undefined); // reported where they are awaited
-      const [config, tokenizer] = await Promise.all([
-        loader.required('config.json'),
-        loader.tokenizerFiles(),
-      ]);
+      const configuring = loader.required('config.json');
+      const tokenizing = loader.tokenizerFiles();
+      small = [configuring, tokenizing];
+      const [config, tokenizer] = await Promise.all([configuring, tokenizing]);
       const module = await loading;
       throwIfAborted(signal);
       const handle = new module.Engine();
@@ -116,6 +117,7 @@ export class Engine {
       return new Engine(handle, choice, tokenizer, folder.storageFault);
     } catch (error) {
       reading.abort();
+      await Promise.allSettled(small); // one that is still being read closes its file before a worker is ended
       if (loader.callerFault) throw loader.callerFault.error;
       throw error instanceof BertlensError ? error : crashError(error);
     } finally {
@@ -171,8 +173,12 @@ function handleError(handle: EngineHandle): BertlensError {
 /** At most so often is progress told, in milliseconds; each file's end always is. */
 const kProgressInterval = 50;
 
-/** A file's stream whose progress is told. `size` is set again once it is known better than the server told. */
-type Watched = { -readonly [Part in keyof ByteStream]: ByteStream[Part] };
+/** A file's stream whose progress is told. */
+interface Watched extends Omit<ByteStream, 'size' | 'chunks'> {
+  /** Set again once it is known better than the server told. */
+  size: number | undefined;
+  readonly chunks: AsyncGenerator<Uint8Array>;
+}
 
 /** Reads a model folder's files and feeds the weights to the module as they arrive. */
 class Loader {
@@ -195,16 +201,15 @@ class Loader {
   async #open(file: string, phase: ProgressEvent['phase']): Promise<Watched | undefined> {
     const stream = await this.#folder.open(file);
     if (!stream) return undefined;
-    const watched: Watched = { ...stream };
-    watched.chunks = this.#told(file, phase, stream, watched);
-    return watched;
+    const size = { size: stream.size };
+    return Object.assign(size, { source: stream.source, chunks: this.#told(file, phase, stream, size) });
   }
 
   async *#told(
     file: string,
     phase: ProgressEvent['phase'],
     { source, chunks }: ByteStream,
-    watched: Watched,
+    watched: Pick<Watched, 'size'>,
   ): AsyncGenerator<Uint8Array> {
     let loaded = 0;
     let last = -Infinity;
@@ -264,32 +269,36 @@ class Loader {
     const index = single ? undefined : await this.#optional('model.safetensors.index.json');
     if (!single && !index) throw await this.#noWeights();
     const names = index ? checked(handle.shardFiles(index)) : ['model.safetensors'];
-    const files: AsyncIterator<Uint8Array>[] = [];
-    const rests: Uint8Array[] = [];
-    for (const name of names) {
-      const stream = single ?? (await this.#open(name, 'weights'));
-      if (!stream) throw new BertlensError('not_found', `there is no ${name} in ${this.#folder.name}`);
-      const chunks = stream.chunks[Symbol.asyncIterator]();
-      const { header, rest } = await readHeader(name, chunks, (prefix) => {
-        const size = handle.headerSize(prefix);
-        if (size === 0) throw handleError(handle);
-        return size;
-      });
-      // over a network the length may be that of an encoding that the headers do not show
-      checked(handle.addHeader(header, stream.source === 'network' ? -1 : (stream.size ?? -1)));
-      stream.size = fileSize(header);
-      files.push(chunks);
-      rests.push(rest);
-    }
-    const { precision, statistics } = this.#options;
-    checked(handle.begin(index ?? kNothing, precision ? kPrecisions[precision] : -1, statistics ?? false));
-    for (const [i, chunks] of files.entries()) {
-      feed(module, handle, names[i]!, rests[i]!);
-      for (;;) {
-        const next = await chunks.next();
-        if (next.done === true) break;
-        feed(module, handle, names[i]!, next.value);
+    const files: AsyncGenerator<Uint8Array>[] = [];
+    try {
+      const rests: Uint8Array[] = [];
+      for (const name of names) {
+        const stream = single ?? (await this.#open(name, 'weights'));
+        if (!stream) throw new BertlensError('not_found', `there is no ${name} in ${this.#folder.name}`);
+        files.push(stream.chunks);
+        const { header, rest } = await readHeader(name, stream.chunks, (prefix) => {
+          const size = handle.headerSize(prefix);
+          if (size === 0) throw handleError(handle);
+          return size;
+        });
+        // over a network the length may be that of an encoding that the headers do not show
+        checked(handle.addHeader(header, stream.source === 'network' ? -1 : (stream.size ?? -1)));
+        stream.size = fileSize(header);
+        rests.push(rest);
       }
+      const { precision, statistics } = this.#options;
+      checked(handle.begin(index ?? kNothing, precision ? kPrecisions[precision] : -1, statistics ?? false));
+      for (const [i, chunks] of files.entries()) {
+        feed(module, handle, names[i]!, rests[i]!);
+        for (;;) {
+          const next = await chunks.next();
+          if (next.done === true) break;
+          feed(module, handle, names[i]!, next.value);
+        }
+      }
+    } finally {
+      // those not read to their end, after an error, let go of what they have open
+      for (const chunks of files) await chunks.return(undefined).catch(() => undefined);
     }
     checked(handle.finish());
   }
