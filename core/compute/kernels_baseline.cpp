@@ -17,10 +17,10 @@ constexpr std::size_t kColumns = kPanelColumns;
 constexpr std::size_t kFetchEvery = 0;
 constexpr std::size_t kFetchLeast = 64;
 constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
-#if defined(__wasm_simd128__)
+#if defined(__wasm_simd128__) && !defined(__wasm_relaxed_simd__)
 constexpr bool kOwnInt8 = true;
 #else
-constexpr bool kOwnInt8 = false;
+constexpr bool kOwnInt8 = false;  // with relaxed SIMD RelaxedDots are better, natively XNNPACK's
 #endif
 using Vector = float __attribute__((vector_size(kBytes)));
 using Bits = std::int32_t __attribute__((vector_size(kBytes)));

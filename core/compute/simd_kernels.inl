@@ -427,21 +427,18 @@ void dot_tile(const TableProduct& p, std::size_t t, std::size_t r) {
   }
 }
 
-template <WeightType type, std::size_t width>
-void dot_rows(const TableProduct& p, std::size_t t) {
-  std::size_t r = 0;
-  for (; r + 4 <= p.rows; r += 4) dot_tile<type, 4, width>(p, t, r);
-  if (p.rows - r == 3) dot_tile<type, 3, width>(p, t, r);
-  if (p.rows - r == 2) dot_tile<type, 2, width>(p, t, r);
-  if (p.rows - r == 1) dot_tile<type, 1, width>(p, t, r);
-}
-
 template <WeightType type>
 void dot_table(const TableProduct& p) {
   constexpr std::size_t kTogether = kTileRows >= 6 ? 4 : 2;
   std::size_t t = p.first;
-  for (; t + kTogether <= p.last; t += kTogether) dot_rows<type, kTogether>(p, t);
-  for (; t < p.last; ++t) dot_rows<type, 1>(p, t);
+  for (; t + kTogether <= p.last; t += kTogether) {
+    std::size_t r = 0;
+    for (; r + 4 <= p.rows; r += 4) dot_tile<type, 4, kTogether>(p, t, r);
+    for (; r + 2 <= p.rows; r += 2) dot_tile<type, 2, kTogether>(p, t, r);
+    if (r < p.rows) dot_tile<type, 1, kTogether>(p, t, r);
+  }
+  for (; t < p.last; ++t)
+    for (std::size_t r = 0; r < p.rows; ++r) dot_tile<type, 1, 1>(p, t, r);
 }
 
 void table_product(const TableProduct& product) {

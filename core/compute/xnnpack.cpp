@@ -9,10 +9,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <string>
 #include <thread>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 
 #include "bert/backend.h"
@@ -606,8 +606,8 @@ class XnnStream : public compute::HostStream {
   const Kernels& kernels_;
   pthreadpool_t pool_;
   std::size_t threads_;
-  std::unordered_map<std::uint64_t, std::vector<Operator>> operators_;  // by XnnLinear::id
-  std::vector<Operator> converts_;                                      // one per thread
+  std::map<std::uint64_t, std::vector<Operator>> operators_;  // by XnnLinear::id
+  std::vector<Operator> converts_;                            // one per thread
   AlignedBytes scratch_, quantised_, row_params_;
 };
 

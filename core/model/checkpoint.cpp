@@ -186,8 +186,9 @@ Expected<Checkpoint> Checkpoint::create(ModelConfig config, std::vector<Safetens
     if (!head || data->missing[static_cast<std::size_t>(*head)].empty()) data->modules.push_back(id);
   }
   const auto completion = [&](ModuleId id) { return last[model::module_number(id, layers)]; };
-  std::ranges::sort(data->modules, {},
-                    [&](ModuleId id) { return std::pair(completion(id), model::module_number(id, layers)); });
+  std::ranges::partial_sort(data->modules, data->modules.end(), {}, [&](ModuleId id) {
+    return std::pair(completion(id), model::module_number(id, layers));
+  });
   for (const ModuleId id : data->modules) data->complete_at.push_back(completion(id));
 
   Checkpoint checkpoint;

@@ -203,7 +203,8 @@ Status add_long_targets(tasks::Data& data, const Work& work, const Filling& fill
 
 // Order, number and running sum of a mask's predictions.
 void finish_mask(const FillMaskOptions& options, MaskAnswer& mask) {
-  std::sort(mask.predictions.begin(), mask.predictions.end(), [](const Prediction& a, const Prediction& b) {
+  const auto end = mask.predictions.end();
+  std::partial_sort(mask.predictions.begin(), end, end, [](const Prediction& a, const Prediction& b) {
     return a.loss != b.loss ? a.loss < b.loss : a.pieces < b.pieces;
   });
   if (options.top_k && mask.predictions.size() > *options.top_k) mask.predictions.resize(*options.top_k);

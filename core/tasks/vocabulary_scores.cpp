@@ -39,13 +39,8 @@ std::vector<std::int32_t> VocabularyScores::best(std::size_t count) const {
     return logit(a) > logit(b) || (logit(a) == logit(b) && a < b);
   };
   const auto end = ids.begin() + static_cast<std::ptrdiff_t>(count);
-  // a few of many: nearly every entry is compared once, with the last of those few; else select, then sort
-  if (count < ids.size() / 64) {
-    std::partial_sort(ids.begin(), end, ids.end(), better);
-  } else {
-    if (end != ids.end()) std::nth_element(ids.begin(), end, ids.end(), better);
-    std::sort(ids.begin(), end, better);
-  }
+  // of a few of many, nearly every entry is compared once, with the last of those few
+  std::partial_sort(ids.begin(), end, ids.end(), better);
   ids.resize(count);
   return ids;
 }

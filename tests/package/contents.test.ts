@@ -48,8 +48,8 @@ test('bertlens/tokenizer takes at most 60 KB with brotli, WebAssembly and JavaSc
 // what a page downloads for one build beside its own JavaScript: the worker's, and the WebAssembly
 for (const build of ['simd', 'relaxed']) {
   for (const [suffix, most] of [
-    ['', 165],
-    ['-threads', 178],
+    ['', 150],
+    ['-threads', 162],
   ] as const) {
     test(`the engine's ${build}${suffix} build takes at most ${most} KB with brotli, its worker's JavaScript included`, (t) => {
       const files = new Set([...graph(`worker-${build}${suffix}.js`), `engine-${build}${suffix}.wasm`]);

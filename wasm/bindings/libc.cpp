@@ -1,6 +1,6 @@
-// Stands in for two functions of the C library that nlohmann's parser calls (linked with --wrap, see
-// CMakeLists.txt): musl's bring its whole formatting and 128-bit arithmetic in software, 8 KB of a download
-// with brotli.
+// Stands in for three functions of the C library that nlohmann's parser and embind call (linked with --wrap,
+// see CMakeLists.txt): musl's bring its whole formatting and 128-bit arithmetic in software, 8 KB of a
+// download with brotli.
 #include <emscripten/em_js.h>
 
 #include <cstddef>
@@ -23,6 +23,13 @@ extern "C" double __wrap_strtod(const char* text, char** end) {
 // would need the real function.
 extern "C" int __wrap_snprintf(char* out, std::size_t size, const char* format, ...) {
   if (size == 0 || std::strcmp(format, "<U+%.4X>") != 0) __builtin_trap();
+  *out = '\0';
+  return 0;
+}
+
+// Writes the address of a type, for embind's message on one that no binding declares.
+extern "C" int __wrap_siprintf(char* out, const char* format, ...) {
+  if (std::strcmp(format, "%p") != 0) __builtin_trap();
   *out = '\0';
   return 0;
 }
