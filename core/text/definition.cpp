@@ -151,7 +151,7 @@ std::optional<std::int32_t> Reader::id_of(std::string_view text) const {
 void Reader::add_entry(std::int32_t id, std::string_view text, TokenEntry::Kind kind) {
   const auto index = static_cast<std::size_t>(id);
   if (definition_.entries.size() <= index) definition_.entries.resize(index + 1);
-  definition_.entries[index] = {std::string(text), kind};
+  definition_.entries[index] = {definition_.texts.emplace_back(text), kind};
 }
 
 bool Reader::read_vocab_txt(std::string_view bytes) {
@@ -163,7 +163,7 @@ bool Reader::read_vocab_txt(std::string_view bytes) {
     std::string_view line = bytes.substr(0, stop);
     bytes.remove_prefix(std::min(stop + 1, bytes.size()));
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    definition_.entries.push_back({std::string(line), TokenEntry::Kind::kWord});
+    definition_.entries.push_back({line, TokenEntry::Kind::kWord});
   }
   if (definition_.entries.size() > kMostIds) return invalid("vocab.txt", {"more than 4,194,304 lines"});
   definition_.words = definition_.entries.size();

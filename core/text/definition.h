@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,9 @@ struct TemplatePart {
 
 struct Definition {
   TokenizerSettings settings;
-  std::vector<TokenEntry> entries;  ///< at their ids
-  std::size_t words = 0;            ///< entries of the vocabulary proper
+  std::vector<TokenEntry> entries;  ///< at their ids; those of a vocab.txt view its bytes, the others `texts`
+  std::deque<std::string> texts;
+  std::size_t words = 0;  ///< entries of the vocabulary proper
   std::int32_t unknown_id = 0;
   std::string prefix = "##";
   std::vector<AddedToken> added_tokens;
@@ -43,7 +45,8 @@ struct Definition {
   Side truncation_side = Side::kRight;
 };
 
-/// Reads the files. Errors as Tokenizer::load.
+/// Reads the files, which must stay where they are as long as the entries are used. Errors as
+/// Tokenizer::load.
 Expected<Definition> read_definition(const TokenizerFiles& files, const TokenizerOptions& options);
 
 }  // namespace bert::text

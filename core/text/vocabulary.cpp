@@ -88,7 +88,7 @@ Vocabulary::Vocabulary(std::span<const TokenEntry> entries, std::string_view pre
   starts_.reserve(entries.size() + 1);
   present_.reserve(entries.size());
   words_.reserve(bytes / 3);  // of bert-base-uncased's bytes a third are edges of their own
-  const auto inserted = [this](std::int32_t before, const std::string& text, std::int32_t id) {
+  const auto inserted = [this](std::int32_t before, std::string_view text, std::int32_t id) {
     if (before < 0 || text.empty() || repeated_) return;
     repeated_ = std::minmax(static_cast<std::size_t>(before), static_cast<std::size_t>(id));
   };
@@ -119,7 +119,7 @@ void Vocabulary::index_whole_words(std::span<const TokenEntry> entries) {
   mask_ = slots - 1;
   whole_words_.assign(slots, {});
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::string& text = entries[i].text;
+    const std::string_view text = entries[i].text;
     if (entries[i].kind != TokenEntry::Kind::kWord) continue;
     const std::uint64_t key = text.size() > 8 ? long_key(text) : pack(text);
     if (key == 0) continue;  // only whole words are looked for: those with a zero among their bytes never are

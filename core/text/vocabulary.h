@@ -72,7 +72,7 @@ struct TokenEntry {
     kWord,    ///< of the vocabulary proper: takes part in the match
     kAdded,   ///< added beside it
   };
-  std::string text;
+  std::string_view text;  ///< somebody else's
   Kind kind = Kind::kAbsent;
 };
 
