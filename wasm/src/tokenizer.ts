@@ -86,6 +86,8 @@ const kTokenizerOptions = [
 const utf8 = new TextEncoder();
 const decoder = new TextDecoder();
 const kOptionWords = 10;
+/** Up to it ASCII is written here: a call into the browser would take longer. */
+const kShortLength = 256;
 /** Longer texts are measured before they are written, so that the request is not three times too large. */
 const kMeasuredLength = 1 << 16;
 
@@ -194,9 +196,10 @@ function tokenizerOptionNumbers(options: Record<string, unknown>): readonly numb
 /** The bytes of a file's contents, from the start of their buffer; not the caller's own, which may change. */
 function fileBytes(name: string, content: unknown): Uint8Array {
   if (content === undefined) return new Uint8Array();
-  if (typeof content === 'string') return utf8.encode(content);
-  if (content instanceof ArrayBuffer) return new Uint8Array(content.slice());
-  if (content instanceof Uint8Array) return content.slice();
+  const bytes = typeof content === 'string' ? utf8.encode(content) : content;
+  // Node's Buffer is a Uint8Array too, but its slice is no copy
+  if (bytes instanceof Uint8Array) return new Uint8Array(bytes);
+  if (bytes instanceof ArrayBuffer) return new Uint8Array(bytes.slice());
   throw new BertlensError('invalid_argument', `${name} must be text or bytes, not ${shown(content)}`);
 }
 
@@ -535,13 +538,13 @@ class WasmTokenizer implements Tokenizer {
     const core = this.#core;
     const start = core.request(words, bytes);
     const heap = core.words;
-    heap.set(settings, start);
-    let at = start + kOptionWords;
+    let at = start;
+    for (const word of settings) heap[at++] = word;
     heap[at++] = 4 * words;
     heap[at++] = texts.length;
     let byte = 4 * (start + words);
     const write = (text: string): void => {
-      const { written } = utf8.encodeInto(text, core.bytes.subarray(byte));
+      const written = writeText(text, core.bytes, byte);
       heap[at++] = written;
       byte += written;
     };
@@ -625,6 +628,21 @@ class WasmVocabulary implements Vocabulary {
       (core.json(core.call._bert_find()) as { total: number; ids: number[] } | null) ?? core.fail();
     return { total: found.total, entries: found.ids.map((id) => ({ id, token: this.token(id)! })) };
   }
+}
+
+/** Writes UTF-8 with U+FFFD for lone surrogates; how many bytes. */
+function writeText(text: string, bytes: Uint8Array, at: number): number {
+  const { length } = text;
+  if (length <= kShortLength) {
+    let i = 0;
+    for (; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) break;
+      bytes[at + i] = code;
+    }
+    if (i === length) return length;
+  }
+  return utf8.encodeInto(text, bytes.subarray(at)).written;
 }
 
 /** UTF-8 with U+FFFD for lone surrogates. */
