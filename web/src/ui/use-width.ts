@@ -7,7 +7,7 @@ export function useWidth() {
   const ref = useCallback((element: HTMLDivElement | null) => {
     observer.current?.disconnect();
     if (!element) return;
-    // also called for the first width, once the browser has laid the page out: asking for it here would make it do so twice
+    setWidth(element.clientWidth);
     observer.current = new ResizeObserver(() => {
       setWidth(element.clientWidth);
     });
