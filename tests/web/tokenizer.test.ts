@@ -37,6 +37,38 @@ test('typing answers at once and is kept in the address', async () => {
   });
 });
 
+test('a section opened right after typing, or left and opened again at once, is the one on show', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    await page.evaluate(() => {
+      const later = window.setTimeout.bind(window);
+      window.setTimeout = ((run: () => void, wait: number) => {
+        if (wait === 250) Object.assign(window, { writeAddress: run });
+        return later(run, wait);
+      }) as typeof setTimeout;
+    });
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('hello world');
+    await page.evaluate(() => {
+      document.querySelector<HTMLElement>('a.rail-link[href^="#/padding"]')!.click();
+      // the address of what was typed, written when the link is followed but not heard of
+      (window as unknown as { writeAddress: () => void }).writeAddress();
+    });
+    await page.waitForFunction(() => document.title.startsWith('Padding'));
+    await page.waitForFunction(() => window.location.hash === '#/padding?text=hello+world');
+
+    await page.evaluate(async () => {
+      const { hash } = window.location;
+      await new Promise((heard) => {
+        window.addEventListener('hashchange', heard, { once: true });
+        window.location.hash = '#/tokenizer?text=hello+world';
+      });
+      window.location.hash = hash;
+    });
+    await page.waitForTimeout(400);
+    assert.match(await page.title(), /^Padding/);
+    assert.match(await page.evaluate(() => window.location.hash), /^#\/padding/);
+  });
+});
+
 test('a second sentence gives token types 0 and 1', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
     await page.getByRole('button', { name: 'Add a second sentence' }).click();

@@ -58,7 +58,8 @@ export const arrived = signal('');
 const parameters: Parameter[] = [];
 /** How many they are: links on screen follow the parameters that sections declare when their code arrives. */
 const declared = signal(0);
-let written = '';
+/** The address that the page has followed or written last; another one is a navigation that it has not heard of yet. */
+let known = '';
 
 function parse(): { section: string; query: URLSearchParams } {
   const hash = window.location.hash.replace(/^#\/?/, '');
@@ -123,6 +124,7 @@ export function link(): string {
 
 export function startRouting(first: string): void {
   const follow = () => {
+    known = window.location.hash;
     const { section, query } = parse();
     batch(() => {
       route.value = section || first;
@@ -133,7 +135,7 @@ export function startRouting(first: string): void {
   };
   follow();
   window.addEventListener('hashchange', () => {
-    if (window.location.hash !== written) follow();
+    if (window.location.hash !== known) follow();
   });
   let timer = 0;
   effect(() => {
@@ -142,9 +144,11 @@ export function startRouting(first: string): void {
     const next = address(route.value);
     // Browsers refuse an address that changes with every keystroke; it follows when the hand rests.
     timer = window.setTimeout(() => {
-      written = next;
-      if (window.location.hash !== next && (window.location.hash || next !== `#/${first}`)) {
+      // a link was followed since: its address must not be overwritten before `hashchange` tells of it
+      if (window.location.hash !== known) return;
+      if (known !== next && (known || next !== `#/${first}`)) {
         window.history.replaceState(null, '', next);
+        known = window.location.hash;
       }
     }, 250);
   });
