@@ -188,6 +188,7 @@ Expected<Plan> Plan::make(const PackedBatch& batch, const Request& request, cons
   plan.last = plan.shown;
   plan.last.insert(plan.last.end(), plan.first.begin(), plan.first.end());
   plan.last.insert(plan.last.end(), plan.mlm.begin(), plan.mlm.end());
+  // a heap sort; model/safetensors.cpp says why
   std::partial_sort(plan.last.begin(), plan.last.end(), plan.last.end());
   plan.last.erase(std::unique(plan.last.begin(), plan.last.end()), plan.last.end());
   return plan;

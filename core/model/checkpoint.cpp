@@ -186,6 +186,7 @@ Expected<Checkpoint> Checkpoint::create(ModelConfig config, std::vector<Safetens
     if (!head || data->missing[static_cast<std::size_t>(*head)].empty()) data->modules.push_back(id);
   }
   const auto completion = [&](ModuleId id) { return last[model::module_number(id, layers)]; };
+  // a heap sort; model/safetensors.cpp says why
   std::ranges::partial_sort(data->modules, data->modules.end(), {}, [&](ModuleId id) {
     return std::pair(completion(id), model::module_number(id, layers));
   });

@@ -226,7 +226,7 @@ Expected<SafetensorsHeader> SafetensorsHeader::parse(std::span<const std::byte> 
     header.tensors_.push_back(std::move(*info));
   }
   // Empty tensors share an offset with their neighbour: sorting by the end as well keeps them before it.
-  // A heap sort, here and elsewhere: a third of std::sort's code, in a module that is downloaded.
+  // A heap sort, here and wherever core/ sorts: a third of std::sort's code, in a module that is downloaded.
   std::ranges::partial_sort(header.tensors_, header.tensors_.end(),
                             [](const TensorInfo& a, const TensorInfo& b) {
                               return a.offset != b.offset ? a.offset < b.offset

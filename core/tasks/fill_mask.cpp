@@ -204,6 +204,7 @@ Status add_long_targets(tasks::Data& data, const Work& work, const Filling& fill
 // Order, number and running sum of a mask's predictions.
 void finish_mask(const FillMaskOptions& options, MaskAnswer& mask) {
   const auto end = mask.predictions.end();
+  // a heap sort; model/safetensors.cpp says why
   std::partial_sort(mask.predictions.begin(), end, end, [](const Prediction& a, const Prediction& b) {
     return a.loss != b.loss ? a.loss < b.loss : a.pieces < b.pieces;
   });

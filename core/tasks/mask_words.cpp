@@ -66,6 +66,7 @@ Expected<MaskedText> mask_words(const Tokenizer& tokenizer, std::string_view tex
   const std::vector<Offsets> words = split_at_spaces(text);
 
   std::vector<std::size_t> sorted(positions.begin(), positions.end());
+  // a heap sort; model/safetensors.cpp says why
   std::partial_sort(sorted.begin(), sorted.end(), sorted.end());
   if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end()) {
     return fail(ErrorCode::kInvalidArgument, "word position " + std::to_string(*twice) + " is given twice");

@@ -65,11 +65,13 @@ interface Workers {
 }
 
 function startWorkers({ build, threads }: Choice): Workers {
+  const ofPage: HostWorker[] = [];
+  const wanted = build.endsWith('-threads') && nodeProcess() === undefined ? threads - 1 : 0;
   try {
-    const engine = makeWorker(build);
-    const ofPage = build.endsWith('-threads') && nodeProcess() === undefined ? threads - 1 : 0;
-    return { engine, threads: Array.from({ length: ofPage }, () => makeThread(build)) };
+    while (ofPage.length < wanted) ofPage.push(makeThread(build));
+    return { engine: makeWorker(build), threads: ofPage };
   } catch (cause) {
+    for (const thread of ofPage) void thread.end();
     // e.g. a script of another origin
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BertlensError('unsupported', `the worker cannot be started: ${reason}`, { cause });
