@@ -27,7 +27,8 @@ if(BERTLENS_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "BERTLENS_FUZZ needs clang (libFuzzer); the compiler is ${CMAKE_CXX_COMPILER}")
   endif()
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  # core/ only: the rest guides no search, and would be the slower for it
+  target_compile_options(bertlens_core_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # WebAssembly: every build has SIMD; relaxed SIMD and threads by option. Whole build, so that gtest and XNNPACK agree.
