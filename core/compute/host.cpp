@@ -112,9 +112,16 @@ void read_row(const WeightView& view, std::size_t row, float* target) {
 
 float quantise_row(const float* row, std::size_t count, std::int8_t* target) {
   float largest = 0;
+  std::uint32_t not_finite = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const float size = row[i] < 0 ? -row[i] : row[i];
     largest = size > largest ? size : largest;
+    constexpr std::uint32_t kExponent = 0x7f800000U;
+    not_finite |= (std::bit_cast<std::uint32_t>(row[i]) & kExponent) == kExponent ? 1U : 0U;
+  }
+  if (not_finite != 0) {
+    std::memset(target, 0, count);
+    return std::numeric_limits<float>::quiet_NaN();
   }
   // a scale below the smallest normal float would be refused, or lost, further on
   const float scale = largest / 127.0F;
@@ -177,7 +184,9 @@ Expected<std::unique_ptr<Table>> HostTable::make(const WeightView& source, Preci
   for (std::size_t r = 0; r < source.rows; ++r) {
     read_row(source, r, row.data());
     auto* target = reinterpret_cast<std::int8_t*>(table->owned_.data() + scales) + r * source.columns;
-    table->owned_.floats()[r] = quantise_row(row.data(), source.columns, target);
+    const float scale = quantise_row(row.data(), source.columns, target);
+    if (const Status finite = check_scale(scale); !finite) return tl::unexpected(finite.error());
+    table->owned_.floats()[r] = scale;
   }
   return table;
 }
@@ -258,6 +267,8 @@ const std::int8_t* LinearRows::integers(std::size_t output, std::int8_t* scratch
 
 Status check_scale(float scale) {
   if (scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max()) return {};
+  if (scale != scale)
+    return fail(ErrorCode::kInvalidModel, "a weight is not a finite number: the weights are damaged");
   return fail(ErrorCode::kInvalidModel, "a scale of int8 weights is " + std::to_string(scale) +
                                             ": scales must be positive, normal numbers");
 }
@@ -268,9 +279,12 @@ Expected<StackedLinear> StackedLinear::make(const LinearRows& rows, Precision pr
   const bool int8 = precision == Precision::kInt8;
   const std::byte* const together = rows.together(int8 ? WeightType::kInt8 : WeightType::kF32);
   if (together == nullptr) {
-    const std::size_t size = inputs * outputs * (int8 ? sizeof(std::int8_t) : sizeof(float));
-    stacked.memory = AlignedBytes(size);
-    if (!stacked.memory.ok()) return out_of_memory("a linear layer", size);
+    // in 64 bits: where addresses have 32, a weight that is int8 in its file may be too large as floats
+    const std::uint64_t size = std::uint64_t{inputs} * outputs * (int8 ? sizeof(std::int8_t) : sizeof(float));
+    constexpr std::uint64_t kMost = std::numeric_limits<std::ptrdiff_t>::max();
+    if (size <= kMost) stacked.memory = AlignedBytes(static_cast<std::size_t>(size));
+    if (size > kMost || !stacked.memory.ok())
+      return out_of_memory("a linear layer", static_cast<std::size_t>(std::min(size, kMost)));
   }
   if (!int8) {
     stacked.weights =
@@ -282,6 +296,11 @@ Expected<StackedLinear> StackedLinear::make(const LinearRows& rows, Precision pr
     }
     return stacked;
   }
+  // 255 x 127 x inputs has to stay below 2^31
+  constexpr std::size_t kMostInputs = 65536;
+  if (inputs > kMostInputs)
+    return fail(ErrorCode::kUnsupported, "int8: a linear layer of " + std::to_string(inputs) +
+                                             " inputs; sums are exact up to " + std::to_string(kMostInputs));
   stacked.scales.resize(outputs);
   auto* const memory = reinterpret_cast<std::int8_t*>(stacked.memory.data());
   stacked.integers = together != nullptr ? reinterpret_cast<const std::int8_t*>(together) : memory;

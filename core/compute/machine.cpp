@@ -1,10 +1,18 @@
 // What depends on the machine: which kernels it can run, and large pages. The one place that asks it.
 #include "compute/machine.h"
 
+#include <algorithm>
+#include <thread>
+#include <vector>
+
 #include "compute/kernels.h"
 
 #if defined(__linux__)
+#include <sched.h>
 #include <sys/mman.h>
+#endif
+#if !defined(__EMSCRIPTEN__)
+#include <pthread.h>
 #endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -29,7 +37,8 @@ const Kernels* const* available_kernels() {
           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
           __builtin_cpu_supports("avx512vl"))
         entries[count++] = avx512_kernels();
-      if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+      if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+          __builtin_cpu_supports("f16c"))
         entries[count++] = avx2_kernels();
 #endif
       entries[count] = baseline_kernels();
@@ -47,6 +56,34 @@ bool has_int8_dot_products() {
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnni) != 0;
 #else
   return false;
+#endif
+}
+
+std::size_t usable_cores() {
+#if defined(__linux__) && !defined(__EMSCRIPTEN__)
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return static_cast<std::size_t>(CPU_COUNT(&cores));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+bool can_start_threads([[maybe_unused]] std::size_t count) {
+#if defined(__EMSCRIPTEN__)
+  return true;  // they are there before the module runs
+#else
+  pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+  const auto wait = [](void* mutex) -> void* {
+    pthread_mutex_lock(static_cast<pthread_mutex_t*>(mutex));
+    pthread_mutex_unlock(static_cast<pthread_mutex_t*>(mutex));
+    return nullptr;
+  };
+  std::vector<pthread_t> threads(count);
+  std::size_t started = 0;
+  pthread_mutex_lock(&gate);
+  while (started < count && pthread_create(&threads[started], nullptr, wait, &gate) == 0) ++started;
+  pthread_mutex_unlock(&gate);
+  for (std::size_t i = 0; i < started; ++i) pthread_join(threads[i], nullptr);
+  return started == count;
 #endif
 }
 

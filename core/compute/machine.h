@@ -1,10 +1,16 @@
-// What depends on the machine beside its kernels (kernels.h): large pages, instructions that only XNNPACK
-// uses.
+// What depends on the machine beside its kernels (kernels.h): cores and threads, large pages, instructions
+// that only XNNPACK uses.
 #pragma once
 
 #include <cstddef>
 
 namespace bert::compute {
+
+/// Cores that this process may use, at least 1.
+std::size_t usable_cores();
+
+/// Whether so many threads can run at once beside those that are there: they are started, and end.
+bool can_start_threads(std::size_t count);
 
 /// Bytes of a large page, or 0 where they cannot be asked for. Weights in large pages are read up to 1.7
 /// times as fast: a small batch reads all weights once, in pages of 4 KB one table walk for each.

@@ -59,7 +59,7 @@ inline float load_float(const std::byte* source) {
 
 // -- Elementary functions ------------------------------------------------------------------------------------------
 
-/// e^x for x <= 88, relative error below 1e-7 * (1 + |x|); 0 below -87.3.
+/// e^x for x <= 88, relative error below 1e-7 * (1 + |x|); 0 below -87.3; NaN for NaN.
 inline Vector exponential(Vector x) {
   // e^x = 2^n 2^f: adding 1.5 * 2^23 rounds to the integer n and leaves it in the low bits
   constexpr float kLog2E = 1.44269504F;
@@ -76,10 +76,11 @@ inline Vector exponential(Vector x) {
   p = multiply_add(p, f, splat(0.6931472067F));
   p = multiply_add(p, f, splat(1.0F));
   const Vector scaled = as_floats(as_bits(p) + (as_bits(shifted) << 23));
-  return x < splat(-87.3F) ? Vector{} : scaled;
+  const Vector other = x < splat(-87.3F) ? Vector{} : x;
+  return x >= splat(-87.3F) ? scaled : other;
 }
 
-/// tanh, absolute error below 2e-7.
+/// tanh, absolute error below 2e-7; NaN for NaN.
 inline Vector hyperbolic_tangent(Vector x) {
   const Vector size = absolute(x);
   const Vector square = x * x;
@@ -93,7 +94,7 @@ inline Vector hyperbolic_tangent(Vector x) {
   const Vector doubled = smaller(size + size, splat(40.0F));
   const Vector far = splat(1.0F) - splat(2.0F) / (exponential(doubled) + splat(1.0F));
   const Vector signed_far = as_floats(as_bits(far) | (as_bits(x) & static_cast<std::int32_t>(0x80000000U)));
-  return size < splat(0.625F) ? near : signed_far;
+  return size >= splat(0.625F) ? signed_far : near;
 }
 
 /// x Phi(x) = x / 2 (1 + erf(x / sqrt 2)), absolute error below 1e-6, relative error below 2e-7 for x > 0.
@@ -136,7 +137,7 @@ void apply(float* values, std::size_t count) {
   if (i < count) store_part(values + i, function(load_part(values + i, count - i)), count - i);
 }
 
-inline Vector rectified(Vector x) { return larger(x, Vector{}); }
+inline Vector rectified(Vector x) { return x < Vector{} ? Vector{} : x; }
 
 template <Vector (*function)(Vector)>
 void apply_rows(float* values, std::size_t stride, std::size_t rows, std::size_t columns) {

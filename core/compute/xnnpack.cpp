@@ -672,10 +672,11 @@ Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads, std
   if (kernels == nullptr)
     return fail(ErrorCode::kUnsupported,
                 "no kernels \"" + std::string(simd) + "\" on this machine, only " + known);
-  if (threads == 0) threads = std::thread::hardware_concurrency();
+  if (threads == 0) threads = compute::usable_cores();
   Pool pool;
   if (threads > 1) {
-    pool.reset(pthreadpool_create(threads));
+    // pthreadpool waits for ever for a thread that could not be started
+    if (compute::can_start_threads(threads - 1)) pool.reset(pthreadpool_create(threads));
     if (pool == nullptr)
       return fail(ErrorCode::kOutOfMemory, "no " + std::to_string(threads) + " threads to be had");
   }

@@ -17,9 +17,8 @@ tl::unexpected<Error> out_of_range(const char* what, std::size_t value, const ch
                                                " is out of range: the model has " + text(count) + " " + of);
 }
 
-/// Checks one sequence's numbers.
-Status check(const Sequence& sequence, std::size_t index, const ModelConfig& config) {
-  const std::string where = "sequence " + text(index);
+/// Checks one sequence's numbers; `where` names it in errors.
+Status check(const Sequence& sequence, const std::string& where, const ModelConfig& config) {
   const std::size_t tokens = sequence.input_ids.size();
   if (tokens == 0) return fail(ErrorCode::kInvalidArgument, where + " has no tokens");
   if (tokens > config.max_position_embeddings)
@@ -88,7 +87,7 @@ Expected<PackedBatch> PackedBatch::make(std::span<const Sequence> batch, const M
   bool hides = false;
   for (std::size_t s = 0; s < batch.size(); ++s) {
     const Sequence& sequence = batch[s];
-    const Status checked = check(sequence, s, config);
+    const Status checked = check(sequence, batch.size() > 1 ? "sequence " + text(s) : "the sequence", config);
     if (!checked) return tl::unexpected(checked.error());
     packed.first_row.push_back(packed.row_count());
     packed.tokens.push_back(sequence.input_ids.size());

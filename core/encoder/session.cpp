@@ -101,6 +101,7 @@ class Run {
         static_cast<std::size_t>(std::count_if(request_.probes.begin(), request_.probes.end(), is_scores)));
     for (std::size_t r = 0; r < batch_.row_count(); ++r) all_rows_.push_back(static_cast<std::uint32_t>(r));
 
+    if (const Status done = check_size(); !done) return done;
     if (const Status done = embed(); !done) return done;
     for (std::size_t index = 0; index < plan_.layers; ++index) {
       if (request_.aborted && request_.aborted())
@@ -113,6 +114,24 @@ class Run {
   }
 
  private:
+  /// Refuses a run that no address space holds, so that the sizes computed further on do not wrap where they
+  /// have 32 bits.
+  Status check_size() const {
+    const std::uint64_t rows = batch_.row_count(),
+                        shown = request_.hidden_states.size() + request_.probes.size();
+    std::uint64_t floats = rows * (shown + 8) * std::max<std::uint64_t>(hidden_, config_.intermediate_size) +
+                           std::uint64_t{plan_.mlm.size()} * config_.vocab_size;
+    if (!request_.attentions.empty() || !output_.scores.empty()) {
+      const std::uint64_t layers = request_.attentions.size() + output_.scores.size();
+      for (const std::size_t tokens : batch_.tokens)
+        floats += (layers + 1) * config_.num_attention_heads * std::uint64_t{tokens} * tokens;
+    }
+    constexpr std::uint64_t kMost = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(float);
+    if (floats <= kMost) return {};
+    return fail(ErrorCode::kOutOfMemory, "this batch needs " + std::to_string(floats >> 28) +
+                                             " GiB, more than a program can address here: make it smaller");
+  }
+
   Status embed() {
     const std::size_t rows = batch_.row_count();
     if (const Status done = session_.states.reserve(stream_, rows * hidden_); !done) return done;

@@ -83,9 +83,13 @@ Expected<Work> prepare(const tasks::Data& data, const FillMaskInput& input, std:
     }
   }
   if (work.answer.masks.empty()) {
-    return fail(ErrorCode::kInvalidText, "no [MASK] in the text " + tasks::quoted(input.text.first.text) +
-                                             ": write " + token_text(data, data.mask_id) +
-                                             " for the word to predict");
+    const std::string mask = token_text(data, data.mask_id);
+    const std::string why = input.text.first.text.find(mask) == std::string_view::npos
+                                ? "write " + mask + " for the word to predict"
+                            : data.encoding.recognize_special_tokens ? "truncation cut it off"
+                                                                     : "it is read as plain characters";
+    return fail(ErrorCode::kInvalidText,
+                "no [MASK] in the text " + tasks::quoted(input.text.first.text) + ": " + why);
   }
   const std::size_t vocabulary = data.encoder->config().vocab_size;
   if (options.top_k && (*options.top_k == 0 || *options.top_k > vocabulary)) {
@@ -149,7 +153,7 @@ void read_mask(const tasks::Data& data, const Work& work, const FillMaskOptions&
                const VocabularyScores& scores, MaskAnswer& mask) {
   mask.predictions.clear();
   if (work.targets.empty()) {
-    const std::vector<std::int32_t> best = scores.best(options.top_k.value_or(5));
+    const std::vector<std::int32_t> best = scores.best(options.top_k.value_or(5), data.tokenizer->size());
     for (std::size_t i = 0; i < best.size(); ++i) {
       mask.predictions.push_back(predict(data, scores, best[i], i + 1));
     }

@@ -53,7 +53,7 @@ Expected<Score> Tasks::score(const TextInput& text, const ScoreOptions& options,
           const std::int32_t id = row->ids[token.position];
           token.log_probability = scores->log_probability(id);
           token.rank = scores->rank(id);
-          token.best_id = scores->best(1).front();
+          token.best_id = scores->best(1, data_->tokenizer->size()).front();
           token.best_probability = std::exp(scores->log_probability(token.best_id));
           score.pseudo_log_likelihood += token.log_probability;
           return {};

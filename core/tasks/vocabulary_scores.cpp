@@ -31,8 +31,8 @@ std::size_t VocabularyScores::rank(std::int32_t id) const {
   return before + 1;
 }
 
-std::vector<std::int32_t> VocabularyScores::best(std::size_t count) const {
-  std::vector<std::int32_t> ids(logits_.size());
+std::vector<std::int32_t> VocabularyScores::best(std::size_t count, std::size_t tokens) const {
+  std::vector<std::int32_t> ids(std::min(logits_.size(), tokens));
   std::iota(ids.begin(), ids.end(), 0);
   count = std::min(count, ids.size());
   const auto better = [&](std::int32_t a, std::int32_t b) {

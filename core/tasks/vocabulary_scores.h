@@ -22,8 +22,9 @@ class VocabularyScores {
   double log_probability(std::int32_t id) const { return static_cast<double>(logit(id)) - log_sum_; }
   /// 1 for the best; of equal ones the smaller id comes first.
   std::size_t rank(std::int32_t id) const;
-  /// The `count` best ids (at most all), best first, ordered as `rank` says.
-  std::vector<std::int32_t> best(std::size_t count) const;
+  /// The `count` best of the ids below `tokens` (at most all), best first, ordered as `rank` says. A model
+  /// may have more logits than its tokenizer has tokens, to fill a round number.
+  std::vector<std::int32_t> best(std::size_t count, std::size_t tokens) const;
 
  private:
   VocabularyScores(std::span<const float> logits, double log_sum) : logits_(logits), log_sum_(log_sum) {}

@@ -58,6 +58,9 @@ std::optional<AddedTokenMatch> AddedTokenFinder::next() {
       begin = std::max(begin, covered_);
     }
     if (token.rstrip) {
+      // what the match before took to its right is white space up to its end: looked at once, not again and
+      // again
+      end = std::max(end, covered_);
       while (end < text_.size()) {
         const utf8::Decoded after = utf8::decode(text + end, text + text_.size());
         if (!unicode::is_space(after.code_point)) break;

@@ -19,6 +19,8 @@ using json::Kind;
 using json::Value;
 
 constexpr std::size_t kMostIds = std::size_t{1} << 22;
+// of added tokens: far more than files have, far less than their trie can count
+constexpr std::size_t kMostAddedBytes = std::size_t{1} << 20;
 constexpr std::uint32_t kNoLimit = 0xffffffff;
 constexpr std::string_view kTokenizerJson = "tokenizer.json";
 constexpr std::string_view kTokenizerConfig = "tokenizer_config.json";
@@ -91,7 +93,8 @@ class Reader {
   Definition definition_;
   Error error_;
   std::optional<bool> strip_accents_;
-  std::string unknown_;  ///< the model's; empty: the one with the role
+  std::size_t added_bytes_ = 0;  ///< of the contents of added tokens
+  std::string unknown_;          ///< the model's; empty: the one with the role
   std::vector<std::pair<std::string, std::string>> roles_ = {{"unk_token", "[UNK]"},
                                                              {"sep_token", "[SEP]"},
                                                              {"pad_token", "[PAD]"},
@@ -233,6 +236,8 @@ bool Reader::read_added_token(const Value& token, std::optional<std::int32_t> id
   if (!token.is(Kind::kObject)) return invalid(file, {"an added token is not an object"});
   if (!read(token, "content", file, added.content)) return false;
   if (added.content.empty()) return invalid(file, {"an added token without content"});
+  added_bytes_ += added.content.size();
+  if (added_bytes_ > kMostAddedBytes) return invalid(file, {"added tokens of more than 1 MiB"});
   if (!id) return invalid(file, {"the id of the added token ", shown(added.content), " is not ", kIdRange});
   added.id = *id;
   const std::pair<std::string_view, bool*> flags[] = {{"single_word", &added.single_word},

@@ -55,7 +55,18 @@ Expected<std::string> checked_folder(const std::string& path, const std::string&
 
 // The files of a tokenizer, which must stay mapped while it is loaded.
 struct TokenizerSources {
+  std::string place;  // the folder or the one file, for messages
   std::optional<MappedFile> vocab, tokenizer, config;
+
+  // Messages of the library begin with the kind of file, e.g. "vocab.txt: ...": here with where it is.
+  Error located(const Error& error) const {
+    const std::size_t colon = error.message.find(": ");
+    const std::string kind = error.message.substr(0, colon);
+    if (colon == std::string::npos || kind.find(' ') != std::string::npos)
+      return {error.code, in_quotes(place) + ": " + error.message};
+    const std::string path = is_folder(place) ? place + "/" + kind : place;
+    return {error.code, in_quotes(path) + error.message.substr(colon)};
+  }
 };
 
 Status map_if_there(const std::string& path, std::optional<MappedFile>& file) {
@@ -67,7 +78,7 @@ Status map_if_there(const std::string& path, std::optional<MappedFile>& file) {
 }
 
 Expected<TokenizerSources> sources_of_folder(const std::string& folder) {
-  TokenizerSources sources;
+  TokenizerSources sources{.place = folder, .vocab = {}, .tokenizer = {}, .config = {}};
   for (const auto& [name, file] : {std::pair{"vocab.txt", &sources.vocab},
                                    {"tokenizer.json", &sources.tokenizer},
                                    {"tokenizer_config.json", &sources.config}}) {
@@ -84,7 +95,7 @@ Expected<TokenizerSources> sources_of_folder(const std::string& folder) {
 
 Expected<TokenizerSources> sources_of_path(const std::string& path) {
   if (is_folder(path)) return sources_of_folder(path);
-  TokenizerSources sources;
+  TokenizerSources sources{.place = path, .vocab = {}, .tokenizer = {}, .config = {}};
   Expected<MappedFile> file = MappedFile::open(path);
   if (!file) return tl::unexpected(Error{file.error().code, "--vocab " + file.error().message});
   (path.ends_with(".json") ? sources.tokenizer : sources.vocab).emplace(std::move(*file));
@@ -133,10 +144,10 @@ Expected<std::shared_ptr<const Tokenizer>> load_tokenizer(const EngineOptions& o
   if (sources->tokenizer) files.tokenizer_json = sources->tokenizer->text();
   if (sources->config) files.tokenizer_config_json = sources->config->text();
   if (sources->vocab && files.vocab_txt.empty() && !sources->tokenizer) {
-    return fail(ErrorCode::kInvalidModel, "the vocabulary file is empty");
+    return tl::unexpected(sources->located({ErrorCode::kInvalidModel, "vocab.txt: the file is empty"}));
   }
   Expected<Tokenizer> tokenizer = Tokenizer::load(files, options.tokenizer);
-  if (!tokenizer) return tl::unexpected(tokenizer.error());
+  if (!tokenizer) return tl::unexpected(sources->located(tokenizer.error()));
   return std::make_shared<const Tokenizer>(std::move(*tokenizer));
 }
 

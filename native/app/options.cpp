@@ -29,12 +29,16 @@ void add_switch(CLI::App& app, const std::string& name, std::optional<bool>& tar
 
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
   const auto check = [least, most](std::string& text) -> std::string {
+    const std::size_t sign = text.starts_with('-') ? 1 : 0;
+    if (text.size() == sign || text.find_first_not_of("0123456789", sign) != std::string::npos)
+      return in_quotes(text) + " is not a whole number";
     std::int64_t value = 0;
-    if (!parse_number(text, value)) return in_quotes(text) + " is not a whole number";
-    if (value >= least && value <= most) return {};
+    if (parse_number(text, value) && value >= least && value <= most) return {};
     const bool open_ended = most >= std::numeric_limits<std::int32_t>::max();
-    const std::string range = open_ended ? "at least " + std::to_string(least)
-                                         : "from " + std::to_string(least) + " to " + std::to_string(most);
+    const bool too_small = sign == 1 || (value > 0 && value < least) || text == "0";
+    const std::string range = open_ended && too_small
+                                  ? "at least " + std::to_string(least)
+                                  : "from " + std::to_string(least) + " to " + std::to_string(most);
     return "must be " + range + ", got " + text;
   };
   return CLI::Validator(check, "", "whole_number");
@@ -52,16 +56,23 @@ CLI::Validator number_between(double least, double most) {
   return CLI::Validator(check, "", "number");
 }
 
+CLI::Validator not_empty() {
+  return CLI::Validator([](std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, "",
+                        "not_empty");
+}
+
 void add_engine_options(CLI::App& app, EngineOptions& options) {
   const std::string group = "Model";
   app.add_option("--model", options.model,
                  "folder of the model (config.json, safetensors, vocabulary); default: "
                  "$BERTLENS_MODEL, else the model that comes with bertlens")
       ->type_name("DIR")
+      ->check(not_empty())
       ->group(group);
   app.add_option("--vocab", options.vocab,
                  "vocab.txt, tokenizer.json or a folder with one, instead of the model's")
       ->type_name("PATH")
+      ->check(not_empty())
       ->group(group);
   add_choice<std::string>(app, "--backend", options.backend,
                           {{"xnnpack", "xnnpack"}, {"reference", "reference"}, {"cuda", "cuda"}},
@@ -105,14 +116,16 @@ void add_format_options(CLI::App& app, FormatOptions& options, bool lines,
   });
 }
 
-void add_input_options(CLI::App& app, InputOptions& options, const std::string& what,
-                       const std::string& help) {
+void add_input_options(CLI::App& app, InputOptions& options, const std::string& what, const std::string& help,
+                       bool lines) {
   app.add_option("texts", options.texts, help)->type_name(what)->option_text(what + " ...");
   app.add_option("--file", options.file,
-                 "read from this file, a text (with --jsonl: an object) a line; - is "
-                 "standard input, which is also read when no text is given")
+                 std::string("read from this file, a text ") + (lines ? "(with --jsonl: an object) " : "") +
+                     "a line; - is standard input, which is also read when no text is given")
       ->type_name("PATH")
+      ->check(not_empty())
       ->group("Input");
+  if (!lines) return;
   app.add_option(
          "--batch", options.batch,
          "with --jsonl: at most so many lines are computed and answered together; fewer when no more are "

@@ -49,9 +49,10 @@ struct InputOptions {
   std::string file;       ///< "-" or empty: standard input
   std::size_t batch = 0;  ///< 0: not given
 };
-/// `what` names the positional arguments, e.g. "TEXT"; `help` says what they are.
-void add_input_options(CLI::App& app, InputOptions& options, const std::string& what,
-                       const std::string& help);
+/// `what` names the positional arguments, e.g. "TEXT"; `help` says what they are. `lines`: the command has
+/// --jsonl.
+void add_input_options(CLI::App& app, InputOptions& options, const std::string& what, const std::string& help,
+                       bool lines = true);
 
 /// How texts become tokens, beside padding.
 struct TruncationOptions {
@@ -64,6 +65,8 @@ EncodeOptions encode_options(const TruncationOptions& options);
 
 /// A whole number from `least` to `most`, as a check of an option, with a message that says so.
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);
+/// A check that refuses an empty value, which a shell gives for a variable that is not set.
+CLI::Validator not_empty();
 /// A number from `least` to `most`, likewise.
 CLI::Validator number_between(double least, double most);
 

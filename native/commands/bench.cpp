@@ -66,6 +66,10 @@ Expected<int> run(const Options& options) {
   if (!loaded) return tl::unexpected(loaded.error());
   const Encoder& encoder = *loaded->encoder;
   const ModelConfig& config = encoder.config();
+  if (options.tokens > config.max_position_embeddings) {
+    usage_error("--seq: must be from 2 to " + std::to_string(config.max_position_embeddings) +
+                " (the model's positions), got " + std::to_string(options.tokens));
+  }
   Expected<std::unique_ptr<Session>> session = Session::create(loaded->encoder);
   if (!session) return tl::unexpected(session.error());
   const std::vector<std::int32_t> ids = fixed_ids(options.batch, options.tokens, config.vocab_size);

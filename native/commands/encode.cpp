@@ -345,7 +345,15 @@ Action define_encode(CLI::App& app) {
       "  bertlens encode \"The bank of the river.\"\n"
       "  bertlens encode --json --attentions 0,11 \"The bank of the river.\"\n"
       "  printf '{\"text\": \"hello\", \"pair\": \"world\"}\\n' | bertlens encode --jsonl --hidden-states");
-  return [options] { return run_task(*options, stream, one_answer); };
+  return [options] {
+    const FormatOptions& output = options->output;
+    if ((output.csv || output.markdown) && (options->hidden_states || !options->attentions.empty())) {
+      usage_error(
+          std::string(output.csv ? "--csv" : "--md") +
+          " holds the last hidden state alone: --hidden-states and --attentions go with --json or --jsonl");
+    }
+    return run_task(*options, stream, one_answer);
+  };
 }
 
 }  // namespace bert::cli

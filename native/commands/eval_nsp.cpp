@@ -1,5 +1,7 @@
 // `bertlens eval-nsp`: next-sentence prediction held against labels; without a format the reports of
 // Exercise 5.
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -62,9 +64,18 @@ Expected<Pair> pair_of_json(const std::string& line) {
   return pair;
 }
 
-Expected<bool> truth(const std::string& text) {
+// Without white space at both ends, ASCII letters small.
+std::string plain_word(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t";
+  const std::size_t begin = std::min(text.find_first_not_of(kSpaces), text.size());
   std::string word;
-  for (const char c : text) word += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  for (const char c : text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin))
+    word += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  return word;
+}
+
+Expected<bool> truth(const std::string& text) {
+  const std::string word = plain_word(text);
   if (word == "true" || word == "1" || word == "yes") return true;
   if (word == "false" || word == "0" || word == "no") return false;
   return fail(ErrorCode::kInvalidArgument, "is_next must be true or false, got " + in_quotes(text));
@@ -75,15 +86,19 @@ Expected<std::vector<Pair>> pairs_of_csv(const std::string& text) {
   const auto records = parse_csv(text);
   if (!records) return tl::unexpected(records.error());
   if (records->empty()) return std::vector<Pair>{};
-  const std::vector<std::string>& header = records->front();
+  std::vector<std::string> header;
+  for (const std::string& name : records->front()) header.push_back(plain_word(name));
   std::array<std::size_t, 4> columns{};
   constexpr std::array<const char*, 4> kNames = {"text", "pair", "is_next", "topic"};
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     columns[i] =
         static_cast<std::size_t>(std::find(header.begin(), header.end(), kNames[i]) - header.begin());
     if (columns[i] == header.size() && i < 3) {
-      return fail(ErrorCode::kInvalidArgument, "the first line must name the columns text, pair, is_next; " +
-                                                   std::string(kNames[i]) + " is missing");
+      return fail(
+          ErrorCode::kInvalidArgument,
+          "neither a JSON object a line nor a CSV table whose first line names the columns text, pair, "
+          "is_next: it begins with " +
+              in_quotes(text.substr(0, text.find_first_of("\r\n"))) + ", without " + kNames[i]);
     }
   }
   std::vector<Pair> pairs;
@@ -101,6 +116,10 @@ Expected<std::vector<Pair>> pairs_of_csv(const std::string& text) {
                      columns[3] < record.size() ? record[columns[3]] : std::string(), *is_next});
   }
   return pairs;
+}
+
+std::string input_name(const Options& options) {
+  return options.file == "-" ? "standard input" : in_quotes(options.file);
 }
 
 // Answers a batch in order. A bad pair becomes an error object in a stream, and ends everything elsewhere.
@@ -126,39 +145,45 @@ Status answer(const Options& options, Tasks& tasks, std::span<const Expected<Pai
       out.line(text);
       evaluation.any_bad = true;
     } else {
-      return fail(result.error().code,
-                  "pair " + std::to_string(first + i + 1) + ": " + result.error().message);
+      return fail(result.error().code, input_name(options) + ", pair " + std::to_string(first + i + 1) +
+                                           ": " + result.error().message);
     }
   }
   return options.output.json_lines ? out.flush() : Status();
 }
 
 Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evaluation& evaluation) {
+  if (options.file == "-" && ::isatty(STDIN_FILENO) != 0)
+    usage_error("no pairs: give them with --file or on standard input");
   Expected<LineReader> reader = LineReader::open(options.file);
   if (!reader) return tl::unexpected(reader.error());
   Progress progress("eval-nsp", Progress::Unit::kCount, true);
   std::vector<Expected<Pair>> batch;
-  std::uint64_t done = 0;
+  std::uint64_t done = 0, lines = 0;
   std::string line, csv;
-  bool is_csv = false, first = true;
+  enum class Form { kUnknown, kJsonLines, kCsv } form = Form::kUnknown;
   for (;;) {
     const Expected<bool> more = reader->next(line);
     if (!more) return tl::unexpected(more.error());
     // spreadsheets put a byte order mark first
-    if (first && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
-    if (*more && first && !options.output.json_lines) {
-      is_csv =
-          line.find_first_not_of(" \t") != std::string::npos && line[line.find_first_not_of(" \t")] != '{';
+    if (lines++ == 0 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
+    if (*more && form == Form::kUnknown && !options.output.json_lines) {
+      const std::size_t start = line.find_first_not_of(" \t\r");
+      if (start == std::string::npos) continue;
+      if (line[start] == '[') {
+        return fail(ErrorCode::kInvalidArgument,
+                    input_name(options) + ": a JSON list, where one object a line is expected (jq -c '.[]')");
+      }
+      form = line[start] == '{' ? Form::kJsonLines : Form::kCsv;
     }
-    first = false;
-    if (*more && is_csv) {
+    if (*more && form == Form::kCsv) {
       csv += line + "\n";
       continue;
     }
     if (*more) batch.push_back(pair_of_json(line));
-    if (is_csv) {
+    if (form == Form::kCsv) {
       Expected<std::vector<Pair>> pairs = pairs_of_csv(csv);
-      if (!pairs) return tl::unexpected(pairs.error());
+      if (!pairs) return fail(pairs.error().code, input_name(options) + ": " + pairs.error().message);
       for (Pair& pair : *pairs) batch.emplace_back(std::move(pair));
     }
     if (!batch.empty() && (!*more || batch.size() == kPairsPerBatch)) {
@@ -173,8 +198,14 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
 
 void write_report(JsonWriter& json, const NextSentenceReport& report, const Evaluation& evaluation) {
   json.begin_object();
-  json.key("accuracy").number(report.accuracy).key("precision").number(report.precision);
-  json.key("recall").number(report.recall).key("f1").number(report.f1);
+  const bool empty = report.pairs.empty();
+  for (const auto& [name, value] : {std::pair{"accuracy", report.accuracy},
+                                    {"precision", report.precision},
+                                    {"recall", report.recall},
+                                    {"f1", report.f1}}) {
+    json.key(name);
+    empty ? json.null() : json.number(value);
+  }
   json.key("confusion").begin_object();
   json.key("tp").number(report.true_positives).key("fp").number(report.false_positives);
   json.key("tn").number(report.true_negatives).key("fn").number(report.false_negatives).end_object();
@@ -189,8 +220,10 @@ void write_report(JsonWriter& json, const NextSentenceReport& report, const Eval
     json.key("logits").numbers(std::span<const float>(pair.answer.logits)).end_object();
   };
   json.key("highest_confidence");
-  write_pair(report.highest_confidence);
-  json.key("mean_confidence").number(report.mean_confidence).key("threshold").number(report.threshold);
+  empty ? void(json.null()) : write_pair(report.highest_confidence);
+  json.key("mean_confidence");
+  empty ? json.null() : json.number(report.mean_confidence);
+  json.key("threshold").number(report.threshold);
   json.key("distribution").begin_object().key("from").number(0.5).key("step").number(0.05);
   json.key("correct").numbers(std::span<const std::size_t>(report.correct_by_confidence));
   json.key("wrong").numbers(std::span<const std::size_t>(report.wrong_by_confidence)).end_object();
@@ -225,7 +258,10 @@ void print_report(Output& out, const NextSentenceReport& report, const Evaluatio
              " - " + (pair.correct() ? "\xe2\x9c\x93 CORRECT" : "\xe2\x9c\x97 WRONG"));
     out.line("  A: " + shortened(source.text));
     out.line("  B: " + shortened(source.pair));
-    out.line(std::string("  True: ") + next_word(pair.label) + " | Predicted: " + next_word(pair.predicted));
+    // with another threshold than 0.5 the prediction may go against the surer side
+    const bool against = pair.predicted != (pair.answer.is_next > pair.answer.not_next);
+    out.line(std::string("  True: ") + next_word(pair.label) + " | Predicted: " + next_word(pair.predicted) +
+             (against ? " (by the threshold)" : ""));
     out.line("  Confidence: " + percent(pair.answer.confidence()) + " | P(is_next)=" +
              fixed(pair.answer.is_next, 3) + ", P(not_next)=" + fixed(pair.answer.not_next, 3));
   }
@@ -297,8 +333,13 @@ Expected<int> run(const Options& options) {
   Evaluation evaluation;
   if (Status read = read_and_answer(options, **tasks, out, evaluation); !read)
     return tl::unexpected(read.error());
-  const Expected<NextSentenceReport> report =
-      evaluate_next_sentence(evaluation.answers, evaluation.labels, options.threshold);
+  Expected<NextSentenceReport> report;
+  // a stream ends with its object even where no line was a pair
+  if (options.output.json_lines && evaluation.pairs.empty()) {
+    report->threshold = options.threshold;
+  } else {
+    report = evaluate_next_sentence(evaluation.answers, evaluation.labels, options.threshold);
+  }
   if (!report) return tl::unexpected(report.error());
   return print_answer(out, options.output.format(),
                       {.json = [&](JsonWriter& json) { write_report(json, *report, evaluation); },
@@ -314,6 +355,7 @@ Action define_eval_nsp(CLI::App& app) {
   app.add_option("--file", options->file,
                  "pairs, a JSON object a line or a CSV table; default: standard input")
       ->type_name("PATH")
+      ->check(not_empty())
       ->group("Input");
   app.add_option("--threshold", options->threshold,
                  "\"is next\" is predicted where P(is next) is greater; default: 0.5")

@@ -131,7 +131,18 @@ Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
   const auto fill_all = [&](std::span<const Question> questions) {
     return tasks.fill_mask_batch(inputs_of(questions), options.filling());
   };
-  return run_stream(options.input, out, "fill-mask", solve_together(read, fill_all, write_answer));
+  const StreamHandler together = solve_together(read, fill_all, write_answer);
+  // predictions of all lines that are solved together are in memory at once
+  constexpr std::size_t kMostPredictions = 1 << 16;
+  const std::size_t most = std::max<std::size_t>(1, kMostPredictions / options.top_k.value_or(5));
+  const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+    for (std::size_t begin = 0; begin < lines.size(); begin += most) {
+      const std::size_t count = std::min(most, lines.size() - begin);
+      together(lines.subspan(begin, count), emit);
+      emit(begin + count - 1);
+    }
+  };
+  return run_stream(options.input, out, "fill-mask", handler);
 }
 
 // ---- reports for people ---------------------------------------------------------------------------------
@@ -197,14 +208,32 @@ void print_text(Output& out, const Tokenizer& tokenizer, const Question& questio
   }
 }
 
+// `text` with [MASK] in the place of the words of --mask-words.
+Expected<MaskedText> mask_chosen_words(const Options& options, const Tokenizer& tokenizer,
+                                       const std::string& text) {
+  const Expected<Encoding> row = tokenizer.encode(text, {});
+  if (!row) return tl::unexpected(row.error());
+  const Expected<std::int32_t> mask_id = tokenizer.special_token_id("mask_token");
+  if (mask_id && std::find(row->ids.begin(), row->ids.end(), *mask_id) != row->ids.end()) {
+    return fail(ErrorCode::kInvalidArgument,
+                in_quotes(text) + " has a [MASK] already: --mask-words takes a text without");
+  }
+  return mask_words(tokenizer, text, options.mask_words, !options.one_mask_per_word);
+}
+
 // Exercise 4.
 Status print_masked_words(Output& out, const Options& options, Tasks& tasks, const std::string& text) {
-  const Expected<MaskedText> masked =
-      mask_words(tasks.tokenizer(), text, options.mask_words, !options.one_mask_per_word);
+  const Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text);
   if (!masked) return tl::unexpected(masked.error());
   const Question question{masked->text, {}, options.targets, {}};
   const Expected<FillMaskAnswer> answer = tasks.fill_mask(question.input(), options.filling());
   if (!answer) return tl::unexpected(answer.error());
+  std::size_t masks = 0;
+  for (const MaskedWord& word : masked->words) masks += word.masks;
+  if (masks != answer->masks.size()) {
+    return fail(ErrorCode::kTooLong, "truncation cut off " + std::to_string(masks - answer->masks.size()) +
+                                         " of the " + std::to_string(masks) + " masks of --mask-words");
+  }
   const std::string line(70, '=');
   out.line("Original: " + text);
   out.line("Masked:   " + masked->text);
@@ -244,24 +273,36 @@ Status print_masked_words(Output& out, const Options& options, Tasks& tasks, con
 }
 
 Table prediction_table(std::span<const FillMaskAnswer> answers) {
-  Table table({{"row", Align::kRight},
-               {"position", Align::kRight},
-               {"rank", Align::kRight},
-               {"token", Align::kLeft},
-               {"id", Align::kRight},
-               {"probability", Align::kRight},
-               {"loss", Align::kRight},
-               {"logit", Align::kRight},
-               {"cumulative", Align::kRight}});
+  const bool labelled =
+      std::ranges::any_of(answers, [](const FillMaskAnswer& answer) { return answer.loss.has_value(); });
+  std::vector<Table::Column> columns = {
+      {"row", Align::kRight},  {"position", Align::kRight}, {"rank", Align::kRight},
+      {"token", Align::kLeft}, {"id", Align::kRight},       {"probability", Align::kRight},
+      {"loss", Align::kRight}, {"logit", Align::kRight},    {"cumulative", Align::kRight}};
+  if (labelled) {
+    columns.push_back({"label", Align::kLeft});
+    columns.push_back({"label_loss", Align::kRight});
+  }
+  Table table(std::move(columns));
   for (std::size_t row = 0; row < answers.size(); ++row) {
     for (const MaskAnswer& mask : answers[row].masks) {
       for (std::size_t i = 0; i < mask.predictions.size(); ++i) {
         const Prediction& p = mask.predictions[i];
         const bool single = p.pieces.size() == 1;
-        table.add({std::to_string(row), std::to_string(mask.position), std::to_string(i + 1), p.token,
-                   single ? std::to_string(p.pieces.front()) : std::string(), decimal(p.probability, 6),
-                   decimal(p.loss, 4), single ? decimal(p.logit, 4) : Cell(std::string()),
-                   decimal(p.cumulative, 6)});
+        std::vector<Cell> cells = {std::to_string(row),
+                                   std::to_string(mask.position),
+                                   std::to_string(i + 1),
+                                   p.token,
+                                   single ? std::to_string(p.pieces.front()) : std::string(),
+                                   decimal(p.probability, 6),
+                                   decimal(p.loss, 4),
+                                   single ? decimal(p.logit, 4) : Cell(std::string()),
+                                   decimal(p.cumulative, 6)};
+        if (labelled) {
+          cells.emplace_back(mask.label ? mask.label->token : std::string());
+          cells.push_back(mask.label ? decimal(mask.label->loss, 4) : Cell(std::string()));
+        }
+        table.add(std::move(cells));
       }
     }
   }
@@ -284,11 +325,10 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     }
     questions.push_back({text, {}, options.targets, options.label_text});
     if (options.mask_words.empty()) continue;
-    Expected<MaskedText> masked =
-        mask_words(tasks.tokenizer(), text, options.mask_words, !options.one_mask_per_word);
+    Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text);
     if (!masked) return text_error(masked.error(), i, texts->size());
     // the text itself holds what the masks hide, so it is the label where each piece has its mask
-    if (!options.one_mask_per_word && !options.label_text) questions.back().label_text = text;
+    if (!options.one_mask_per_word) questions.back().label_text = text;
     questions.back().text = std::move(masked->text);
   }
   Progress progress("fill-mask", Progress::Unit::kCount);
@@ -324,6 +364,10 @@ auto with_checked_top_k(OnTasks answer) {
 Expected<int> run(const Options& options) {
   if (options.output.json_lines && !options.mask_words.empty())
     usage_error("--mask-words works without --jsonl");
+  if (!options.mask_words.empty() && options.label_text)
+    usage_error("--mask-words and --label-text exclude each other: the text itself is the label");
+  if (!options.mask_words.empty() && options.truncation.untrusted)
+    usage_error("--mask-words and --untrusted exclude each other: the masks would be read as plain text");
   return run_task(options, with_checked_top_k(stream), with_checked_top_k(one_answer));
 }
 

@@ -321,8 +321,11 @@ Expected<int> run(const Options& options) {
   Expected<Inspected> model = inspect(options);
   if (!model) return tl::unexpected(model.error());
   if ((options.tensors || options.statistics) && !model->folder) {
-    return fail(ErrorCode::kNotFound, "there are no weights beside the configuration of " +
-                                          in_quotes(model->name) + ", so no tensors can be listed");
+    return fail(ErrorCode::kNotFound,
+                (options.config.empty()
+                     ? "the model " + in_quotes(model->name) + " has no weights"
+                     : "--config " + in_quotes(options.config) + " is a configuration without weights") +
+                    ", so no tensors can be listed");
   }
   if (options.statistics) {
     auto statistics = all_statistics(*model->folder);

@@ -29,13 +29,14 @@ void write_answer(JsonWriter& json, const std::vector<MaskEffect>& effects) {
 }
 
 Expected<std::vector<std::string>> read_texts(const StreamLine& line) {
-  if (line.is_argument) return std::vector{line.text};
   return line.object().and_then(
       [](const nlohmann::json& object) { return text_list_field(object, "texts"); });
 }
 
 Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
   if (options.curve) usage_error("--curve works without --jsonl");
+  if (!options.input.texts.empty())
+    usage_error("with --jsonl the batches come from --file or standard input, not as arguments");
   const auto compare = [&](const StreamLine& line) {
     return read_texts(line).and_then([&](const std::vector<std::string>& texts) {
       return tasks.mask_effect(std::vector<TextInput>(texts.begin(), texts.end()));

@@ -46,7 +46,8 @@ Expected<Padded> pad_batch(const Options& options, const Tokenizer& tokenizer,
   encoding.padding_side = options.padding_side;
   encoding.pad_to_multiple_of = options.pad_to_multiple_of;
   encoding.truncation = Truncation::kLongestFirst;
-  encoding.max_length = options.max_length;
+  // the other strategies know no length but the model's, as in the notebook
+  if (padding == Padding::kMaxLength) encoding.max_length = options.max_length;
   Expected<std::vector<Encoding>> rows = tokenizer.encode_batch(inputs, encoding);
   if (!rows) return tl::unexpected(rows.error());
   Padded padded{padding == Padding::kNone      ? "none"
@@ -188,7 +189,7 @@ Expected<int> run(const Options& options) {
 
 Action define_pad(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_input_options(app, options->input, "TEXT", "the texts of the batch");
+  add_input_options(app, options->input, "TEXT", "the texts of the batch", false);
   const std::string group = "Tokens";
   app.add_option("--max-length", options->max_length,
                  "tokens per row for the strategy max_length; default: the "

@@ -110,31 +110,7 @@ class Pull {
   std::vector<std::string> files_;
 };
 
-Expected<int> run(Options& options) {
-  if (!is_repository(options.name)) {
-    usage_error(in_quotes(options.name) +
-                " is not the name of a repository; it looks like google-bert/bert-base-uncased");
-  }
-  if (options.hub.empty()) {
-    const char* variable = std::getenv("BERTLENS_HUB");
-    options.hub = variable && *variable ? variable : kHub;
-  }
-  if (!options.hub.starts_with("http://") && !options.hub.starts_with("https://")) {
-    usage_error("--hub: " + in_quotes(options.hub) +
-                " is not an address that starts with https:// or http://");
-  }
-  while (options.hub.ends_with('/')) options.hub.pop_back();
-  std::string folder = options.out;
-  if (folder.empty()) {
-    const std::string cache = cache_folder();
-    if (cache.empty())
-      return fail(ErrorCode::kNotFound, "there is no cache folder (HOME is not set): --out names one");
-    folder = cache + "/models/" + options.name;
-  }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return fail(ErrorCode::kIo, in_quotes(folder) + ": " + error.message());
-
+Expected<int> pull_into(const Options& options, const std::string& folder) {
   Expected<Downloader> downloader = Downloader::create(options.tries);
   if (!downloader) return tl::unexpected(downloader.error());
   Pull pull(std::move(*downloader), options.hub + "/" + options.name + "/resolve/" + options.revision + "/",
@@ -161,6 +137,36 @@ Expected<int> run(Options& options) {
     out.line(folder);
   }
   return finish(out);
+}
+
+Expected<int> run(Options& options) {
+  if (!is_repository(options.name)) {
+    usage_error(in_quotes(options.name) +
+                " is not the name of a repository; it looks like google-bert/bert-base-uncased");
+  }
+  if (options.hub.empty()) {
+    const char* variable = std::getenv("BERTLENS_HUB");
+    options.hub = variable && *variable ? variable : kHub;
+  }
+  if (!options.hub.starts_with("http://") && !options.hub.starts_with("https://")) {
+    usage_error("--hub: " + in_quotes(options.hub) +
+                " is not an address that starts with https:// or http://");
+  }
+  while (options.hub.ends_with('/')) options.hub.pop_back();
+  std::string folder = options.out;
+  if (folder.empty()) {
+    const std::string cache = cache_folder();
+    if (cache.empty())
+      return fail(ErrorCode::kNotFound, "there is no cache folder (HOME is not set): --out names one");
+    folder = cache + "/models/" + options.name;
+  }
+  std::error_code error;
+  const bool is_new = fs::create_directories(folder, error);
+  if (error) return fail(ErrorCode::kIo, in_quotes(folder) + ": " + error.message());
+  const Expected<int> done = pull_into(options, folder);
+  // where nothing came, as for a name that is misspelt, no folder is left that would pass for a model
+  if (!done && is_new) fs::remove(folder, error);
+  return done;
 }
 
 }  // namespace

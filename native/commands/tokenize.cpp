@@ -172,30 +172,39 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
 
 // All that is known of each token, for --csv and --md.
 Table full_table(const Tokenizer& tokenizer, std::span<const Row> rows) {
-  Table table({{"row", Align::kRight},
-               {"token", Align::kLeft},
-               {"token_id", Align::kRight},
-               {"attention_mask_id", Align::kRight},
-               {"token_type_id", Align::kRight},
-               {"begin", Align::kRight},
-               {"end", Align::kRight},
-               {"word_id", Align::kRight},
-               {"special", Align::kRight}});
+  const bool windows =
+      std::ranges::any_of(rows, [](const Row& row) { return !row.encoding->overflowing.empty(); });
+  std::vector<Table::Column> columns = {{"row", Align::kRight}};
+  if (windows) columns.push_back({"window", Align::kRight});
+  columns.insert(columns.end(), {{"token", Align::kLeft},
+                                 {"token_id", Align::kRight},
+                                 {"attention_mask_id", Align::kRight},
+                                 {"token_type_id", Align::kRight},
+                                 {"begin", Align::kRight},
+                                 {"end", Align::kRight},
+                                 {"word_id", Align::kRight},
+                                 {"special", Align::kRight}});
+  Table table(std::move(columns));
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const TextInput input = rows[row].input();
-    const auto add = [&](const Encoding& encoding) {
+    const auto add = [&](std::size_t window, const Encoding& encoding) {
       const std::vector<Offsets> offsets = convert_offsets(encoding, input, OffsetUnit::kCodePoints);
       for (std::size_t i = 0; i < encoding.size(); ++i) {
-        table.add({std::to_string(row), std::string(tokenizer.id_to_token(encoding.ids[i]).value_or("")),
-                   std::to_string(encoding.ids[i]), std::to_string(encoding.attention_mask[i]),
-                   std::to_string(encoding.type_ids[i]), std::to_string(offsets[i].begin),
-                   std::to_string(offsets[i].end),
-                   encoding.word_ids[i] < 0 ? std::string() : std::to_string(encoding.word_ids[i]),
-                   std::to_string(encoding.special_tokens_mask[i])});
+        std::vector<Cell> cells = {std::to_string(row)};
+        if (windows) cells.emplace_back(std::to_string(window));
+        cells.insert(cells.end(),
+                     {std::string(tokenizer.id_to_token(encoding.ids[i]).value_or("")),
+                      std::to_string(encoding.ids[i]), std::to_string(encoding.attention_mask[i]),
+                      std::to_string(encoding.type_ids[i]), std::to_string(offsets[i].begin),
+                      std::to_string(offsets[i].end),
+                      encoding.word_ids[i] < 0 ? std::string() : std::to_string(encoding.word_ids[i]),
+                      std::to_string(encoding.special_tokens_mask[i])});
+        table.add(std::move(cells));
       }
     };
-    add(*rows[row].encoding);
-    for (const Encoding& window : rows[row].encoding->overflowing) add(window);
+    add(0, *rows[row].encoding);
+    for (std::size_t window = 0; window < rows[row].encoding->overflowing.size(); ++window)
+      add(window + 1, rows[row].encoding->overflowing[window]);
   }
   return table;
 }

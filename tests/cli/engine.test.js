@@ -136,6 +136,16 @@ describe('fill-mask', () => {
     assert.equal(answer.loss, answer.masks[0].label.loss);
     assert.equal(answer.sequence, `the capital of france is ${answer.masks[0].predictions[0].token}.`);
   });
+  it('many predictions of many lines come as they are ready', () => {
+    const lines = Array.from({ length: 9 }, (_, i) => ({ text: i === 4 ? 'none' : `${sentence} ${i}` }));
+    const answers = stream(withTiny('fill-mask', '--top-k', '30522'), lines, 1);
+    assert.deepEqual(
+      answers.map((answer) => answer.masks?.[0].predictions.length),
+      lines.map((_, i) => (i === 4 ? undefined : 30522)),
+    );
+    const [alone] = stream(withTiny('fill-mask', '--top-k', '3'), [lines[8]]);
+    assert.deepEqual(answers[8].masks[0].predictions.slice(0, 3), alone.masks[0].predictions);
+  });
   it('the whole vocabulary sums to one', () => {
     const answer = json(withTiny('fill-mask', '--json', '--top-k', '30522', sentence));
     const { predictions } = answer.masks[0];
@@ -192,6 +202,16 @@ describe('fill-mask', () => {
     failure(withTiny('fill-mask', 'no mask'), 1, /no \[MASK\]/);
     failure(withTiny('fill-mask', '--mask-words', '1,x', 'a b'), 2, /'x' is not the position of a word/);
     failure(withTiny('fill-mask', '--mask-words', '7', 'a b'), 1, /word position 7 is not in the text/);
+    const masking = (...args) => withTiny('fill-mask', '--mask-words', '1', ...args);
+    failure(masking('[MASK] brown fox'), 1, /'\[MASK\] brown fox' has a \[MASK\] already/);
+    failure(masking('--json', '[MASK] brown fox'), 1, /has a \[MASK\] already/);
+    failure(masking('--label-text', 'a b', 'a b'), 2, /--mask-words and --label-text exclude each other/);
+    failure(masking('--untrusted', 'a b'), 2, /--mask-words and --untrusted exclude each other/);
+    const cut = ['--truncation', 'longest_first', '--max-length', '5'];
+    failure(withTiny('fill-mask', ...cut, 'one two three [MASK]'), 1, /no \[MASK\] .*truncation cut it off/);
+    failure(withTiny('fill-mask', '--untrusted', 'a [MASK]'), 1, /no \[MASK\] .*read as plain characters/);
+    const words = ['--mask-words', '1,4', 'one two three four five'];
+    failure(withTiny('fill-mask', ...cut, ...words), 1, /truncation cut off 1 of the 2 masks/);
   });
   it("prints the notebook's reports: cells 9 and 10, exercise 4", () => {
     const report = output(
@@ -260,7 +280,7 @@ describe('next sentence', () => {
     assert.deepEqual(json(withTiny('eval-nsp', '--json', '--file', file)), report, 'a byte order mark');
     assert.match(output(withTiny('eval-nsp', '--file', file)), /Pair 1 \(Weather\) - [✓✗] (CORRECT|WRONG)\n/);
   });
-  it('eval-nsp: a bad line keeps its place; no pair is an error', () => {
+  it('eval-nsp: a bad line keeps its place; a stream ends with its object even without a pair', () => {
     const answers = stream(
       withTiny('eval-nsp'),
       [pairs[0], { text: 'a', pair: 'b', is_next: 'yes' }, pairs[1]],
@@ -269,10 +289,31 @@ describe('next sentence', () => {
     assert.equal(answers.length, 2);
     assert.match(answers[0].error.message, /"is_next" must be true or false/);
     assert.equal(answers[1].pairs.length, 2);
-    failure(withTiny('eval-nsp', '--jsonl'), 1, /no pair to evaluate/);
+    const [nothing] = stream(withTiny('eval-nsp'), []);
+    assert.deepEqual([nothing.accuracy, nothing.highest_confidence, nothing.pairs], [null, null, []]);
+    const alone = stream(withTiny('eval-nsp'), ['bad'], 1);
+    assert.match(alone[0].error.message, /not JSON/);
+    assert.deepEqual(alone[1], nothing);
+    failure(withTiny('eval-nsp'), 1, /no pair to evaluate/);
     failure(withTiny('eval-nsp', '--threshold', '2'), 2, /--threshold: must be from 0 to 1/);
     failure(withTiny('eval-nsp'), 1, /pair 1: .*is_next/, { input: '{"text":"a","pair":"b"}\n' });
-    failure(withTiny('eval-nsp'), 1, /first line must name the columns/, { input: 'a,b\n1,2\n' });
+    const csv = (input, pattern) => failure(withTiny('eval-nsp'), 1, pattern, { input });
+    csv('a,b\n1,2\n', /standard input: .* columns text, pair, is_next: it begins with 'a,b', without text/);
+    csv('text;pair;is_next\n', /begins with 'text;pair;is_next', without text/);
+    csv('[{"text":"a"}]\n', /standard input: a JSON list, where one object a line is expected/);
+    csv('\n\ntext,pair,is_next\na,b,maybe\n', /record 1: is_next must be true or false, got 'maybe'/);
+    const columns = { input: '\n Text, PAIR ,Is_Next\na,b,yes\n' };
+    assert.equal(json(withTiny('eval-nsp', '--json'), columns).pairs.length, 1);
+  });
+  it('eval-nsp says where a threshold goes against the surer side', () => {
+    const input = '{"text":"a","pair":"b","is_next":false}\n';
+    const { is_next: isNext } = json(withTiny('eval-nsp', '--json'), { input }).pairs[0];
+    const against = ['--threshold', isNext > 0.5 ? '1' : '0'];
+    assert.match(
+      output(withTiny('eval-nsp', ...against), { input }),
+      /Predicted: \w+ next \(by the threshold\)\n/,
+    );
+    assert.doesNotMatch(output(withTiny('eval-nsp'), { input }), /by the threshold/);
   });
 });
 
@@ -292,6 +333,15 @@ describe('one answer', () => {
         predictions.map((prediction) => prediction[name]),
       );
     }
+    const label = ['--label-text', sentence.replace('[MASK]', 'Paris')];
+    const labelled = cells(output(withTiny('fill-mask', '--csv', ...label, sentence)));
+    assert.deepEqual(labelled[0].slice(-2), ['label', 'label_loss']);
+    assert.deepEqual(labelled[1].slice(-2), [
+      'paris',
+      String(json(withTiny('fill-mask', '--json', ...label, sentence)).loss),
+    ]);
+    for (const option of ['--hidden-states', '--attentions'])
+      failure(withTiny('encode', '--csv', option), 2, /--csv holds the last hidden state alone/);
     const scored = cells(output(withTiny('score', '--csv', 'the cat sat')));
     const { tokens } = json(withTiny('score', '--json', 'the cat sat'));
     assert.deepEqual(
@@ -318,7 +368,14 @@ describe('one answer', () => {
     failure(withTiny('decode', '--file', '-'), 1, /text 2: no token has the id 99999/, {
       input: '101\n99999\n',
     });
+    failure(withTiny('mask-effect', 'a', 'b '.repeat(600)), 1, /mask-effect: text 2: .*602 tokens/);
     failure(withTiny('mask-effect', '--jsonl', '--curve', '3', 'a'), 2, /--curve works without --jsonl/);
+    failure(
+      withTiny('mask-effect', '--jsonl', 'a', 'b'),
+      2,
+      /the batches come from --file or standard input/,
+    );
+    failure(withTiny('bench', '--seq', '600'), 2, /--seq: must be from 2 to 512 .*got 600/);
   });
 });
 
@@ -466,7 +523,6 @@ describe('quantize and bench', () => {
     assert.equal(answer.backend, 'xnnpack');
     assert.equal(answer.threads, 1);
     assert.ok(answer.kernels.length > 3);
-    failure(withTiny('bench', '--seq', '600'), 1, /600 tokens/);
   });
 });
 

@@ -173,6 +173,27 @@ describe('tokenize', () => {
     assert.deepEqual(row.token_type_ids, [0, 0, 0, 1, 1]);
     assert.equal(row.input_ids[3], 103);
   });
+  it('numbers the windows of a table', () => {
+    const csv = output(['tokenize', '--csv', '--stride', '1', '--max-length', '5', 'a b c d e']).split('\n');
+    assert.match(csv[0], /^row,window,token,/);
+    assert.match(csv[1], /^0,0,/);
+    assert.match(csv.at(-2), /^0,1,/);
+  });
+  it('refuses padding that no machine holds', () => {
+    const much = ['--max-length', '1000000000'];
+    failure(
+      ['tokenize', '--padding', 'max_length', ...much, 'a'],
+      1,
+      /to 1000000000 tokens: more than 67108864/,
+    );
+    failure(['pad', ...much, 'a'], 1, /more than 67108864 padding tokens/);
+    const answers = stream(
+      ['tokenize', '--padding', 'max_length', ...much],
+      [{ text: 'a' }, { text: 'b' }],
+      1,
+    );
+    for (const answer of answers) assert.match(answer.error.message, /more than 67108864 padding tokens/);
+  });
   it('prints CSV and Markdown', () => {
     const csv = output(['tokenize', '--csv', 'a, "b"']).split('\n');
     assert.equal(csv[0], 'row,token,token_id,attention_mask_id,token_type_id,begin,end,word_id,special');
@@ -409,7 +430,12 @@ describe('usage', () => {
     failure(['tokenize', '--threads', '-3', 'a'], 2, /--threads: .*-3/);
     failure(['tokenize', '--threads', 'many', 'a'], 2, /--threads: 'many' is not a whole number/);
     failure(['tokenize', '--stride', '1.5', 'a'], 2, /--stride: '1\.5' is not a whole number/);
-    failure(['tokenize', '--max-length', '99999999999999999999', 'a'], 2, /--max-length/);
+    for (const number of ['99999999999999999999', '3000000000']) {
+      const message = new RegExp(`--max-length: must be from 0 to 2147483647, got ${number}`);
+      failure(['tokenize', '--max-length', number, 'a'], 2, message);
+    }
+    for (const option of ['--file', '--model', '--vocab'])
+      failure(['tokenize', option, '', 'a'], 2, new RegExp(`${option}: .*is empty`));
     failure(['tokenize', '--precision', 'f64', 'a'], 2, /--precision: 'f64' is not one of f32\|f16\|int8/);
     failure(
       ['tokenize', '--backend', 'tpu', 'a'],
@@ -422,6 +448,19 @@ describe('usage', () => {
     failure(['tokenize', '--max-length'], 2, /--max-length/);
     failure(['tokenize'], 2, /standard input is empty/);
     failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
+  });
+  it('names the file of a vocabulary that is none', (t) => {
+    const folder = temporaryFolder(t);
+    const write = (name, text) => {
+      writeFileSync(path.join(folder, name), text);
+      return path.join(folder, name);
+    };
+    const short = write('short.txt', 'a\nb\n');
+    failure(['tokenize', '--vocab', short, 'a'], 1, /short\.txt': no entry '\[UNK\]'/);
+    failure(['tokenize', '--vocab', write('none.txt', ''), 'a'], 1, /none\.txt': the file is empty/);
+    failure(['tokenize', '--vocab', write('bad.json', '{'), 'a'], 1, /bad\.json': not well-formed JSON/);
+    write('tokenizer.json', '{"model": {"type": "BPE"}}');
+    failure(['tokenize', '--vocab', folder, 'a'], 1, new RegExp(`'${folder}/tokenizer\\.json': .*BPE`));
   });
   it('names files that cannot be read', (t) => {
     const folder = temporaryFolder(t);

@@ -736,6 +736,68 @@ TEST_P(Compute, NotANumberShows) {
     }
 }
 
+TEST_P(Compute, NotANumberPassesActivations) {
+  // XNNPACK's products, which other sets have, make an infinity of it before
+  if (GetParam().simd != "avx2") GTEST_SKIP() << "not our own products";
+  const Weight one({1.0F}, 1, WeightType::kF32);
+  const LinearView layer{one.view, {}};
+  const auto linear = value_of(backend_->make_linear(std::span(&layer, 1), Precision::kF32));
+  std::vector<float> points(37, 0.5F);
+  points[5] = points[36] = std::nanf("");
+  Host host(*backend_);
+  const auto source = host.upload(points);
+  const auto target = host.empty(points.size());
+  for (const Activation activation :
+       {Activation::kGelu, Activation::kGeluNew, Activation::kTanh, Activation::kRelu}) {
+    succeed(
+        host.stream->linear(*linear, activation, points.size(), {source.get(), 0, 1}, {target.get(), 0, 1}));
+    const auto values = host.download(*target, points.size());
+    for (std::size_t i = 0; i < values.size(); ++i)
+      EXPECT_EQ(std::isnan(values[i]), i == 5 || i == 36) << static_cast<int>(activation) << ", value " << i;
+  }
+}
+
+TEST_P(Compute, NotANumberPassesAttention) {
+  // two sequences of one head; one query and one key of the first are no numbers
+  constexpr std::size_t kTokens = 9, kSize = 16;
+  Numbers numbers(3);
+  auto query = numbers.floats(2 * kTokens * kSize);
+  const auto key = numbers.floats(2 * kTokens * kSize), value = numbers.floats(2 * kTokens * kSize);
+  query[2 * kSize + 1] = std::nanf("");
+  Host host(*backend_);
+  const auto queries = host.upload(query), keys = host.upload(key), values = host.upload(value);
+  const auto context = host.empty(2 * kTokens * kSize);
+  const AttentionSequence sequences[] = {
+      {.query_row = 0, .query_count = kTokens, .key_row = 0, .key_count = kTokens},
+      {.query_row = kTokens, .query_count = kTokens, .key_row = kTokens, .key_count = kTokens}};
+  AttentionCall call;
+  call.query = {queries.get(), 0, kSize};
+  call.key = {keys.get(), 0, kSize};
+  call.value = {values.get(), 0, kSize};
+  call.context = {context.get(), 0, kSize};
+  call.heads = 1;
+  call.head_size = kSize;
+  call.scale = 0.25F;
+  call.sequences = sequences;
+  succeed(host.stream->attention(call));
+  const auto result = host.download(*context, 2 * kTokens * kSize);
+  for (std::size_t i = 0; i < result.size(); ++i)
+    EXPECT_EQ(std::isnan(result[i]), i / kSize == 2) << "row " << i / kSize;
+}
+
+TEST_P(Compute, RefusesWeightsThatAreNoNumbers) {
+  for (const float odd : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    const Weight weight({1.0F, 2.0F, odd, 4.0F}, 2, WeightType::kF32);
+    const LinearView layer{weight.view, {}};
+    const auto linear = backend_->make_linear(std::span(&layer, 1), Precision::kInt8);
+    const auto table = backend_->make_table(weight.view, Precision::kInt8, TableBytes::kCopy);
+    ASSERT_FALSE(linear);
+    ASSERT_FALSE(table);
+    EXPECT_EQ(linear.error().code, ErrorCode::kInvalidModel);
+    EXPECT_EQ(table.error().code, ErrorCode::kInvalidModel);
+  }
+}
+
 TEST_P(Compute, RefusesScalesThatAreNone) {
   Weight weight(std::vector<float>(6, 0.5F), 2, WeightType::kInt8);
   const LinearView layer{weight.view, {}};

@@ -403,6 +403,29 @@ TEST(Tasks, VocabularyMustFitTheModel) {
   EXPECT_EQ(bert::Tasks::create(tokenizer, model.encoder).error().code, ErrorCode::kInvalidModel);
 }
 
+TEST(Tasks, AModelMayHaveMoreLogitsThanTokens) {
+  Model model("deep");
+  const std::size_t tokens = 20;
+  auto tokenizer = std::make_shared<const bert::Tokenizer>(*bert::Tokenizer::load(
+      {.vocab_txt = vocabulary(tokens), .tokenizer_json = {}, .tokenizer_config_json = {}}));
+  auto tasks = bert::Tasks::create(tokenizer, model.encoder);
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  const std::string text = model.text({{2, 10, kMask, 12, 3}});
+  bert::FillMaskInput input;
+  input.text = text;
+  const auto few = (*tasks)->fill_mask(input, {.top_k = model.size(), .order = {}});
+  const auto all = model.tasks->fill_mask(input, {.top_k = model.size(), .order = {}});
+  ASSERT_TRUE(few) << few.error().message;
+  // those that have a token, with the probability that they have among all
+  ASSERT_EQ(few->masks[0].predictions.size(), tokens);
+  std::size_t next = 0;
+  for (const bert::Prediction& prediction : all->masks[0].predictions) {
+    if (static_cast<std::size_t>(prediction.pieces[0]) >= tokens) continue;
+    EXPECT_EQ(few->masks[0].predictions[next].pieces, prediction.pieces);
+    EXPECT_EQ(few->masks[0].predictions[next++].probability, prediction.probability);
+  }
+}
+
 TEST(MaskWords, KeepPunctuationAndCountPieces) {
   Model model("deep");
   const std::string text = "aa (baxy), ca";
