@@ -152,64 +152,28 @@ class Run {
     return show_state(0);
   }
 
+  /// What a layer makes of its input before the attention. `asking` are the rows that need a query and go on
+  /// after it; the query's rows and those of the residual are theirs, key and value have all.
+  struct Projected {
+    const std::vector<std::uint32_t>& asking;
+    Rows residual, query, key, value;
+  };
+
   Status layer(std::size_t index) {
     const EncoderLayer& layer = weights_.layers[index];
     const bool last = index + 1 == plan_.layers;
-    const std::size_t rows = batch_.row_count();
-    const Rows input = session_.states.rows(hidden_);
+    Projected rows{
+        last && !wants_matrix(index) ? plan_.last : all_rows_, session_.states.rows(hidden_), {}, {}, {}};
+    if (const Status done = project(index, rows); !done) return done;
 
-    // the rows that need a query, and those that go on after the attention
-    const bool matrix = wants_matrix(index);
-    const std::vector<std::uint32_t>& asking = last && !matrix ? plan_.last : all_rows_;
-    const bool pruned = asking.size() < rows;
-
-    // query, key, value
-    if (const Status done = session_.qkv.reserve(stream_, rows * 3 * hidden_); !done) return done;
-    Rows query, key, value;
-    Rows residual = input;
-    if (layer.query_key_value != nullptr) {
-      const Rows qkv = session_.qkv.rows(3 * hidden_);
-      if (const Status done = stream_.linear(*layer.query_key_value, Activation::kNone, rows, input, qkv);
-          !done)
-        return done;
-      query = qkv;
-      key = from_column(qkv, hidden_);
-      value = from_column(qkv, 2 * hidden_);
-    } else {
-      const Rows key_value = session_.qkv.rows(2 * hidden_);
-      if (const Status done = stream_.linear(*layer.key_value, Activation::kNone, rows, input, key_value);
-          !done)
-        return done;
-      key = key_value;
-      value = from_column(key_value, hidden_);
-    }
-    if (pruned) {
-      if (const Status done = session_.picked.reserve(stream_, asking.size() * hidden_); !done) return done;
-      residual = session_.picked.rows(hidden_);
-      if (const Status done = stream_.gather(asking, hidden_, input, residual); !done) return done;
-    }
-    if (layer.query_key_value == nullptr || pruned) {
-      if (const Status done = session_.queries.reserve(stream_, asking.size() * hidden_); !done) return done;
-      const Rows queries = session_.queries.rows(hidden_);
-      const Status done = layer.query_key_value == nullptr ? stream_.linear(*layer.query, Activation::kNone,
-                                                                            asking.size(), residual, queries)
-                                                           : stream_.gather(asking, hidden_, query, queries);
-      if (!done) return done;
-      query = queries;
-    }
-    if (const Status done = show_probe(Probe::kQuery, index, query, hidden_, asking); !done) return done;
-    if (const Status done = show_probe(Probe::kKey, index, key, hidden_, all_rows_); !done) return done;
-    if (const Status done = show_probe(Probe::kValue, index, value, hidden_, all_rows_); !done) return done;
-
-    // attention
-    if (const Status done = session_.context.reserve(stream_, asking.size() * hidden_); !done) return done;
+    const std::size_t count = rows.asking.size();
+    if (const Status done = session_.context.reserve(stream_, count * hidden_); !done) return done;
     const Rows context = session_.context.rows(hidden_);
-    if (const Status done = attend(index, query, key, value, context, asking); !done) return done;
-    if (const Status done = show_probe(Probe::kContext, index, context, hidden_, asking); !done) return done;
+    if (const Status done = attend(index, rows, context); !done) return done;
+    if (const Status done = show_probe(Probe::kContext, index, context, hidden_, rows.asking); !done)
+      return done;
     if (last && !plan_.last_in_full) return {};
 
-    // output projection, residual, norm
-    const std::size_t count = asking.size();
     if (const Status done = session_.projected.reserve(stream_, count * hidden_); !done) return done;
     if (const Status done = session_.attended.reserve(stream_, count * hidden_); !done) return done;
     const Rows projected = session_.projected.rows(hidden_);
@@ -219,16 +183,61 @@ class Run {
         !done)
       return done;
     if (const Status done =
-            stream_.add_normalise(*layer.attention_norm, count, projected, residual, attended);
+            stream_.add_normalise(*layer.attention_norm, count, projected, rows.residual, attended);
         !done)
       return done;
-    if (const Status done = show_probe(Probe::kAttentionOutput, index, attended, hidden_, asking); !done)
+    if (const Status done = show_probe(Probe::kAttentionOutput, index, attended, hidden_, rows.asking); !done)
       return done;
 
-    // feed-forward, residual, norm, block by block
+    if (const Status done = feed_forward(index, rows.asking, attended, projected); !done) return done;
+    live_ = rows.asking;
+    return show_state(index + 1);
+  }
+
+  /// Query, key and value.
+  Status project(std::size_t index, Projected& rows) {
+    const EncoderLayer& layer = weights_.layers[index];
+    const std::vector<std::uint32_t>& asking = rows.asking;
+    const std::size_t all = batch_.row_count();
+    const bool pruned = asking.size() < all;
+    const bool together = layer.query_key_value != nullptr;
+    const Rows input = session_.states.rows(hidden_);
+    if (const Status done = session_.qkv.reserve(stream_, all * 3 * hidden_); !done) return done;
+    const Rows made = session_.qkv.rows((together ? 3 : 2) * hidden_);
+    if (const Status done = stream_.linear(together ? *layer.query_key_value : *layer.key_value,
+                                           Activation::kNone, all, input, made);
+        !done)
+      return done;
+    rows.query = made;  // where it is there
+    rows.key = from_column(made, together ? hidden_ : 0);
+    rows.value = from_column(made, together ? 2 * hidden_ : hidden_);
+    if (pruned) {
+      if (const Status done = session_.picked.reserve(stream_, asking.size() * hidden_); !done) return done;
+      rows.residual = session_.picked.rows(hidden_);
+      if (const Status done = stream_.gather(asking, hidden_, input, rows.residual); !done) return done;
+    }
+    if (!together || pruned) {
+      if (const Status done = session_.queries.reserve(stream_, asking.size() * hidden_); !done) return done;
+      const Rows queries = session_.queries.rows(hidden_);
+      const Status done =
+          together ? stream_.gather(asking, hidden_, rows.query, queries)
+                   : stream_.linear(*layer.query, Activation::kNone, asking.size(), rows.residual, queries);
+      if (!done) return done;
+      rows.query = queries;
+    }
+    if (const Status done = show_probe(Probe::kQuery, index, rows.query, hidden_, asking); !done) return done;
+    if (const Status done = show_probe(Probe::kKey, index, rows.key, hidden_, all_rows_); !done) return done;
+    return show_probe(Probe::kValue, index, rows.value, hidden_, all_rows_);
+  }
+
+  /// The feed-forward network with its residual and norm, block by block, into the layer's input.
+  Status feed_forward(std::size_t index, std::span<const std::uint32_t> asking, Rows attended,
+                      Rows projected) {
+    const EncoderLayer& layer = weights_.layers[index];
+    const Rows target = session_.states.rows(hidden_);
+    const std::size_t count = asking.size();
     const std::size_t width = config_.intermediate_size;
-    const bool shown = wants(Probe::kFeedForward, index);
-    const std::size_t block = shown ? count : std::min(count, kFeedForwardRows);
+    const std::size_t block = wants(Probe::kFeedForward, index) ? count : std::min(count, kFeedForwardRows);
     if (const Status done = session_.intermediate.reserve(stream_, block * width); !done) return done;
     const Rows intermediate = session_.intermediate.rows(width);
     for (std::size_t first = 0; first < count; first += block) {
@@ -243,22 +252,19 @@ class Run {
           !done)
         return done;
       if (const Status done =
-              stream_.add_normalise(*layer.output_norm, some, middle, from, from_row(input, first));
+              stream_.add_normalise(*layer.output_norm, some, middle, from, from_row(target, first));
           !done)
         return done;
     }
-    if (const Status done = show_probe(Probe::kFeedForward, index, intermediate, width, asking); !done)
-      return done;
-    live_ = asking;
-    return show_state(index + 1);
+    return show_probe(Probe::kFeedForward, index, intermediate, width, asking);
   }
 
-  Status attend(std::size_t index, Rows query, Rows key, Rows value, Rows context,
-                std::span<const std::uint32_t> asking) {
+  Status attend(std::size_t index, const Projected& rows, Rows context) {
+    const std::vector<std::uint32_t>& asking = rows.asking;
     AttentionCall call;
-    call.query = query;
-    call.key = key;
-    call.value = value;
+    call.query = rows.query;
+    call.key = rows.key;
+    call.value = rows.value;
     call.context = context;
     call.heads = config_.num_attention_heads;
     call.head_size = config_.head_size();

@@ -19,6 +19,8 @@ using model::shape_text;
 using model::Slot;
 using Role = Checkpoint::Entry::Role;
 
+constexpr ModuleId kDecoder{ModuleKind::kMlmDecoder, 0};
+
 tl::unexpected<Error> invalid(const TensorInfo& info, const std::string& what) {
   return fail(ErrorCode::kInvalidModel, "tensor " + quote(info.name) + " " + what);
 }
@@ -96,6 +98,97 @@ const Checkpoint::Data::Slots& Checkpoint::Data::slots_of(ModuleId id) const {
   return slots[model::module_number(id, config.num_hidden_layers)];
 }
 
+Checkpoint::Data::Slots& Checkpoint::Data::slots_of(ModuleId id) {
+  return slots[model::module_number(id, config.num_hidden_layers)];
+}
+
+Status Checkpoint::Data::assign_slots() {
+  slots.resize(model::module_count(config.num_hidden_layers));
+  std::set<std::string_view> names;
+  std::vector<std::size_t> aliases;
+  for (std::size_t file = 0; file < headers.size(); ++file) {
+    for (TensorInfo& info : headers[file].tensors_) {
+      info.file = file;
+      if (!names.insert(info.name).second) return invalid(info, "stands in two files");
+      entries.push_back({&info, std::nullopt, Role::kUnused});
+      const std::optional<Slot> slot = parse_name(info.name);
+      if (!slot || slot->module.layer >= config.num_hidden_layers) continue;
+      const bool tied_away = slot->module.kind == ModuleKind::kMlmDecoder && config.tie_word_embeddings &&
+                             slot->role != Role::kBias;
+      if (tied_away) continue;
+      if (auto s = check(info, slot->role, slot->module.kind, config); !s) return s;
+      if (slot->alias) {
+        aliases.push_back(entries.size() - 1);
+        continue;
+      }
+      Slots& own = slots_of(slot->module);
+      const TensorInfo*& place = slot->role == Role::kWeight ? own.weight
+                                 : slot->role == Role::kBias ? own.bias
+                                                             : own.scales;
+      if (place != nullptr) return invalid(info, "is the same parameter as " + quote(place->name));
+      place = &info;
+      entries.back() = {&info, slot->module, slot->role};
+    }
+  }
+  // the second name of one parameter counts where the first is nowhere
+  for (const std::size_t i : aliases) {
+    const TensorInfo*& bias = slots_of(kDecoder).bias;
+    if (bias != nullptr) continue;
+    bias = entries[i].info;
+    entries[i] = {bias, kDecoder, Role::kBias};
+  }
+  return {};
+}
+
+Status Checkpoint::Data::find_missing() {
+  for (std::size_t number = 0; number < slots.size(); ++number) {
+    const ModuleId id = model::module_at(number, config.num_hidden_layers);
+    const Slots& own = slots[number];
+    if (own.weight != nullptr && (own.weight->dtype == DType::kI8) != (own.scales != nullptr))
+      return invalid(*own.weight,
+                     own.scales == nullptr
+                         ? "of type I8 has no scales (" + quote(own.weight->name + "_scale") + ")"
+                         : "of type " + std::string(dtype_name(own.weight->dtype)) + " has scales");
+    const bool tied = id == kDecoder && config.tie_word_embeddings;
+    std::string absent;
+    if (own.weight == nullptr && !tied)
+      absent = canonical_name(id, Role::kWeight);
+    else if (own.bias == nullptr && model::has_bias(id.kind))
+      absent = canonical_name(id, Role::kBias);
+    if (absent.empty()) continue;
+    const std::optional<Head> head = model::head_of(id.kind);
+    if (!head) return fail(ErrorCode::kMissingTensor, "the checkpoint has no tensor " + quote(absent));
+    if (missing_of(*head).empty()) missing_of(*head) = absent;
+  }
+  if (missing_of(Head::kNsp).empty()) missing_of(Head::kNsp) = missing_of(Head::kPooler);
+  return {};
+}
+
+void Checkpoint::Data::order_modules() {
+  const std::size_t layers = config.num_hidden_layers;
+  std::vector<std::size_t> last(slots.size(), 0);  // by number: the entry with which a module is complete
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::optional<ModuleId>& id = entries[i].module;
+    if (!id) continue;
+    last[model::module_number(*id, layers)] = i;
+    if (config.tie_word_embeddings && id->kind == ModuleKind::kWordEmbeddings) {
+      std::size_t& decoder = last[model::module_number(kDecoder, layers)];
+      decoder = std::max(decoder, i);
+    }
+  }
+  for (std::size_t number = 0; number < slots.size(); ++number) {
+    const ModuleId id = model::module_at(number, layers);
+    const std::optional<Head> head = model::head_of(id.kind);
+    if (!head || missing_of(*head).empty()) modules.push_back(id);
+  }
+  const auto completion = [&](ModuleId id) { return last[model::module_number(id, layers)]; };
+  // a heap sort; model/safetensors.cpp says why
+  std::ranges::partial_sort(modules, modules.end(), {}, [&](ModuleId id) {
+    return std::pair(completion(id), model::module_number(id, layers));
+  });
+  for (const ModuleId id : modules) complete_at.push_back(completion(id));
+}
+
 Expected<Checkpoint> Checkpoint::create(ModelConfig config, std::vector<SafetensorsHeader> headers,
                                         const ShardIndex* index) {
   if (headers.empty())
@@ -106,92 +199,9 @@ Expected<Checkpoint> Checkpoint::create(ModelConfig config, std::vector<Safetens
   auto data = std::make_shared<Data>();
   data->config = std::move(config);
   data->headers = std::move(headers);
-  const ModelConfig& c = data->config;
-  const std::size_t layers = c.num_hidden_layers;
-  data->slots.resize(model::module_count(layers));
-
-  // Each name finds its slot; the second name of one parameter waits until all first names are known.
-  std::set<std::string_view> names;
-  std::vector<std::size_t> aliases;
-  for (std::size_t file = 0; file < data->headers.size(); ++file) {
-    for (TensorInfo& info : data->headers[file].tensors_) {
-      info.file = file;
-      if (!names.insert(info.name).second) return invalid(info, "stands in two files");
-      data->entries.push_back({&info, std::nullopt, Role::kUnused});
-      const std::optional<Slot> slot = parse_name(info.name);
-      if (!slot || slot->module.layer >= layers) continue;
-      const bool tied_away =
-          slot->module.kind == ModuleKind::kMlmDecoder && c.tie_word_embeddings && slot->role != Role::kBias;
-      if (tied_away) continue;
-      if (auto s = check(info, slot->role, slot->module.kind, c); !s) return tl::unexpected(s.error());
-      if (slot->alias) {
-        aliases.push_back(data->entries.size() - 1);
-        continue;
-      }
-      Data::Slots& slots = data->slots[model::module_number(slot->module, layers)];
-      const TensorInfo*& place = slot->role == Role::kWeight ? slots.weight
-                                 : slot->role == Role::kBias ? slots.bias
-                                                             : slots.scales;
-      if (place != nullptr) return invalid(info, "is the same parameter as " + quote(place->name));
-      place = &info;
-      data->entries.back() = {&info, slot->module, slot->role};
-    }
-  }
-  constexpr ModuleId kDecoder{ModuleKind::kMlmDecoder, 0};
-  for (const std::size_t i : aliases) {
-    Data::Slots& slots = data->slots[model::module_number(kDecoder, layers)];
-    if (slots.bias != nullptr) continue;
-    slots.bias = data->entries[i].info;
-    data->entries[i] = {slots.bias, kDecoder, Role::kBias};
-  }
-
-  // What must be there, and which heads are.
-  for (std::size_t number = 0; number < data->slots.size(); ++number) {
-    const ModuleId id = model::module_at(number, layers);
-    const Data::Slots& slots = data->slots[number];
-    if (slots.weight != nullptr && (slots.weight->dtype == DType::kI8) != (slots.scales != nullptr))
-      return invalid(*slots.weight,
-                     slots.scales == nullptr
-                         ? "of type I8 has no scales (" + quote(slots.weight->name + "_scale") + ")"
-                         : "of type " + std::string(dtype_name(slots.weight->dtype)) + " has scales");
-    const bool tied = id == kDecoder && c.tie_word_embeddings;
-    std::string absent;
-    if (slots.weight == nullptr && !tied)
-      absent = canonical_name(id, Role::kWeight);
-    else if (slots.bias == nullptr && model::has_bias(id.kind))
-      absent = canonical_name(id, Role::kBias);
-    if (absent.empty()) continue;
-    const std::optional<Head> head = model::head_of(id.kind);
-    if (!head) return fail(ErrorCode::kMissingTensor, "the checkpoint has no tensor " + quote(absent));
-    std::string& missing = data->missing[static_cast<std::size_t>(*head)];
-    if (missing.empty()) missing = absent;
-  }
-  std::string& nsp_missing = data->missing[static_cast<std::size_t>(Head::kNsp)];
-  if (nsp_missing.empty()) nsp_missing = data->missing[static_cast<std::size_t>(Head::kPooler)];
-
-  // The order in which modules are complete when the files are read through.
-  std::vector<std::size_t> last(data->slots.size(), 0);
-  for (std::size_t i = 0; i < data->entries.size(); ++i) {
-    const Entry& entry = data->entries[i];
-    if (!entry.module) continue;
-    last[model::module_number(*entry.module, layers)] = i;
-    if (c.tie_word_embeddings && entry.module->kind == ModuleKind::kWordEmbeddings) {
-      std::size_t& decoder = last[model::module_number(kDecoder, layers)];
-      decoder = std::max(decoder, i);
-    }
-  }
-  for (std::size_t number = 0; number < data->slots.size(); ++number) {
-    const ModuleId id = model::module_at(number, layers);
-    const std::optional<Head> head = model::head_of(id.kind);
-    if (!head || data->missing[static_cast<std::size_t>(*head)].empty()) data->modules.push_back(id);
-  }
-  const auto completion = [&](ModuleId id) { return last[model::module_number(id, layers)]; };
-  // a heap sort; model/safetensors.cpp says why
-  std::ranges::partial_sort(data->modules, data->modules.end(), {}, [&](ModuleId id) {
-    return std::pair(completion(id), model::module_number(id, layers));
-  });
-  for (const ModuleId id : data->modules) data->complete_at.push_back(completion(id));
-
+  if (auto s = data->assign_slots(); !s) return tl::unexpected(s.error());
+  if (auto s = data->find_missing(); !s) return tl::unexpected(s.error());
+  data->order_modules();
   Checkpoint checkpoint;
   checkpoint.data_ = std::move(data);
   return checkpoint;
@@ -206,15 +216,14 @@ const std::vector<SafetensorsHeader>& Checkpoint::headers() const {
 }
 
 bool Checkpoint::has(Head head) const {
-  return data_->missing[static_cast<std::size_t>(head)].empty();
+  return data_->missing_of(head).empty();
 }
 
 Status Checkpoint::require(Head head) const {
   if (has(head)) return {};
   return fail(ErrorCode::kMissingTensor, "the checkpoint has no " + std::string(head_name(head)) +
                                              (head == Head::kPooler ? "" : " head") + ": tensor " +
-                                             quote(data_->missing[static_cast<std::size_t>(head)]) +
-                                             " is not there");
+                                             quote(data_->missing_of(head)) + " is not there");
 }
 
 bool Checkpoint::decoder_is_tied() const {

@@ -27,6 +27,21 @@ struct Checkpoint::Data {
       complete_at;  ///< for each of `modules` the entry with which its bytes are complete
 
   [[nodiscard]] const Slots& slots_of(ModuleId id) const;
+  [[nodiscard]] Slots& slots_of(ModuleId id);
+  [[nodiscard]] const std::string& missing_of(Head head) const {
+    return missing[static_cast<std::size_t>(head)];
+  }
+  [[nodiscard]] std::string& missing_of(Head head) { return missing[static_cast<std::size_t>(head)]; }
+
+  // The steps of Checkpoint::create, from `config` and `headers` on; each needs what those before it filled.
+
+  /// Fills `entries` and `slots`: each tensor's name finds its place, and its type and shape are checked.
+  Status assign_slots();
+  /// Fills `missing`; an error where a tensor is missing that every model has.
+  Status find_missing();
+  /// Fills `modules` and `complete_at`: the order in which modules are complete when the files are read
+  /// through.
+  void order_modules();
 };
 
 namespace model {
