@@ -62,13 +62,9 @@ bool uses_attention_matrix(const Request& request, std::size_t layer) {
 }  // namespace
 
 Expected<std::uint32_t> PackedBatch::row_of(Position position) const {
-  if (position.sequence >= sequence_count())
-    return fail(ErrorCode::kInvalidArgument, "position in sequence " + text(position.sequence) +
-                                                 ": the batch has " + text(sequence_count()));
-  if (position.token >= tokens[position.sequence])
-    return fail(ErrorCode::kInvalidArgument, "position " + text(position.token) + " of sequence " +
-                                                 text(position.sequence) + ", which has " +
-                                                 text(tokens[position.sequence]) + " tokens");
+  if (position.sequence >= sequence_count() || position.token >= tokens[position.sequence])
+    return fail(ErrorCode::kInvalidArgument, "the batch has no token " + text(position.token) +
+                                                 " in a sequence " + text(position.sequence));
   const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(first_row[position.sequence]);
   const auto end = rows.begin() + static_cast<std::ptrdiff_t>(first_row[position.sequence + 1]);
   const auto at = std::lower_bound(begin, end, position.token,

@@ -128,8 +128,7 @@ class Run {
     }
     constexpr std::uint64_t kMost = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(float);
     if (floats <= kMost) return {};
-    return fail(ErrorCode::kOutOfMemory, "this batch needs " + std::to_string(floats >> 28) +
-                                             " GiB, more than a program can address here: make it smaller");
+    return fail(ErrorCode::kOutOfMemory, "this batch needs more memory than can be addressed here");
   }
 
   Status embed() {

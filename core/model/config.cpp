@@ -119,7 +119,8 @@ bool Fields::read(ModelConfig& config) {
       !size("hidden_size", true, 1, k64Ki, config.hidden_size) ||
       !size("num_hidden_layers", true, 1, 1024, config.num_hidden_layers) ||
       !size("num_attention_heads", true, 1, k64Ki, config.num_attention_heads) ||
-      !size("intermediate_size", true, 1, kMi, config.intermediate_size) ||
+      // int8 products are exact as long as 255 x 127 x inputs is below 2^31
+      !size("intermediate_size", true, 1, k64Ki, config.intermediate_size) ||
       !size("max_position_embeddings", false, 1, kMi, config.max_position_embeddings) ||
       !size("type_vocab_size", false, 1, k64Ki, config.type_vocab_size) ||
       !size("pad_token_id", false, 0, config.vocab_size - 1, config.pad_token_id) ||

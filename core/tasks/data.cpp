@@ -20,10 +20,6 @@ Expected<Encoding> Data::encode(const TextInput& input) const {
   return row;
 }
 
-tl::unexpected<Error> of_text(const Error& error, std::size_t index, std::size_t count) {
-  return fail(error.code, (count > 1 ? "text " + std::to_string(index + 1) + ": " : "") + error.message);
-}
-
 Sequence as_sequence(const Encoding& encoding) {
   return {.input_ids = encoding.ids, .token_type_ids = encoding.type_ids};
 }

@@ -34,9 +34,6 @@ struct Data {
   Status check_length(std::size_t tokens) const;
 };
 
-/// The error of one of `count` texts: of several it says which, counted from 1.
-tl::unexpected<Error> of_text(const Error& error, std::size_t index, std::size_t count);
-
 /// Token ids that the caller keeps alive, as the encoder takes them.
 Sequence as_sequence(const Encoding& encoding);
 

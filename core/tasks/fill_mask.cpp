@@ -83,13 +83,10 @@ Expected<Work> prepare(const tasks::Data& data, const FillMaskInput& input, std:
     }
   }
   if (work.answer.masks.empty()) {
-    const std::string mask = token_text(data, data.mask_id);
-    const std::string why = input.text.first.text.find(mask) == std::string_view::npos
-                                ? "write " + mask + " for the word to predict"
-                            : data.encoding.recognize_special_tokens ? "truncation cut it off"
-                                                                     : "it is read as plain characters";
     return fail(ErrorCode::kInvalidText,
-                "no [MASK] in the text " + tasks::quoted(input.text.first.text) + ": " + why);
+                "no " + token_text(data, data.mask_id) + " among the tokens of " +
+                    tasks::quoted(input.text.first.text) +
+                    ": write it for the word to predict, where truncation does not cut it off");
   }
   const std::size_t vocabulary = data.encoder->config().vocab_size;
   if (options.top_k && (*options.top_k == 0 || *options.top_k > vocabulary)) {

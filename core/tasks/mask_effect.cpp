@@ -31,7 +31,7 @@ Expected<std::vector<MaskEffect>> Tasks::mask_effect(std::span<const TextInput> 
   std::vector<Encoding> rows;
   for (const TextInput& text : texts) {
     Expected<Encoding> row = data_->encode(text);
-    if (!row) return tasks::of_text(row.error(), rows.size(), texts.size());
+    if (!row) return tl::unexpected(row.error());
     rows.push_back(std::move(*row));
   }
   std::vector<MaskEffect> effects(rows.size());

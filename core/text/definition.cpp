@@ -235,9 +235,9 @@ bool Reader::read_added_token(const Value& token, std::optional<std::int32_t> id
   AddedToken added;
   if (!token.is(Kind::kObject)) return invalid(file, {"an added token is not an object"});
   if (!read(token, "content", file, added.content)) return false;
-  if (added.content.empty()) return invalid(file, {"an added token without content"});
   added_bytes_ += added.content.size();
-  if (added_bytes_ > kMostAddedBytes) return invalid(file, {"added tokens of more than 1 MiB"});
+  if (added.content.empty() || added_bytes_ > kMostAddedBytes)
+    return invalid(file, {"an added token without content, or more than 1 MiB of them"});
   if (!id) return invalid(file, {"the id of the added token ", shown(added.content), " is not ", kIdRange});
   added.id = *id;
   const std::pair<std::string_view, bool*> flags[] = {{"single_word", &added.single_word},

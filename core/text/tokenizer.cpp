@@ -21,7 +21,7 @@ namespace {
 constexpr std::uint32_t kNoLimit = 0xffffffff;
 // Of one call: some 2 GB of rows. A length that is a slip of the hand gives an error, not a machine without
 // memory.
-constexpr std::size_t kMostPadding = std::size_t{1} << 26;
+constexpr std::uint32_t kMostPadding = 67108864;
 
 std::size_t bytes_of(const TextSequence& sequence) {
   if (!sequence.is_split_into_words) return sequence.text.size();
@@ -334,12 +334,11 @@ Status Tokenizer::pad(std::span<Encoding> rows, const EncodeOptions& options) co
   }
   if (const std::size_t multiple = options.pad_to_multiple_of; multiple > 1)
     length = (length + multiple - 1) / multiple * multiple;
-  std::size_t padding = 0;
+  std::uint64_t padding = 0;
   for (const Encoding& row : rows) padding += length > row.size() ? length - row.size() : 0;
   if (padding > kMostPadding)
-    return fail(ErrorCode::kTooLong, "padding " + std::to_string(rows.size()) + " rows to " +
-                                         std::to_string(length) + " tokens: more than " +
-                                         std::to_string(kMostPadding) + " padding tokens");
+    return fail(ErrorCode::kTooLong,
+                "rows of " + std::to_string(length) + " tokens: more than 67108864 padding tokens");
   for (Encoding& row : rows)
     pad_row(row, length, options.padding_side.value_or(data_->parts.padding_side), *pad_id);
   return {};

@@ -125,7 +125,14 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   Progress progress("mask-effect", Progress::Unit::kCount);
   const Expected<std::vector<MaskEffect>> effects =
       tasks.mask_effect(std::vector<TextInput>(texts->begin(), texts->end()), control_with(progress));
-  if (!effects) return tl::unexpected(effects.error());
+  if (!effects) {
+    // a text alone needs no padding, so asking for each again costs nothing but its tokens
+    for (std::size_t i = 0; i < texts->size(); ++i) {
+      const TextInput one((*texts)[i]);
+      if (!tasks.mask_effect({&one, 1})) return text_error(effects.error(), i, texts->size());
+    }
+    return tl::unexpected(effects.error());
+  }
   progress.wipe();
   return print_answer(out, options.output.format(),
                       {.json = [&](JsonWriter& json) { write_answer(json, *effects); },

@@ -191,7 +191,7 @@ describe('fill-mask', () => {
       { text: 1 },
     ];
     const answers = stream(withTiny('fill-mask'), bad, 1);
-    assert.match(answers[0].error.message, /no \[MASK\] in the text/);
+    assert.match(answers[0].error.message, /no \[MASK\] among the tokens of/);
     for (const answer of answers) assert.ok(answer.error);
     failure(
       withTiny('fill-mask', '--top-k', '30523', sentence),
@@ -208,8 +208,16 @@ describe('fill-mask', () => {
     failure(masking('--label-text', 'a b', 'a b'), 2, /--mask-words and --label-text exclude each other/);
     failure(masking('--untrusted', 'a b'), 2, /--mask-words and --untrusted exclude each other/);
     const cut = ['--truncation', 'longest_first', '--max-length', '5'];
-    failure(withTiny('fill-mask', ...cut, 'one two three [MASK]'), 1, /no \[MASK\] .*truncation cut it off/);
-    failure(withTiny('fill-mask', '--untrusted', 'a [MASK]'), 1, /no \[MASK\] .*read as plain characters/);
+    failure(
+      withTiny('fill-mask', ...cut, 'one two three [MASK]'),
+      1,
+      /no \[MASK\] .*where truncation does not cut it off/,
+    );
+    failure(
+      withTiny('fill-mask', '--untrusted', 'a [MASK]'),
+      1,
+      /no \[MASK\] among the tokens of 'a \[MASK\]'/,
+    );
     const words = ['--mask-words', '1,4', 'one two three four five'];
     failure(withTiny('fill-mask', ...cut, ...words), 1, /truncation cut off 1 of the 2 masks/);
   });

@@ -184,7 +184,7 @@ describe('tokenize', () => {
     failure(
       ['tokenize', '--padding', 'max_length', ...much, 'a'],
       1,
-      /to 1000000000 tokens: more than 67108864/,
+      /rows of 1000000000 tokens: more than 67108864/,
     );
     failure(['pad', ...much, 'a'], 1, /more than 67108864 padding tokens/);
     const answers = stream(

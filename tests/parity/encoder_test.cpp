@@ -628,7 +628,7 @@ TEST_F(Refusals, OfRequests) {
   request.mlm = {{1, 0}};
   refuse(request, ErrorCode::kInvalidArgument, "sequence 1");
   request.mlm = {{0, 5}};
-  refuse(request, ErrorCode::kInvalidArgument, "position 5");
+  refuse(request, ErrorCode::kInvalidArgument, "no token 5");
   request.mlm = {{0, 2}};
   refuse(request, ErrorCode::kInvalidArgument, "mask 0");
   request = {};
