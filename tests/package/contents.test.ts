@@ -83,8 +83,16 @@ test('nothing in the package evaluates text or makes blob addresses', () => {
   }
 });
 
-for (const moduleResolution of ['nodenext', 'bundler']) {
-  test(`a user's code type-checks with module resolution ${moduleResolution}`, () => {
+// declarations are checked with the code: nothing of them may need a library that a user does not have
+const dom = ['es2022', 'dom', 'dom.iterable', 'dom.asynciterable'];
+const nodeTypes = { types: ['node'], typeRoots: [path.join(root, 'node_modules/@types')] };
+for (const [what, moduleResolution, options] of [
+  ['for a page, found as Node finds it', 'nodenext', { lib: [...dom, 'esnext.disposable'], types: [] }],
+  ['for a page, found as a bundler finds it', 'bundler', { lib: [...dom, 'esnext.disposable'], types: [] }],
+  ['with the default libraries alone', 'nodenext', { types: [] }],
+  ['for Node, without the DOM', 'nodenext', { lib: ['es2022'], ...nodeTypes }],
+] as const) {
+  test(`a user's code type-checks ${what}`, () => {
     cpSync(path.join(fixtures, 'types.ts'), path.join(project.folder, 'types.ts'));
     writeFileSync(
       path.join(project.folder, 'tsconfig.json'),
@@ -93,9 +101,9 @@ for (const moduleResolution of ['nodenext', 'bundler']) {
           target: 'es2022',
           module: moduleResolution === 'nodenext' ? 'nodenext' : 'esnext',
           moduleResolution,
-          lib: ['es2022', 'esnext.disposable', 'dom', 'dom.iterable', 'dom.asynciterable'],
-          types: [],
+          ...options,
           strict: true,
+          skipLibCheck: false,
           exactOptionalPropertyTypes: true,
           noEmit: true,
         },

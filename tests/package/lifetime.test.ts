@@ -181,10 +181,14 @@ test('after dispose every pending and later call is rejected, and its threads en
   const bert = await worker.load(tiny, { build: 'simd-threads', threads: 2 });
   const ended = threads.slice(before_).map((thread) => new Promise((done) => thread.once('exit', done)));
   const calls = [bert.score(many(400)), bert.encode('waiting')];
+  const alive = new Set(threads.slice(before_));
+  for (const thread of alive) thread.once('exit', () => alive.delete(thread));
+  const rejected = codes(calls);
   const disposing = bert.dispose();
-  assert.deepEqual(await codes(calls), ['disposed', 'disposed']);
-  await disposing;
   await bert.dispose();
+  assert.equal(alive.size, 0, 'a second call waits for the end too');
+  assert.deepEqual(await rejected, ['disposed', 'disposed']);
+  await disposing;
   await Promise.all(ended);
   const later = [bert.encode('x'), bert.embed('x'), bert.inspect(), bert.memory(), bert.score('x')];
   assert.deepEqual(await codes(later), Array(5).fill('disposed'));

@@ -141,6 +141,10 @@ test('without a validator a cut download goes on only where a SHA-256 is given',
 
 test('a busy server is asked again', async () => {
   await served({ [file]: [{ status: 503 }, { status: 429 }, {}] }, loadsWell);
+  await served({ 'vocab.txt': [{ status: 503 }, { status: 429 }, {}] }, async (server) => {
+    const tokenizer = await alone.loadTokenizer(server.address);
+    assert.equal(tokenizer.encode('hello').tokens[1], 'hello');
+  });
   await served({ 'config.json': [{ status: 500 }] }, async (server) => {
     await rejects(inPlace.load(server.address), 'io', /config\.json: HTTP status 500/);
   });
@@ -259,13 +263,19 @@ test('a Hugging Face name, its revision, and a hub at another address', async ()
     },
     (asked) => (asked.endsWith(file) && !asked.startsWith('stored') ? asked : inFolder(asked)),
   );
+  const closed = [{ status: 401, body: new Uint8Array() }];
   await served(
-    { 'config.json': [{ status: 401, body: new Uint8Array() }] },
+    { 'config.json': closed, 'tokenizer.json': closed },
     async (server) => {
       await rejects(
         worker.load('no-such/name', { endpoint: server.address }),
         'not_found',
         /no-such\/name.* is not there, or not for everyone/,
+      );
+      await rejects(
+        alone.loadTokenizer('no-such/name', { endpoint: server.address }),
+        'not_found',
+        /no-such\/name\/resolve\/main\/ is not there, or not for everyone/,
       );
     },
     inFolder,
@@ -315,7 +325,7 @@ test('files that a person chose, bytes, and a directory handle', async () => {
             getFile: () => Promise.resolve(new File([bytes[name]! as Uint8Array<ArrayBuffer>], name)),
           })
         : Promise.reject(new DOMException('no such file', 'NotFoundError')),
-  } as unknown as FileSystemDirectoryHandle;
+  } as const;
   for (const source of [bytes, buffers, chosen, new Set(chosen), listed]) {
     const bert = await loaded(worker.load(source as Bertlens.ModelSource));
     assert.equal((await bert.encode('hello')).encoding?.tokens[1], 'hello');
@@ -364,6 +374,83 @@ test('a load is aborted at once, by a controller and by time, also while a serve
       assert.equal(server.asked.length, before_, 'nothing is asked for');
     }
   });
+});
+
+test('a load in place is aborted between two parts of a file, of whatever it comes from', async () => {
+  const names = readdirSync(tiny);
+  // of parts, because Node's blobs come in the parts that they were made of
+  const blob = (name: string): Blob => {
+    const bytes = readFileSync(path.join(tiny, name));
+    const count = Math.ceil(bytes.length / 1e6);
+    return new Blob(Array.from({ length: count }, (_, i) => bytes.subarray(i * 1e6, (i + 1) * 1e6)));
+  };
+  const blobs = Object.fromEntries(names.map((name) => [name, blob(name)]));
+  const handle = {
+    kind: 'directory',
+    name: 'bert',
+    getFileHandle: (name: string) =>
+      name in blobs
+        ? Promise.resolve({ getFile: () => Promise.resolve(new File([blobs[name]!], name)) })
+        : Promise.reject(new DOMException('no such file', 'NotFoundError')),
+  } as const;
+  for (const source of [blobs, handle, tiny]) {
+    const controller = new AbortController();
+    const reason = new Error('changed my mind');
+    let read = 0;
+    const loading = inPlace.load(source, {
+      signal: controller.signal,
+      onProgress: ({ phase, loaded: bytes }) => {
+        if (phase === 'files') return;
+        read = bytes;
+        controller.abort(reason);
+      },
+    });
+    await assert.rejects(loading, { code: 'aborted', cause: reason });
+    assert.ok(read < weights.length / 2, `${read} bytes were read`);
+  }
+});
+
+test('a load leaves no listener on its signal, one that fails neither', async () => {
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++;
+    add(...args);
+  };
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    listeners--;
+    remove(...args);
+  };
+  for (const load of [worker.load, inPlace.load]) {
+    await rejects(load(42 as never, { signal }), 'invalid_argument', /from 42/);
+    await rejects(load({ 'config.json': 7 } as never, { signal }), 'invalid_argument', /must be bytes/);
+    await rejects(load(`${tiny}/none`, { signal }), 'not_found', /no config\.json/);
+    await loaded<{ dispose(): unknown }>(load(tiny, { signal }));
+    assert.equal(listeners, 0);
+  }
+});
+
+test('a sum for a file that a model cannot have is refused', async () => {
+  const sum = '0'.repeat(64);
+  const wrong = { 'model.safetensor': sum };
+  for (const load of [worker.load, inPlace.load]) {
+    await rejects(
+      load(tiny, { integrity: wrong }),
+      'invalid_argument',
+      /integrity: the model has no file "model\.safetensor"/,
+    );
+  }
+  // one that it may have, and does not have, is none
+  await loaded(inPlace.load(tiny, { integrity: { 'tokenizer.json': sum } }));
+  const shards = path.join(models, 'sharded');
+  const shard = readdirSync(shards).find((name) => /-of-/.test(name))!;
+  const right = createHash('sha256')
+    .update(readFileSync(path.join(shards, shard)))
+    .digest('hex');
+  await loaded(inPlace.load(shards, { integrity: { [shard]: right } }));
+  await rejects(inPlace.load(shards, { integrity: { [shard]: sum } }), 'io', /has SHA-256/);
 });
 
 test('an error that onProgress throws is the one that the caller gets', async () => {

@@ -43,6 +43,14 @@ const linked = Object.entries(modules).map(([name, { preset, target }]) => {
   return { name, output };
 });
 
+/** Emscripten's own ways to its .wasm, which nobody goes: src/*.ts hands it the compiled module. */
+const fetching = [
+  /var scriptDirectory="";.*?(?=var out=console)/,
+  /var dataURIPrefix=.*?(?=function getWasmImports\(\))/,
+  /function receiveInstantiationResult\(.*?(?=if\(Module\["instantiateWasm"\])/,
+  /wasmBinaryFile\?\?=.*?(?=return\{\}\})/,
+];
+
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 for (const { name, output } of linked) copyFileSync(`${output}.wasm`, path.join(dist, `${name}.wasm`));
@@ -60,8 +68,11 @@ await build({
   legalComments: 'inline',
   chunkNames: 'shared-[hash]',
   alias: Object.fromEntries(linked.map(({ name, output }) => [`bertlens-wasm/${name}`, `${output}.js`])),
-  // Emscripten also writes exports for CommonJS and AMD; here they are dead code
-  define: { exports: 'undefined', module: 'undefined', define: 'undefined' },
+  // Emscripten also writes exports for CommonJS and AMD, and asks for what modules have not; here that is dead code
+  define: Object.fromEntries(
+    ['exports', 'module', 'define', 'document', 'process'].map((name) => [name, 'undefined']),
+  ),
+  plugins: [{ name: 'without-fetching', setup: cutFetching }],
   logLevel: 'warning',
 });
 
@@ -87,4 +98,17 @@ function finishDeclarations() {
   for (const file of readdirSync(dist)) {
     if (file.endsWith('.d.ts') && !reached.has(file)) rmSync(path.join(dist, file));
   }
+}
+
+/** An esbuild plugin's setup: leaves `fetching` out of what the pages download. */
+function cutFetching({ onLoad }) {
+  onLoad({ filter: /\/build\/wasm-[a-z-]+\/wasm\/\w+\.js$/ }, ({ path: file }) => {
+    let contents = readFileSync(file, 'utf8');
+    for (const part of fetching) {
+      if (!part.test(contents))
+        throw new Error(`${file} has no ${part}: this Emscripten writes other output`);
+      contents = contents.replace(part, '');
+    }
+    return { contents, loader: 'js' };
+  });
 }

@@ -1,15 +1,9 @@
 // A file over HTTP as a stream: broken connections are taken up again, and what arrives is of one version of the file.
-import { BertlensError, throwIfAborted } from './errors.ts';
-import { readError } from './resources.ts';
+import { BertlensError } from './errors.ts';
+import { kFailures, pause, readError, request } from './resources.ts';
 
-/** Failures in a row, without as much as kWorthwhile bytes in between, before a download is given up. */
-const kFailures = 5;
+/** So many bytes between two failures, and they are not in a row. */
 const kWorthwhile = 1 << 16;
-/** Milliseconds before the second try, doubled for each further one. */
-const kFirstWait = 250;
-
-/** Answers that a moment later may be others. */
-const kPassing: readonly number[] = [408, 429, 500, 502, 503, 504];
 
 /** What tells versions of a file apart; empty where the server says nothing. */
 export interface Version {
@@ -34,33 +28,21 @@ export function sameVersion(one: Version, other: Version): boolean | undefined {
   return undefined;
 }
 
-/** The length of the body as it will be read: a content encoding makes the header tell another one. */
-export function contentLength(headers: Headers): number | undefined {
+/**
+ * The length of the body as it will be read, where that is known: with a content encoding the header tells another one,
+ * and another origin may hide that there is one.
+ */
+export function contentLength({ type, headers }: Response): number | undefined {
+  return type === 'cors' && !headers.has('content-encoding') ? undefined : toldLength(headers);
+}
+
+function toldLength(headers: Headers): number | undefined {
   const length = headers.get('content-length');
   return length === null || isEncoded(headers) ? undefined : Number(length);
 }
 
 function isEncoded(headers: Headers): boolean {
   return (headers.get('content-encoding') ?? 'identity') !== 'identity';
-}
-
-/** `fetch`, tried again while the server is busy. */
-export async function request(
-  url: URL,
-  init: RequestInit,
-  signal: AbortSignal | undefined,
-): Promise<Response> {
-  for (let failures = 1; ; failures++) {
-    let response: Response;
-    try {
-      response = await fetch(url, signal ? { ...init, signal } : init);
-    } catch (cause) {
-      throw readError(url, cause, signal);
-    }
-    if (failures === kFailures || !kPassing.includes(response.status)) return response;
-    await response.body?.cancel();
-    await pause(failures, signal);
-  }
 }
 
 /** The bytes of a stream. Leaving off early cancels it. */
@@ -93,11 +75,12 @@ export async function* download(
   let seen = 0; // bytes of this answer that an earlier one had, still to come
   let done = 0;
   let failures = 0;
+  let ended = -1; // where an answer ended short of its length, though nothing broke
   for (let mark = 0; ;) {
     let reason: unknown;
     try {
       if (!response) {
-        response = await request(url, rangeFrom(done, headers, sameOrigin), signal);
+        response = await request(url, ended === done ? {} : rangeFrom(done, headers, sameOrigin), signal);
         if (done === 0 && response.ok) ({ headers } = response);
         seen = startOf(response, done, versionOf(headers), trusted);
       }
@@ -108,9 +91,13 @@ export async function* download(
         done += chunk.length - known;
         yield chunk.subarray(known);
       }
-      const size = contentLength(headers);
+      const size = toldLength(headers);
       // more than the length: that was the length of an encoding that cross-origin headers do not show
       if (size === undefined || done >= size) return;
+      // less may be that too, as of a short file: it is if another whole answer ends there
+      const asked = trusted || Object.keys(versionOf(headers)).length > 0;
+      if (!sameOrigin && (ended === done || !asked)) return;
+      ended = done;
       reason = new Error('the connection was closed');
     } catch (cause) {
       if (signal?.aborted || cause instanceof Final) throw readError(url, cause, signal);
@@ -120,7 +107,7 @@ export async function* download(
     failures = done - mark >= kWorthwhile ? 1 : failures + 1;
     mark = done;
     if (failures === kFailures) {
-      const size = contentLength(headers);
+      const size = toldLength(headers);
       const what = reason instanceof Error ? reason.message : String(reason);
       throw new BertlensError(
         'io',
@@ -165,17 +152,4 @@ function startOf(
   const range = headers.get('content-range'); // from another origin it may be hidden
   if (range === null || range.startsWith(`bytes ${done}-`)) return 0;
   throw new Final(`the server sent ${range} where bytes from ${done} were asked for`);
-}
-
-async function pause(failures: number, signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((done) => {
-    const go = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', go);
-      done();
-    };
-    const timer = setTimeout(go, kFirstWait * 2 ** (failures - 1));
-    signal?.addEventListener('abort', go);
-  });
-  throwIfAborted(signal);
 }

@@ -1,8 +1,17 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The engine's public types: how a model is loaded, what each call takes and gives, and how the runtime was chosen.
-import type { EncodeOptions, Encoding, HubOptions, Tokenizer } from './tokenizer-types.ts';
+import type {
+  BatchEncoding,
+  EncodeOptions,
+  Encoding,
+  HubOptions,
+  Tokenizer,
+  Truncation,
+  WholeNumbers,
+} from './tokenizer-types.ts';
 
 /** One text, or a first and a second one. */
-export type TextPair = string | { readonly text: string; readonly textPair?: string };
+export type TextPair = string | { readonly text: string; readonly textPair?: string | undefined };
 
 /** How weights are kept: as floats, as half floats, or as int8 per output channel. */
 export type Precision = 'f32' | 'f16' | 'int8';
@@ -13,13 +22,19 @@ export type Build = 'simd' | 'simd-threads' | 'relaxed' | 'relaxed-threads';
 /** Files by name, e.g. `{ 'config.json': bytes, 'model.safetensors': bytes, 'vocab.txt': bytes }`. */
 export type ModelFiles = Readonly<Record<string, ArrayBuffer | Uint8Array | Blob>>;
 
+/** What of a browser's FileSystemDirectoryHandle is used. */
+export interface DirectoryHandle {
+  readonly kind: 'directory';
+  readonly name: string;
+  getFileHandle(name: string): Promise<{ getFile(): Promise<File> }>;
+}
+
 /**
  * Where a model is: the address of a folder (a string that ends in '/', or a URL), a Hugging Face name
  * ('google-bert/bert-base-uncased'), files that a person chose, a directory handle, or bytes. In Node a string may also
  * be a folder's path that begins with '/' or '.'.
  */
-export type ModelSource =
-  string | URL | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle | ModelFiles;
+export type ModelSource = string | URL | Iterable<File> | ArrayLike<File> | DirectoryHandle | ModelFiles;
 
 /** One step of progress: at most twenty a second for each file, and one at its end. */
 export interface ProgressEvent {
@@ -38,30 +53,31 @@ export interface ProgressEvent {
 /** Options that every asynchronous call takes. */
 export interface CallOptions {
   /** Rejects the call with the code `aborted`: at once while it is queued, between layers while it runs. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of `load`. An unknown option is an error. */
 export interface LoadOptions extends CallOptions, HubOptions {
   /** Default: as the checkpoint stores them. `'int8'` quantises float weights while they load. */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
   /** Default 'auto': the cores available, at most 8, where the page is cross-origin isolated; else 1. */
-  readonly threads?: number | 'auto';
+  readonly threads?: number | 'auto' | undefined;
   /** Default 'auto': the fastest build that passes the probe. */
-  readonly build?: Build | 'auto';
+  readonly build?: Build | 'auto' | undefined;
   /**
    * Keep downloaded files in the browser's storage and look there first. A stored file is used while the server has the
-   * same one (by ETag or Last-Modified) or cannot be reached. Default true.
+   * same one (by ETag or Last-Modified), or is busy or cannot be reached. One that turns out to be damaged is fetched again:
+   * the load then starts once more, and so does its progress. Default true.
    */
-  readonly cache?: boolean;
-  /** SHA-256 (64 hex digits) by file name; a file that differs is an error. */
-  readonly integrity?: Readonly<Record<string, string>>;
+  readonly cache?: boolean | undefined;
+  /** SHA-256 (64 hex digits) by file name; a file that differs is an error, and so is a name that no file can have. */
+  readonly integrity?: Readonly<Record<string, string>> | undefined;
   /** The files that the folder has, where they are known: no others are asked for. */
-  readonly files?: readonly string[];
+  readonly files?: readonly string[] | undefined;
   /** Gather each tensor's statistics while it loads, for `info.tensors`. Default false. */
-  readonly statistics?: boolean;
+  readonly statistics?: boolean | undefined;
   /** Told of each step. What it throws ends the load and rejects it with that very error. */
-  readonly onProgress?: (event: ProgressEvent) => void;
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
 
 /** Which build runs, and why. */
@@ -88,13 +104,13 @@ export interface Tensor {
 /** Options of `fillMask`. An unknown option is an error. */
 export interface FillMaskOptions extends CallOptions {
   /** Predictions a mask. Default 5. */
-  readonly topK?: number;
+  readonly topK?: number | undefined;
   /** Score these words instead of the best ones; the softmax stays over the whole vocabulary. */
-  readonly targets?: readonly string[];
+  readonly targets?: readonly string[] | undefined;
   /** The text without masks: gives the loss. Must have as many tokens as the masked text. */
-  readonly labelText?: string;
+  readonly labelText?: string | undefined;
   /** How several masks are filled. Default 'independent': each alone, as transformers does. */
-  readonly order?: 'independent' | 'left_to_right' | 'most_confident';
+  readonly order?: 'independent' | 'left_to_right' | 'most_confident' | undefined;
 }
 
 export interface Prediction {
@@ -136,6 +152,29 @@ export interface FillMaskResult {
   readonly labels?: Int32Array;
 }
 
+/** Options of `maskWords`. An unknown option is an error. */
+export interface MaskWordsOptions {
+  /** One mask for a word of several pieces too. Default false: one a piece. */
+  readonly oneMaskPerWord?: boolean | undefined;
+}
+
+/** A word that `maskWords` took out. */
+export interface MaskedWord {
+  /** Its index among the words between white space. */
+  readonly word: number;
+  /** Without punctuation around it. */
+  readonly original: string;
+  /** Index of its first mask among those of the whole text. */
+  readonly firstMask: number;
+  readonly masks: number;
+}
+
+export interface MaskedText {
+  readonly text: string;
+  /** In the order of the text. */
+  readonly words: readonly MaskedWord[];
+}
+
 export interface NextSentenceResult {
   /** P(the second sentence follows the first). */
   readonly isNext: number;
@@ -144,6 +183,14 @@ export interface NextSentenceResult {
   readonly logits: readonly [number, number];
 }
 
+/** Two sentences, and whether the second follows the first. */
+export interface LabelledPair {
+  readonly text: string;
+  readonly textPair: string;
+  readonly isNext: boolean;
+}
+
+/** A LabelledPair as the command line has it, which calls the second text `pair`. */
 export interface SentencePair {
   readonly text: string;
   readonly pair: string;
@@ -152,11 +199,12 @@ export interface SentencePair {
 
 export interface EvaluateOptions extends CallOptions {
   /** A pair counts as "is next" above this probability. Default 0.5. */
-  readonly threshold?: number;
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly threshold?: number | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-export interface EvaluatedPair extends SentencePair {
+/** A pair with its answer; `pair` is `textPair` by its other name. */
+export interface EvaluatedPair extends LabelledPair, SentencePair {
   /** P(is next), P(not next) and the logits. */
   readonly result: NextSentenceResult;
   readonly predicted: boolean;
@@ -183,9 +231,9 @@ export interface EvaluationResult {
 
 /** Ready token ids instead of a text. */
 export interface TokenInput {
-  readonly inputIds: ArrayLike<number>;
-  readonly tokenTypeIds?: ArrayLike<number>;
-  readonly attentionMask?: ArrayLike<number>;
+  readonly inputIds: WholeNumbers;
+  readonly tokenTypeIds?: WholeNumbers | undefined;
+  readonly attentionMask?: WholeNumbers | undefined;
 }
 
 /** The inner values of a layer that can be asked for, by the same names everywhere. */
@@ -194,15 +242,15 @@ export type Probe =
 
 export interface EncodeModelOptions extends CallOptions {
   /** Tokenizer options, for text inputs. */
-  readonly tokenizer?: EncodeOptions;
+  readonly tokenizer?: EncodeOptions | undefined;
   /** These hidden states (0 the embeddings, i the output of layer i), or all with `true`. Default none. */
-  readonly hiddenStates?: boolean | readonly number[];
+  readonly hiddenStates?: boolean | readonly number[] | undefined;
   /** Attentions of these layers (from 0), or of all with `true`. Default none. */
-  readonly attentions?: boolean | readonly number[];
+  readonly attentions?: boolean | readonly number[] | undefined;
   /** Inner values: probe names with the layers (from 0) wanted. */
-  readonly probes?: Readonly<Partial<Record<Probe, readonly number[]>>>;
+  readonly probes?: Readonly<Partial<Record<Probe, readonly number[]>>> | undefined;
   /** `false` ignores the attention mask, to show why it matters. Default true. */
-  readonly useAttentionMask?: boolean;
+  readonly useAttentionMask?: boolean | undefined;
 }
 
 export interface EncodeResult {
@@ -220,16 +268,25 @@ export interface EncodeResult {
   readonly probes?: Readonly<Partial<Record<Probe, Readonly<Record<number, Tensor>>>>>;
 }
 
+/** Options of `nextSentence`. An unknown option is an error. */
+export interface NextSentenceOptions extends CallOptions {
+  /** Cut what the model has no positions for from the texts' ends, as the tokenizer would. Default: none, an error. */
+  readonly truncation?: Truncation | undefined;
+}
+
+/** Options of `embed`. An unknown option is an error. */
 export interface EmbedOptions extends CallOptions {
+  /** Cut what the model has no positions for from a text's end. Default: none, an error that names the text. */
+  readonly truncation?: Truncation | undefined;
   /** Default 'mean' over the real tokens. */
-  readonly pooling?: 'cls' | 'mean' | 'max';
+  readonly pooling?: 'cls' | 'mean' | 'max' | undefined;
   /** Scale to length 1. Default false. */
-  readonly normalize?: boolean;
+  readonly normalize?: boolean | undefined;
 }
 
 export interface ScoreOptions extends CallOptions {
   /** Mask the later pieces of a token's word too, so that its own end does not give it away. Default false. */
-  readonly hideRestOfWord?: boolean;
+  readonly hideRestOfWord?: boolean | undefined;
 }
 
 export interface ScoredToken {
@@ -358,12 +415,18 @@ export interface Bert extends AsyncDisposable {
   /** Predict the [MASK]s of a text. */
   fillMask(text: TextPair, options?: FillMaskOptions): Promise<FillMaskResult>;
   /** Does the second sentence follow the first? */
-  nextSentence(text: string, textPair: string, options?: CallOptions): Promise<NextSentenceResult>;
+  nextSentence(text: string, textPair: string, options?: NextSentenceOptions): Promise<NextSentenceResult>;
   /** Judge labelled pairs (Exercise 5 of the notebook). */
-  evaluateNextSentence(pairs: readonly SentencePair[], options?: EvaluateOptions): Promise<EvaluationResult>;
+  evaluateNextSentence(
+    pairs: readonly (LabelledPair | SentencePair)[],
+    options?: EvaluateOptions,
+  ): Promise<EvaluationResult>;
   /** Hidden states, attentions and inner values of a text, or of each text of a batch. */
   encode(input: TextPair | TokenInput, options?: EncodeModelOptions): Promise<EncodeResult>;
-  encode(inputs: readonly (TextPair | TokenInput)[], options?: EncodeModelOptions): Promise<EncodeResult[]>;
+  encode(
+    inputs: readonly (TextPair | TokenInput)[] | BatchEncoding,
+    options?: EncodeModelOptions,
+  ): Promise<EncodeResult[]>;
   /** One vector per text. */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Tensor>;

@@ -1,5 +1,11 @@
 // One checkpoint in one WebAssembly module, in the thread that calls it: loading from a stream, and the calls.
-import { BertlensError, crashError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
+import {
+  BertlensError,
+  crashError,
+  throwIfAborted,
+  unlessAborted,
+  type BertlensErrorCode,
+} from './errors.ts';
 import type {
   LoadOptions,
   ModelInfo,
@@ -8,7 +14,15 @@ import type {
   ProgressEvent,
   Runtime,
 } from './engine-types.ts';
-import { allBytes, openFolder, type ByteStream, type ModelFolder } from './model-files.ts';
+import {
+  StoredFault,
+  allBytes,
+  openFolder,
+  type ByteStream,
+  type FolderOptions,
+  type ModelFolder,
+} from './model-files.ts';
+import { shown } from './options.ts';
 import { compileWasm } from './resources.ts';
 import type { Choice } from './runtime.ts';
 import type { CreateEngineModule, EngineHandle, EngineModule, ThreadWorker } from './wasm-modules.ts';
@@ -21,10 +35,7 @@ export interface EngineBuild {
 }
 
 /** What the engine reads of the load options; all of it can be sent to a worker. */
-export type EngineOptions = Pick<
-  LoadOptions,
-  'precision' | 'cache' | 'integrity' | 'revision' | 'endpoint' | 'files' | 'statistics'
->;
+export type EngineOptions = FolderOptions & Pick<LoadOptions, 'precision' | 'statistics'>;
 
 /** The methods that `call` runs: those of the handle that take plain values and give plain values. */
 export type EngineMethod =
@@ -47,6 +58,14 @@ export interface TokenizerBytes {
 
 const kPrecisions = { f32: 0, f16: 1, int8: 2 } as const satisfies Record<Precision, number>;
 const kNothing = new Uint8Array();
+/** Those that a model may have beside its weights. */
+const kSmallFiles = [
+  'config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.txt',
+  'model.safetensors.index.json',
+];
 
 export class Engine {
   readonly info: ModelInfo;
@@ -90,9 +109,9 @@ export class Engine {
       reading.abort(signal?.reason);
     };
     throwIfAborted(signal);
-    signal?.addEventListener('abort', onAbort);
     const folder = openFolder(source, options, reading.signal);
-    const loader = new Loader(folder, options, onProgress);
+    const loader = new Loader(folder, options, reading.signal, onProgress);
+    signal?.addEventListener('abort', onAbort);
     let small: Promise<unknown>[] = [];
     try {
       const loading = instantiate(build, choice.threads);
@@ -102,8 +121,7 @@ export class Engine {
       const tokenizing = loader.tokenizerFiles();
       small = [configuring, tokenizing];
       const [config, tokenizer] = await Promise.all([configuring, tokenizing]);
-      const module = await loading;
-      throwIfAborted(signal);
+      const module = await unlessAborted(loading, signal);
       const handle = new module.Engine();
       const opened = handle.open(
         config,
@@ -119,7 +137,9 @@ export class Engine {
       reading.abort();
       await Promise.allSettled(small); // one that is still being read closes its file before a worker is ended
       if (loader.callerFault) throw loader.callerFault.error;
-      throw error instanceof BertlensError ? error : crashError(error);
+      if (!(error instanceof BertlensError)) throw crashError(error);
+      if (!loader.tookStored || error.code !== 'invalid_model') throw error;
+      throw new StoredFault(error.code, error.message, { cause: error });
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
@@ -184,23 +204,29 @@ interface Watched extends Omit<ByteStream, 'size' | 'chunks'> {
 class Loader {
   /** What `onProgress` threw, which is no fault of ours. */
   callerFault: { readonly error: unknown } | undefined;
+  /** Whether a file came out of the browser's storage. */
+  tookStored = false;
   readonly #folder: ModelFolder;
   readonly #options: EngineOptions;
+  readonly #signal: AbortSignal;
   readonly #onProgress: ((event: ProgressEvent) => void) | undefined;
 
   constructor(
     folder: ModelFolder,
     options: EngineOptions,
+    signal: AbortSignal,
     onProgress: ((event: ProgressEvent) => void) | undefined,
   ) {
     this.#folder = folder;
     this.#options = options;
+    this.#signal = signal;
     this.#onProgress = onProgress;
   }
 
   async #open(file: string, phase: ProgressEvent['phase']): Promise<Watched | undefined> {
     const stream = await this.#folder.open(file);
     if (!stream) return undefined;
+    this.tookStored ||= stream.source === 'cache';
     const size = { size: stream.size };
     return Object.assign(size, { source: stream.source, chunks: this.#told(file, phase, stream, size) });
   }
@@ -222,6 +248,7 @@ class Loader {
       }
     };
     for await (const chunk of chunks) {
+      throwIfAborted(this.#signal);
       loaded += chunk.length;
       yield chunk;
       if (performance.now() - last < kProgressInterval) continue;
@@ -269,6 +296,7 @@ class Loader {
     const index = single ? undefined : await this.#optional('model.safetensors.index.json');
     if (!single && !index) throw await this.#noWeights();
     const names = index ? checked(handle.shardFiles(index)) : ['model.safetensors'];
+    this.#checkIntegrityNames(names);
     const files: AsyncGenerator<Uint8Array>[] = [];
     try {
       const rests: Uint8Array[] = [];
@@ -281,8 +309,8 @@ class Loader {
           if (size === 0) throw handleError(handle);
           return size;
         });
-        // over a network the length may be that of an encoding that the headers do not show
-        checked(handle.addHeader(header, stream.source === 'network' ? -1 : (stream.size ?? -1)));
+        // a server's word, also one that was stored, is no ground to refuse a file: it may be the length of an encoding
+        checked(handle.addHeader(header, stream.source === 'file' ? stream.size! : -1));
         stream.size = fileSize(header);
         rests.push(rest);
       }
@@ -301,6 +329,16 @@ class Loader {
       for (const chunks of files) await chunks.return(undefined).catch(() => undefined);
     }
     checked(handle.finish());
+  }
+
+  /** A sum whose name is that of no file would check nothing. */
+  #checkIntegrityNames(weights: readonly string[]): void {
+    const known = [...kSmallFiles, 'model.safetensors', ...weights];
+    for (const name of Object.keys(this.#options.integrity ?? {})) {
+      if (!known.includes(name)) {
+        throw new BertlensError('invalid_argument', `integrity: the model has no file ${shown(name)}`);
+      }
+    }
   }
 
   async #noWeights(): Promise<BertlensError> {

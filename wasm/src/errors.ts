@@ -49,6 +49,21 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);
 }
 
+/** What `work` gives, or `aborted` as soon as `signal` is; the work itself goes on. */
+export async function unlessAborted<Value>(
+  work: Promise<Value>,
+  signal: AbortSignal | undefined,
+): Promise<Value> {
+  return await new Promise((done, fail) => {
+    const onAbort = (): void => {
+      fail(abortError(signal!));
+    };
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort);
+    work.finally(() => signal?.removeEventListener('abort', onAbort)).then(done, fail);
+  });
+}
+
 /** The error that an aborted signal stands for. */
 export function abortError({ reason }: AbortSignal): BertlensError {
   const { name, message } = Object(reason) as Partial<Error>;

@@ -1,5 +1,5 @@
 // Answers about sentence pairs against their labels (Exercise 5 of the notebook); the core does the counting.
-import type { EvaluatedPair, EvaluationResult, NextSentenceResult, SentencePair } from './engine-types.ts';
+import type { EvaluatedPair, EvaluationResult, NextSentenceResult } from './engine-types.ts';
 import type { EvaluationRequest } from './requests.ts';
 
 /** Pairs that are computed in one call. */
@@ -7,12 +7,11 @@ export const kEvaluationBatch = 8;
 
 /** The report; `report` runs the core's nextSentenceReport. */
 export async function evaluationResult(
-  pairs: readonly SentencePair[],
   request: EvaluationRequest,
   answers: readonly NextSentenceResult[],
   report: (args: readonly unknown[]) => unknown,
 ): Promise<EvaluationResult> {
-  return finishEvaluation(pairs, answers, await report(reportArguments(request, answers)));
+  return finishEvaluation(request, answers, await report(reportArguments(request, answers)));
 }
 
 export function reportArguments(
@@ -24,12 +23,12 @@ export function reportArguments(
 }
 
 export function finishEvaluation(
-  pairs: readonly SentencePair[],
+  { given }: EvaluationRequest,
   answers: readonly NextSentenceResult[],
   raw: unknown,
 ): EvaluationResult {
   const { predicted, ...report } = raw as Omit<EvaluationResult, 'pairs'> & { predicted: boolean[] };
-  const judged = pairs.map((pair, i): EvaluatedPair => {
+  const judged = given.map((pair, i): EvaluatedPair => {
     const result = answers[i]!;
     return {
       ...pair,

@@ -13,11 +13,13 @@ import type {
   EvaluationResult,
   FillMaskOptions,
   FillMaskResult,
+  LabelledPair,
   LoadOptions,
   MaskEffectResult,
   MemoryUse,
   ModelInfo,
   ModelSource,
+  NextSentenceOptions,
   NextSentenceResult,
   ProgressEvent,
   Runtime,
@@ -30,24 +32,28 @@ import type {
 } from './engine-types.ts';
 import { evaluationResult, kEvaluationBatch } from './evaluation.ts';
 import { browserWorker, nodeWorker, type HostWorker } from './host-worker.ts';
-import { loadOptions } from './load-options.ts';
-import { portableSource } from './model-files.ts';
+import { loadOptions, loadTwice } from './load-options.ts';
+import { StoredFault, portableSource } from './model-files.ts';
 import {
   callOptions,
   embedRequest,
   embedResult,
   encodeCall,
+  encodeInputs,
   encodeResults,
   evaluationRequest,
   fillMaskRequest,
   maskEffectCurveRequest,
   maskEffectRequest,
   nextSentenceRequest,
+  ofText,
   scoreRequest,
+  type EncodeInput,
+  type PlainText,
 } from './requests.ts';
 import { nodeProcess } from './resources.ts';
 import { chooseBuild, type Choice } from './runtime.ts';
-import type { Tokenizer } from './tokenizer-types.ts';
+import type { BatchEncoding, Tokenizer } from './tokenizer-types.ts';
 import { loadTokenizer } from './tokenizer.ts';
 import type { RawEncoding } from './wasm-modules.ts';
 import type { Answer, Opened, ToWorker, WorkerMessage, WorkerRequest } from './worker.ts';
@@ -55,6 +61,8 @@ import type { Answer, Opened, ToWorker, WorkerMessage, WorkerRequest } from './w
 export { BertlensError, type BertlensErrorCode } from './errors.ts';
 export type * from './engine-types.ts';
 export type * from './tokenizer-types.ts';
+export { maskWords } from './mask-words.ts';
+export { cosineSimilarity } from './similarity.ts';
 export { deleteStored, listStored, storageEstimate } from './storage.ts';
 
 /** The engine's worker and the threads that it computes with. */
@@ -125,6 +133,7 @@ class Line {
   readonly #waiting: Job[] = [];
   #running: Job | undefined;
   #ended: BertlensError | undefined;
+  #ending: Promise<unknown> | undefined;
 
   constructor({ engine, threads }: Workers, flag: Int32Array | undefined) {
     this.#worker = engine;
@@ -214,7 +223,7 @@ class Line {
       onProgress,
       settle: (answer) => {
         if (answer.ok) done(answer.value);
-        else fail(new BertlensError(answer.code, answer.message));
+        else fail(new (answer.stored ? StoredFault : BertlensError)(answer.code, answer.message));
       },
       fail,
     };
@@ -269,9 +278,13 @@ class Line {
     }
   }
 
-  /** Ends the worker; all that waits or runs fails with `error`, and so does every later call. */
+  /** Ends the worker; all that waits or runs fails with `error`, and so does every later call. Settled when it has ended. */
   async end(error: BertlensError): Promise<void> {
-    if (this.#ended) return;
+    this.#ending ??= this.#end(error);
+    await this.#ending;
+  }
+
+  async #end(error: BertlensError): Promise<void> {
     this.#ended = error;
     this.#running?.fail(error);
     for (const job of this.#waiting.splice(0)) job.fail(error);
@@ -290,21 +303,27 @@ class Line {
  */
 export async function load(source: ModelSource, options?: LoadOptions): Promise<Bert> {
   const { engine, build, threads, signal, onProgress } = loadOptions(options);
-  throwIfAborted(signal);
   const portable = portableSource(source, engine);
   const choice = chooseBuild(build, threads, true);
   const flag =
     typeof SharedArrayBuffer === 'undefined' ? undefined : new Int32Array(new SharedArrayBuffer(4));
-  const line = new Line(startWorkers(choice), flag);
-  try {
-    const request = { load: { source: portable, options: engine, choice, flag } };
-    const opened = (await line.load(request, signal, onProgress)) as Opened;
-    const tokenizer = await loadTokenizer(opened.tokenizerBytes, signal && { signal });
-    return new WorkerBert(line, tokenizer, { ...opened.runtime, inWorker: true }, opened.info);
-  } catch (error) {
-    await line.end(new BertlensError('internal', 'the load failed'));
-    throw error;
-  }
+  return await loadTwice(async (afresh) => {
+    throwIfAborted(signal);
+    const line = new Line(startWorkers(choice), flag);
+    try {
+      const request = { load: { source: portable, options: { ...engine, afresh }, choice, flag } };
+      const opening = line.load(request, signal, onProgress) as Promise<Opened>;
+      const tokenizing = loadTokenizer(
+        opening.then(({ tokenizerBytes }) => tokenizerBytes),
+        signal && { signal },
+      );
+      const [{ runtime, info }, tokenizer] = await Promise.all([opening, tokenizing]);
+      return new WorkerBert(line, tokenizer, { ...runtime, inWorker: true }, info);
+    } catch (error) {
+      await line.end(new BertlensError('internal', 'the load failed'));
+      throw error;
+    }
+  });
 }
 
 class WorkerBert implements Bert {
@@ -321,52 +340,58 @@ class WorkerBert implements Bert {
   }
 
   async fillMask(text: TextPair, options?: FillMaskOptions): Promise<FillMaskResult> {
-    return (await this.#call('fillMask', [fillMaskRequest(text, options)], options)) as FillMaskResult;
+    return (await this.#call('fillMask', [fillMaskRequest(text, options, this)], options)) as FillMaskResult;
   }
 
-  async nextSentence(text: string, textPair: string, options?: CallOptions): Promise<NextSentenceResult> {
-    const request = nextSentenceRequest(text, textPair, options);
+  async nextSentence(
+    text: string,
+    textPair: string,
+    options?: NextSentenceOptions,
+  ): Promise<NextSentenceResult> {
+    const request = nextSentenceRequest(text, textPair, options, this);
     const [answer] = (await this.#call('nextSentence', [request], options)) as NextSentenceResult[];
     return answer!;
   }
 
   async evaluateNextSentence(
-    pairs: readonly SentencePair[],
+    pairs: readonly (LabelledPair | SentencePair)[],
     options?: EvaluateOptions,
   ): Promise<EvaluationResult> {
     const request = evaluationRequest(pairs, options);
     const answers: NextSentenceResult[] = [];
     // in parts, so that other calls get their turn and progress can be told
-    for (let at = 0; at < pairs.length; at += kEvaluationBatch) {
+    for (let at = 0; at < request.pairs.length; at += kEvaluationBatch) {
       const part = { pairs: request.pairs.slice(at, at + kEvaluationBatch) };
-      answers.push(...((await this.#call('nextSentence', [part], options)) as NextSentenceResult[]));
-      options?.onProgress?.(answers.length, pairs.length);
+      const answered = await this.#callTexts('nextSentence', part, 'pairs', request.pairs, options);
+      answers.push(...(answered as NextSentenceResult[]));
+      options?.onProgress?.(answers.length, request.pairs.length);
     }
-    return await evaluationResult(pairs, request, answers, (args) =>
+    return await evaluationResult(request, answers, (args) =>
       this.#call('nextSentenceReport', args, options),
     );
   }
 
   encode(input: TextPair | TokenInput, options?: EncodeModelOptions): Promise<EncodeResult>;
-  encode(inputs: readonly (TextPair | TokenInput)[], options?: EncodeModelOptions): Promise<EncodeResult[]>;
-  async encode(
-    input: TextPair | TokenInput | readonly (TextPair | TokenInput)[],
+  encode(
+    inputs: readonly (TextPair | TokenInput)[] | BatchEncoding,
     options?: EncodeModelOptions,
-  ): Promise<EncodeResult | EncodeResult[]> {
-    const inputs = (Array.isArray(input) ? input : [input]) as readonly (TextPair | TokenInput)[];
-    const call = encodeCall(inputs, options, this.tokenizer, this.info);
+  ): Promise<EncodeResult[]>;
+  async encode(input: EncodeInput, options?: EncodeModelOptions): Promise<EncodeResult | EncodeResult[]> {
+    const inputs = encodeInputs(input);
+    const call = encodeCall(inputs ?? [input as TextPair | TokenInput], options, this.tokenizer, this.info);
     const results = encodeResults(
       call,
       (await this.#call('encode', [call.request], options)) as RawEncoding[],
     );
-    return Array.isArray(input) ? results : results[0]!;
+    return inputs ? results : results[0]!;
   }
 
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Tensor>;
   async embed(input: string | readonly string[], options?: EmbedOptions): Promise<Float32Array | Tensor> {
-    const request = embedRequest(typeof input === 'string' ? [input] : input, options);
-    return embedResult(input, (await this.#call('embed', [request], options)) as Tensor);
+    const request = embedRequest(typeof input === 'string' ? [input] : input, options, this);
+    const vectors = await this.#callTexts('embed', request, 'texts', request.texts, options);
+    return embedResult(input, vectors as Tensor);
   }
 
   async score(text: TextPair, options?: ScoreOptions): Promise<ScoreResult> {
@@ -399,6 +424,21 @@ class WorkerBert implements Bert {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  /** A call about several texts, whose error says which of them it is about. */
+  async #callTexts(
+    method: EngineMethod,
+    request: object,
+    name: string,
+    texts: readonly PlainText[],
+    options: CallOptions | undefined,
+  ): Promise<unknown> {
+    try {
+      return await this.#call(method, [request], options);
+    } catch (error) {
+      throw ofText(error, name, texts, this);
+    }
   }
 
   async #call(

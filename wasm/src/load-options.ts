@@ -2,8 +2,9 @@
 import { BertlensError } from './errors.ts';
 import type { EngineOptions } from './engine.ts';
 import type { Build, LoadOptions, Precision } from './engine-types.ts';
+import { StoredFault } from './model-files.ts';
 import { choiceOption, countOption, flagOption, objectArgument, shown, textArgument } from './options.ts';
-import { callOptions } from './requests.ts';
+import { callOptions, functionOption } from './requests.ts';
 import { hubValues } from './resources.ts';
 import { kBuilds } from './runtime.ts';
 
@@ -31,10 +32,7 @@ export function loadOptions(given: LoadOptions | undefined): CheckedLoadOptions 
     'onProgress',
   ]);
   const precision = choiceOption('precision', options['precision'], kPrecisions);
-  const { threads, integrity, files, onProgress } = options;
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw new BertlensError('invalid_argument', `onProgress must be a function, not ${shown(onProgress)}`);
-  }
+  const { threads, integrity, files } = options;
   const sums: Record<string, string> = {};
   for (const [file, sum] of Object.entries(objectArgument('integrity', integrity ?? {}))) {
     if (typeof sum !== 'string' || !/^[0-9a-f]{64}$/i.test(sum)) {
@@ -60,6 +58,21 @@ export function loadOptions(given: LoadOptions | undefined): CheckedLoadOptions 
     build: choiceOption('build', options['build'], ['auto', ...kBuilds]) ?? 'auto',
     threads: threads === undefined || threads === 'auto' ? 'auto' : countOption('threads', threads, 1, 64)!,
     signal: given?.signal,
-    onProgress: onProgress as LoadOptions['onProgress'],
+    onProgress: functionOption('onProgress', options['onProgress']) as LoadOptions['onProgress'],
   };
+}
+
+/** Runs `load`; where that fails for what is stored, once more without it. */
+export async function loadTwice<Model>(load: (afresh: boolean) => Promise<Model>): Promise<Model> {
+  try {
+    return await load(false);
+  } catch (fault) {
+    if (!(fault instanceof StoredFault)) throw fault;
+    try {
+      return await load(true);
+    } catch (error) {
+      // without the server, what is wrong with the stored file says more
+      throw (error as Partial<BertlensError>).code === 'io' ? fault : error;
+    }
+  }
 }

@@ -1,21 +1,26 @@
 // Where a model's files come from: an address, the Hugging Face hub, chosen files, a directory handle, or bytes.
-import { chunksOf, contentLength, download, request } from './download.ts';
+import { chunksOf, contentLength, download } from './download.ts';
 import { BertlensError, throwIfAborted } from './errors.ts';
-import type { LoadOptions, ModelSource, ProgressEvent } from './engine-types.ts';
+import type { DirectoryHandle, LoadOptions, ModelSource, ProgressEvent } from './engine-types.ts';
 import { shown } from './options.ts';
 import {
   addressName,
   folderAddress,
+  httpError,
   hubAddress,
   isMissing,
   nodeProcess,
   notReadable,
   readError,
+  request,
   toAddress,
 } from './resources.ts';
 import { Sha256 } from './sha256.ts';
 import { ModelStore } from './storage.ts';
 import type { HubOptions } from './tokenizer-types.ts';
+
+/** May be the fault of a stored file: a load that takes none may succeed. */
+export class StoredFault extends BertlensError {}
 
 /** A file's bytes as they arrive. */
 export interface ByteStream {
@@ -34,7 +39,11 @@ export interface ModelFolder {
   open(file: string): Promise<ByteStream | undefined>;
 }
 
-export type FolderOptions = HubOptions & Pick<LoadOptions, 'cache' | 'files' | 'integrity'>;
+export type FolderOptions = HubOptions &
+  Pick<LoadOptions, 'cache' | 'files' | 'integrity'> & {
+    /** Ask the server for every file, whatever is stored. */
+    readonly afresh?: boolean;
+  };
 
 /** All bytes of a stream in one array. */
 export async function allBytes(stream: ByteStream): Promise<Uint8Array> {
@@ -97,7 +106,7 @@ function addressOf(source: string | URL, options: HubOptions): URL {
   return hubAddress(source, options) ?? folderAddress(toAddress(source));
 }
 
-function isDirectoryHandle(source: object): source is FileSystemDirectoryHandle {
+function isDirectoryHandle(source: object): source is DirectoryHandle {
   return (source as { kind?: unknown }).kind === 'directory' && 'getFileHandle' in source;
 }
 
@@ -170,9 +179,9 @@ class FileFolder implements ModelFolder {
 class HandleFolder implements ModelFolder {
   readonly name: string;
   readonly storageFault = undefined;
-  readonly #handle: FileSystemDirectoryHandle;
+  readonly #handle: DirectoryHandle;
   readonly #options: FolderOptions;
-  constructor(handle: FileSystemDirectoryHandle, options: FolderOptions) {
+  constructor(handle: DirectoryHandle, options: FolderOptions) {
     this.#handle = handle;
     this.name = handle.name;
     this.#options = options;
@@ -222,8 +231,11 @@ class RemoteFolder implements ModelFolder {
     const url = new URL(encodeURIComponent(file), this.#address);
     throwIfAborted(this.#signal);
     const sum = this.#options.integrity?.[file];
-    const stored = await this.#store?.find(url, sum, this.#signal);
-    if (stored) return { size: stored.size, source: 'cache', chunks: chunksOf(stored.body) };
+    const stored = this.#options.afresh ? undefined : await this.#store?.find(url, sum, this.#signal);
+    if (stored) {
+      const chunks = verified(file, this.#options, chunksOf(stored.body));
+      return { size: stored.size, source: 'cache', chunks: ofStorage(file, chunks) };
+    }
     let response: Response;
     try {
       response = await request(url, {}, this.#signal);
@@ -237,25 +249,24 @@ class RemoteFolder implements ModelFolder {
       await this.#store?.keepMissing(url);
       return undefined;
     }
-    if (!response.ok || !response.body) throw httpError(url, response, this.#address);
+    if (!response.ok || !response.body) throw httpError(url, response);
     const chunks = verified(file, this.#options, download(url, response, sum !== undefined, this.#signal));
     return {
-      size: contentLength(response.headers),
+      size: contentLength(response),
       source: 'network',
-      chunks: this.#store ? this.#store.keep(url, response.headers, sum, chunks) : chunks,
+      chunks: this.#store ? this.#store.keep(url, response, sum, chunks) : chunks,
     };
   }
 }
 
-function httpError(url: URL, { status }: Response, folder: URL): BertlensError {
-  // the hub answers so for names that it does not know, too
-  const closed = (status === 401 || status === 403) && folder.pathname.includes('/resolve/');
-  return closed
-    ? new BertlensError(
-        'not_found',
-        `${folder.href} is not there, or not for everyone (HTTP status ${status})`,
-      )
-    : new BertlensError('io', `cannot read ${url.href}: HTTP status ${status}`);
+/** Passes chunks on; what goes wrong with them is the fault of what is stored. */
+async function* ofStorage(file: string, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* chunks;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoredFault('io', `cannot use ${file} as it is stored: ${reason}`, { cause });
+  }
 }
 
 interface NodeFileHandle {

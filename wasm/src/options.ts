@@ -1,7 +1,8 @@
 // Strict reading of options: an unknown name, a wrong type or a value out of range is an error that says so.
 import { BertlensError } from './errors.ts';
+import type { WholeNumbers } from './tokenizer-types.ts';
 
-function invalid(message: string): BertlensError {
+export function invalid(message: string): BertlensError {
   return new BertlensError('invalid_argument', message);
 }
 
@@ -29,9 +30,15 @@ export function checkNames(call: string, options: object, known: readonly string
   }
 }
 
-/** `options` itself, or an empty object where it is undefined; anything else is an error. */
-export function optionObject(call: string, options: unknown): Record<string, unknown> {
-  return options === undefined ? {} : objectArgument(`${call}: options`, options);
+/** The options of a call, none where they are undefined, with their names checked. */
+export function namedOptions(
+  call: string,
+  given: unknown,
+  known: readonly string[],
+): Record<string, unknown> {
+  const options = given === undefined ? {} : objectArgument(`${call}: options`, given);
+  checkNames(call, options, known);
+  return options;
 }
 
 /** An object that is no array, or an error that names the argument. */
@@ -80,4 +87,25 @@ export function choiceOption<Choice extends string | boolean>(
 export function textArgument(name: string, value: unknown): string {
   if (typeof value !== 'string') throw invalid(`${name} must be a string, not ${shown(value)}`);
   return value;
+}
+
+/** An array, or an error that names the argument. */
+export function listArgument(name: string, value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw invalid(`${name} must be an array, not ${shown(value)}`);
+  return value;
+}
+
+/** A copy as 32-bit integers: encodings share one memory, and requests are sent. */
+export function wholeNumbers(name: string, values: WholeNumbers): Int32Array {
+  if (typeof values !== 'object' || typeof (values as ArrayLike<unknown> | null)?.length !== 'number') {
+    throw invalid(`${name} must be an array of whole numbers, not ${shown(values)}`);
+  }
+  // tensors of other libraries have 64-bit integers
+  return Int32Array.from(values as ArrayLike<number | bigint>, (value, i) => {
+    const number = typeof value === 'bigint' ? Number(value) : value;
+    if (typeof number !== 'number' || number !== (number | 0)) {
+      throw invalid(`${name}[${i}] must be a whole number of 32 bits, not ${shown(value)}`);
+    }
+    return number;
+  });
 }

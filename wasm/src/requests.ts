@@ -5,7 +5,9 @@ import type {
   EncodeModelOptions,
   EncodeResult,
   FillMaskOptions,
+  LabelledPair,
   ModelInfo,
+  NextSentenceOptions,
   Probe,
   ScoreOptions,
   SentencePair,
@@ -18,12 +20,22 @@ import {
   choiceOption,
   countOption,
   flagOption,
+  invalid,
+  listArgument,
+  namedOptions,
   objectArgument,
-  optionObject,
   shown,
   textArgument,
+  wholeNumbers,
 } from './options.ts';
-import type { EncodeOptions, Encoding, Tokenizer } from './tokenizer-types.ts';
+import type {
+  BatchEncoding,
+  EncodeOptions,
+  Encoding,
+  Tokenizer,
+  Truncation,
+  WholeNumbers,
+} from './tokenizer-types.ts';
 import type { RawEncoding } from './wasm-modules.ts';
 
 // the orders of the core's enums (bert/tasks.h, bert/encoder.h)
@@ -48,19 +60,20 @@ function wellFormed(name: string, value: unknown): string {
   return decoder.decode(encoder.encode(textArgument(name, value)));
 }
 
-function invalid(message: string): BertlensError {
-  return new BertlensError('invalid_argument', message);
-}
-
 /** Checks the names of a call's options; `signal` is always one. */
 export function callOptions(call: string, given: unknown, known: readonly string[]): Record<string, unknown> {
-  const options = optionObject(call, given);
-  checkNames(call, options, [...known, 'signal']);
+  const options = namedOptions(call, given, [...known, 'signal']);
   const { signal } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalid(`${call}: signal must be an AbortSignal, not ${shown(signal)}`);
   }
   return options;
+}
+
+/** A loaded model as the requests of texts need it. */
+export interface TextModel {
+  readonly tokenizer: Tokenizer;
+  readonly info: ModelInfo;
 }
 
 export interface PlainText {
@@ -78,18 +91,26 @@ export function plainText(input: TextPair): PlainText {
   return input.textPair === undefined ? { text } : { text, textPair: wellFormed('textPair', input.textPair) };
 }
 
-function listArgument(name: string, value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw invalid(`${name} must be an array, not ${shown(value)}`);
+/** A function, or undefined where it is not given. */
+export function functionOption(name: string, value: unknown): unknown {
+  if (value !== undefined && typeof value !== 'function') {
+    throw invalid(`${name} must be a function, not ${shown(value)}`);
+  }
   return value;
 }
 
-export function fillMaskRequest(text: TextPair, given: FillMaskOptions | undefined): object {
+export function fillMaskRequest(
+  text: TextPair,
+  given: FillMaskOptions | undefined,
+  { info }: TextModel,
+): object {
   const options = callOptions('fillMask', given, ['topK', 'targets', 'labelText', 'order']);
   const orders = Object.keys(kMaskOrders) as (keyof typeof kMaskOrders)[];
   const { targets, labelText } = options;
+  if (Array.isArray(targets) && targets.length === 0) throw invalid('targets must name at least one word');
   return {
     ...plainText(text),
-    topK: countOption('topK', options['topK'], 1),
+    topK: countOption('topK', options['topK'], 1, info.config.vocabSize),
     order: kMaskOrders[choiceOption('order', options['order'], orders) ?? 'independent'],
     targets:
       targets === undefined
@@ -99,35 +120,84 @@ export function fillMaskRequest(text: TextPair, given: FillMaskOptions | undefin
   };
 }
 
-export function nextSentenceRequest(text: string, textPair: string, options: unknown): object {
-  callOptions('nextSentence', options, []);
-  return { pairs: [{ text: wellFormed('text', text), textPair: wellFormed('textPair', textPair) }] };
+/** Tokens that the model has positions for and its tokenizer's files allow. */
+function mostTokens({ tokenizer, info }: TextModel): number {
+  return Math.min(tokenizer.settings.modelMaxLength, info.config.maxPositionEmbeddings);
+}
+
+/** The text without what truncation cuts off: up to where its last remaining token ends, so that it gives the same tokens. */
+function truncated<Text extends PlainText>(text: Text, truncation: unknown, model: TextModel): Text {
+  if (truncation === undefined || truncation === false || truncation === 'do_not_truncate') return text;
+  const { sequenceIds, offsets } = model.tokenizer.encode(text, {
+    truncation: truncation as Truncation,
+    maxLength: mostTokens(model),
+    truncationSide: 'right',
+  });
+  const cut = (whole: string, sequence: number): string =>
+    whole.slice(0, offsets[sequenceIds.lastIndexOf(sequence)]?.[1] ?? 0);
+  const { textPair } = text;
+  return { ...text, text: cut(text.text, 0), ...(textPair !== undefined && { textPair: cut(textPair, 1) }) };
+}
+
+/** An error of several texts, with the name of the one that it is about: the engine does not tell which is too long. */
+export function ofText(error: unknown, name: string, texts: readonly PlainText[], model: TextModel): unknown {
+  if (texts.length === 1 || !(error instanceof BertlensError) || error.code !== 'too_long') return error;
+  const most = model.info.config.maxPositionEmbeddings;
+  const i = texts.findIndex((text) => model.tokenizer.encode(text).length > most);
+  return i < 0 ? error : new BertlensError('too_long', `${name}[${i}]: ${error.message}`, { cause: error });
+}
+
+export function nextSentenceRequest(
+  text: string,
+  textPair: string,
+  given: NextSentenceOptions | undefined,
+  model: TextModel,
+): object {
+  const { truncation } = callOptions('nextSentence', given, ['truncation']);
+  const pair = { text: wellFormed('text', text), textPair: wellFormed('textPair', textPair) };
+  return { pairs: [truncated(pair, truncation, model)] };
 }
 
 export interface EvaluationRequest {
   readonly pairs: readonly PlainText[];
   readonly labels: readonly number[];
   readonly threshold: number;
+  /** The caller's pairs as they were, with both names of the second text. */
+  readonly given: readonly (LabelledPair & SentencePair)[];
 }
 
-export function evaluationRequest(pairs: readonly SentencePair[], given: unknown): EvaluationRequest {
-  const options = callOptions('evaluateNextSentence', given, ['threshold', 'onProgress']);
-  const threshold = options['threshold'] ?? 0.5;
+export function evaluationRequest(
+  pairs: readonly (LabelledPair | SentencePair)[],
+  options: unknown,
+): EvaluationRequest {
+  const { threshold = 0.5, onProgress } = callOptions('evaluateNextSentence', options, [
+    'threshold',
+    'onProgress',
+  ]);
   if (typeof threshold !== 'number' || !(threshold >= 0 && threshold <= 1)) {
     throw invalid(`threshold must be a number from 0 to 1, not ${shown(threshold)}`);
   }
-  const rows = listArgument('pairs', pairs).map((row, i) => {
+  functionOption('onProgress', onProgress);
+  const given = listArgument('pairs', pairs).map((row, i) => {
     const name = `pairs[${i}]`;
-    const { text, pair, isNext } = objectArgument(name, row);
+    const one = objectArgument(name, row);
+    const { pair = one['textPair'], textPair = pair, text, isNext } = one;
+    if (textPair !== pair) throw invalid(`${name} has a textPair and another pair`);
     if (typeof isNext !== 'boolean') {
       throw invalid(`${name}.isNext must be true or false, not ${shown(isNext)}`);
     }
-    return {
-      input: { text: wellFormed(`${name}.text`, text), textPair: wellFormed(`${name}.pair`, pair) },
-      label: Number(isNext),
-    };
+    const second = textArgument(`${name}.textPair`, textPair);
+    return { ...one, text: textArgument(`${name}.text`, text), textPair: second, pair: second, isNext };
   });
-  return { threshold, pairs: rows.map(({ input }) => input), labels: rows.map(({ label }) => label) };
+  return {
+    threshold,
+    pairs: given.map(({ text, textPair }) => ({
+      text: wellFormed('text', text),
+      textPair: wellFormed('textPair', textPair),
+    })),
+    labels: given.map(({ isNext }) => Number(isNext)),
+    given,
+  };
 }
 
 export function scoreRequest(text: TextPair, given: ScoreOptions | undefined): object {
@@ -138,11 +208,23 @@ export function scoreRequest(text: TextPair, given: ScoreOptions | undefined): o
   };
 }
 
-export function embedRequest(texts: readonly string[], given: EmbedOptions | undefined): object {
-  const options = callOptions('embed', given, ['pooling', 'normalize']);
+export interface EmbedRequest {
+  readonly texts: readonly PlainText[];
+  readonly pooling: number;
+  readonly normalize: boolean;
+}
+
+export function embedRequest(
+  texts: readonly string[],
+  given: EmbedOptions | undefined,
+  model: TextModel,
+): EmbedRequest {
+  const options = callOptions('embed', given, ['pooling', 'normalize', 'truncation']);
   const poolings = Object.keys(kPoolings) as (keyof typeof kPoolings)[];
   return {
-    texts: listArgument('texts', texts).map((text) => ({ text: wellFormed('text', text) })),
+    texts: listArgument('texts', texts).map((text) =>
+      truncated({ text: wellFormed('text', text) }, options['truncation'], model),
+    ),
     pooling: kPoolings[choiceOption('pooling', options['pooling'], poolings) ?? 'mean'],
     normalize: flagOption('normalize', options['normalize'], false),
   };
@@ -186,6 +268,15 @@ function choiceOfNumbers(name: string, value: unknown, count: number): number[] 
     if (number === undefined) throw invalid(`${name} must not have holes`);
     return number;
   });
+}
+
+/** What `encode` may be asked for: one sequence, or several. */
+export type EncodeInput = TextPair | TokenInput | readonly (TextPair | TokenInput)[] | BatchEncoding;
+
+/** The sequences of an input; undefined where it is a single one. */
+export function encodeInputs(input: EncodeInput): readonly (TextPair | TokenInput)[] | undefined {
+  if (Array.isArray(input)) return input as readonly (TextPair | TokenInput)[];
+  return (input as Partial<BatchEncoding> | null)?.encodings;
 }
 
 export function encodeCall(
@@ -249,7 +340,7 @@ function tokenSequence(input: TokenInput, useMask: boolean): object {
     checkNames('token ids', input, ['inputIds', 'tokenTypeIds', 'attentionMask']);
   }
   const ids = wholeNumbers('inputIds', input.inputIds);
-  const same = (name: string, values: ArrayLike<number> | undefined): Int32Array | undefined => {
+  const same = (name: string, values: WholeNumbers | undefined): Int32Array | undefined => {
     if (values === undefined) return undefined;
     const numbers = wholeNumbers(name, values);
     if (numbers.length !== ids.length) {
@@ -262,21 +353,6 @@ function tokenSequence(input: TokenInput, useMask: boolean): object {
     tokenTypeIds: same('tokenTypeIds', input.tokenTypeIds),
     attentionMask: useMask ? same('attentionMask', input.attentionMask) : undefined,
   };
-}
-
-/** A copy as 32-bit integers: encodings share one memory, and requests are sent. */
-function wholeNumbers(name: string, values: ArrayLike<number>): Int32Array {
-  if (!Array.isArray(values) && !(ArrayBuffer.isView(values) && 'length' in values)) {
-    throw invalid(`${name} must be an array of whole numbers, not ${shown(values)}`);
-  }
-  // tensors of other libraries have 64-bit integers
-  return Int32Array.from(values as ArrayLike<number | bigint>, (value, i) => {
-    const number = typeof value === 'bigint' ? Number(value) : value;
-    if (typeof number !== 'number' || number !== (number | 0)) {
-      throw invalid(`${name}[${i}] must be a whole number of 32 bits, not ${shown(value)}`);
-    }
-    return number;
-  });
 }
 
 export function encodeResults(call: EncodeCall, raw: readonly RawEncoding[]): EncodeResult[] {

@@ -1,5 +1,5 @@
 // Bytes by address: fetched in a browser, read from disk in Node, Deno and Bun.
-import { BertlensError, abortError, throwIfAborted } from './errors.ts';
+import { BertlensError, abortError, throwIfAborted, unlessAborted } from './errors.ts';
 import { textArgument } from './options.ts';
 import type { HubOptions } from './tokenizer-types.ts';
 
@@ -89,6 +89,53 @@ export function readError(url: URL, cause: unknown, signal: AbortSignal | undefi
   return new BertlensError('io', `cannot read ${addressName(url)}: ${reason}`, { cause });
 }
 
+/** Failures in a row before a request or a download is given up. */
+export const kFailures = 5;
+/** Milliseconds before the second try, doubled for each further one. */
+const kFirstWait = 250;
+
+/** Whether a moment later the answer may be another one. */
+export function isPassing({ status }: Response): boolean {
+  return status === 408 || status === 429 || status >= 500;
+}
+
+/** `fetch`, tried again while the server is busy. */
+export async function request(
+  url: URL,
+  init: RequestInit,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  for (let failures = 1; ; failures++) {
+    let response: Response;
+    try {
+      response = await fetch(url, signal ? { ...init, signal } : init);
+    } catch (cause) {
+      throw readError(url, cause, signal);
+    }
+    if (failures === kFailures || !isPassing(response)) return response;
+    await response.body?.cancel();
+    await pause(failures, signal);
+  }
+}
+
+/** Waits, the longer the more failures there were. */
+export async function pause(failures: number, signal: AbortSignal | undefined): Promise<void> {
+  const wait = kFirstWait * 2 ** (failures - 1);
+  await unlessAborted(new Promise<void>((done) => setTimeout(done, wait)), signal);
+}
+
+/** Why an answer is none. */
+export function httpError(url: URL, { status }: Response): BertlensError {
+  // the hub answers so for names that it does not know, too
+  const closed = (status === 401 || status === 403) && url.pathname.includes('/resolve/');
+  return closed
+    ? new BertlensError(
+        'not_found',
+        `${new URL('.', url).href} is not there, or not for everyone (HTTP status ${status})`,
+      )
+    : new BertlensError('io', `cannot read ${url.href}: HTTP status ${status}`);
+}
+
 /** All bytes at an address; undefined where nothing is there. */
 export async function readBytes(
   url: URL,
@@ -97,10 +144,9 @@ export async function readBytes(
   throwIfAborted(signal);
   try {
     if (url.protocol === 'file:') return await readLocal(url, signal);
-    const response = await fetch(url, signal ? { signal } : {});
+    const response = await request(url, {}, signal);
     if (isMissing(response)) return undefined;
-    if (!response.ok)
-      throw new BertlensError('io', `cannot read ${url.href}: HTTP status ${response.status}`);
+    if (!response.ok) throw httpError(url, response);
     return new Uint8Array(await response.arrayBuffer());
   } catch (cause) {
     throw readError(url, cause, signal);

@@ -2,8 +2,8 @@
 import { contentLength, sameVersion, versionOf } from './download.ts';
 import { BertlensError } from './errors.ts';
 import type { StoredFile } from './engine-types.ts';
-import { checkNames, optionObject } from './options.ts';
-import { hubAddress, hubValues, nodeProcess, toAddress } from './resources.ts';
+import { namedOptions } from './options.ts';
+import { hubAddress, hubValues, isPassing, nodeProcess, toAddress } from './resources.ts';
 import type { HubOptions } from './tokenizer-types.ts';
 
 const kStore = 'bertlens-models-1';
@@ -41,7 +41,7 @@ export class ModelStore {
       sum === undefined
         ? await isCurrent(url, response.headers, signal)
         : response.headers.get(kSha256) === sum;
-    return current ? { size: contentLength(response.headers), body: response.body } : undefined;
+    return current ? { size: contentLength(response), body: response.body } : undefined;
   }
 
   /** Whether the server had no such file when it was last asked. */
@@ -54,19 +54,19 @@ export class ModelStore {
   }
 
   /**
-   * Passes the chunks on and keeps them; a download that fails or is left off leaves nothing behind. `headers` are the
+   * Passes the chunks on and keeps them; a download that fails or is left off leaves nothing behind. `response` is the
    * server's, `sum` is the SHA-256 that the chunks are known to have when they end.
    */
   async *keep(
     url: URL,
-    headers: Headers,
+    response: Response,
     sum: string | undefined,
     chunks: AsyncIterable<Uint8Array>,
   ): AsyncGenerator<Uint8Array> {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array<ArrayBuffer>>();
     const writer = writable.getWriter();
-    const { etag, lastModified } = versionOf(headers);
-    const size = contentLength(headers);
+    const { etag, lastModified } = versionOf(response.headers);
+    const size = contentLength(response);
     const kept = {
       'content-type': 'application/octet-stream',
       [kStoredAt]: new Date().toISOString(),
@@ -113,20 +113,23 @@ export class ModelStore {
   }
 }
 
+/** Milliseconds that a server has to say which version it has. */
+const kAnswerTime = 5000;
+
 /** A commit of the hub never changes. */
 function isPinned(url: URL): boolean {
   return /\/resolve\/[0-9a-f]{40}\//.test(url.pathname);
 }
 
+/** Whether the server still has the same, or does not say in time what it has. */
 async function isCurrent(url: URL, kept: Headers, signal: AbortSignal): Promise<boolean> {
   if (isPinned(url) || !navigator.onLine) return true;
-  let response: Response;
-  try {
-    response = await fetch(url, { method: 'HEAD', signal });
-  } catch {
-    return true; // no network
-  }
-  return !response.ok || sameVersion(versionOf(kept), versionOf(response.headers)) !== false;
+  const late = new Promise<undefined>((done) => setTimeout(done, kAnswerTime));
+  const asked = fetch(url, { method: 'HEAD', signal }).catch(() => undefined); // no network
+  const response = await Promise.race([asked, late]);
+  if (!response || isPassing(response)) return true;
+  // what is gone, or is not sent to everyone, the request of the file itself tells
+  return response.ok && sameVersion(versionOf(kept), versionOf(response.headers)) === true;
 }
 
 /** The model files in this origin's storage; none where storage is refused. */
@@ -138,7 +141,7 @@ export async function listStored(): Promise<StoredFile[]> {
     if (!response || response.headers.has(kMissing)) continue;
     files.push({
       url: request.url,
-      size: contentLength(response.headers) ?? (await response.blob()).size,
+      size: contentLength(response) ?? (await response.blob()).size,
       storedAt: new Date(response.headers.get(kStoredAt) ?? 0),
     });
   }
@@ -150,8 +153,7 @@ export async function listStored(): Promise<StoredFile[]> {
  * `revision` all of them), one file by its address, or all. Gives their number.
  */
 export async function deleteStored(source?: string | URL, options?: HubOptions): Promise<number> {
-  const given = optionObject('deleteStored', options);
-  checkNames('deleteStored', given, ['revision', 'endpoint']);
+  const given = namedOptions('deleteStored', options, ['revision', 'endpoint']);
   const isWanted = stored(source, hubValues(given));
   const store = await openIfThere();
   let deleted = 0;

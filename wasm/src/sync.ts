@@ -1,5 +1,6 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // bertlens/sync: a BERT checkpoint in the thread that loads it, in a browser or in Node. Calls return their results at once.
-import { BertlensError, throwIfAborted } from './errors.ts';
+import { BertlensError, throwIfAborted, unlessAborted } from './errors.ts';
 import { Engine, type EngineBuild, type EngineMethod } from './engine.ts';
 import type {
   CallOptions,
@@ -10,11 +11,13 @@ import type {
   EvaluationResult,
   FillMaskOptions,
   FillMaskResult,
+  LabelledPair,
   LoadOptions,
   MaskEffectResult,
   MemoryUse,
   ModelInfo,
   ModelSource,
+  NextSentenceOptions,
   NextSentenceResult,
   Runtime,
   ScoreOptions,
@@ -25,28 +28,34 @@ import type {
   TokenInput,
 } from './engine-types.ts';
 import { finishEvaluation, kEvaluationBatch, reportArguments } from './evaluation.ts';
-import { loadOptions } from './load-options.ts';
+import { loadOptions, loadTwice } from './load-options.ts';
 import {
   callOptions,
   embedRequest,
   embedResult,
   encodeCall,
+  encodeInputs,
   encodeResults,
   evaluationRequest,
   fillMaskRequest,
   maskEffectCurveRequest,
   maskEffectRequest,
   nextSentenceRequest,
+  ofText,
   scoreRequest,
+  type EncodeInput,
+  type PlainText,
 } from './requests.ts';
 import { chooseBuild } from './runtime.ts';
-import type { Tokenizer } from './tokenizer-types.ts';
+import type { BatchEncoding, Tokenizer } from './tokenizer-types.ts';
 import { loadTokenizer } from './tokenizer.ts';
 import type { RawEncoding } from './wasm-modules.ts';
 
 export { BertlensError, type BertlensErrorCode } from './errors.ts';
 export type * from './engine-types.ts';
 export type * from './tokenizer-types.ts';
+export { maskWords } from './mask-words.ts';
+export { cosineSimilarity } from './similarity.ts';
 export { deleteStored, listStored, storageEstimate } from './storage.ts';
 
 /** The builds without threads: a page must not wait for others. */
@@ -62,11 +71,19 @@ async function buildOf(name: string): Promise<EngineBuild> {
 /** Loads a checkpoint into this thread. Errors as those of `load` in 'bertlens'. */
 export async function load(source: ModelSource, options?: LoadOptions): Promise<BertSync> {
   const { engine: engineOptions, build, threads, signal, onProgress } = loadOptions(options);
-  throwIfAborted(signal);
   const choice = chooseBuild(build, threads, false);
-  const module = await buildOf(choice.build);
-  const engine = await Engine.load(module, choice, source, engineOptions, signal, onProgress);
-  return new BertSync(engine, await loadTokenizer(engine.tokenizerBytes, signal && { signal }));
+  return await loadTwice(async (afresh) => {
+    throwIfAborted(signal);
+    const opening = unlessAborted(buildOf(choice.build), signal).then((module) =>
+      Engine.load(module, choice, source, { ...engineOptions, afresh }, signal, onProgress),
+    );
+    const tokenizing = loadTokenizer(
+      opening.then(({ tokenizerBytes }) => tokenizerBytes),
+      signal && { signal },
+    );
+    const [engine, tokenizer] = await Promise.all([opening, tokenizing]);
+    return BertSync.create(engine, tokenizer);
+  });
 }
 
 /** A loaded model. Every method computes in place; a signal is looked at between layers. */
@@ -77,7 +94,11 @@ export class BertSync implements Disposable {
   #engine: Engine | undefined;
 
   /** @internal */
-  constructor(engine: Engine, tokenizer: Tokenizer) {
+  static create(engine: Engine, tokenizer: Tokenizer): BertSync {
+    return new BertSync(engine, tokenizer);
+  }
+
+  private constructor(engine: Engine, tokenizer: Tokenizer) {
     this.#engine = engine;
     this.tokenizer = tokenizer;
     this.runtime = { ...engine.runtime, inWorker: false };
@@ -86,47 +107,51 @@ export class BertSync implements Disposable {
 
   /** Predict the [MASK]s of a text. */
   fillMask(text: TextPair, options?: FillMaskOptions): FillMaskResult {
-    return this.#call('fillMask', [fillMaskRequest(text, options)], options) as FillMaskResult;
+    return this.#call('fillMask', [fillMaskRequest(text, options, this)], options) as FillMaskResult;
   }
 
   /** Does the second sentence follow the first? */
-  nextSentence(text: string, textPair: string, options?: CallOptions): NextSentenceResult {
-    const request = nextSentenceRequest(text, textPair, options);
+  nextSentence(text: string, textPair: string, options?: NextSentenceOptions): NextSentenceResult {
+    const request = nextSentenceRequest(text, textPair, options, this);
     return (this.#call('nextSentence', [request], options) as NextSentenceResult[])[0]!;
   }
 
   /** Judge labelled pairs (Exercise 5 of the notebook). */
-  evaluateNextSentence(pairs: readonly SentencePair[], options?: EvaluateOptions): EvaluationResult {
+  evaluateNextSentence(
+    pairs: readonly (LabelledPair | SentencePair)[],
+    options?: EvaluateOptions,
+  ): EvaluationResult {
     const request = evaluationRequest(pairs, options);
     const answers: NextSentenceResult[] = [];
-    for (let at = 0; at < pairs.length; at += kEvaluationBatch) {
+    for (let at = 0; at < request.pairs.length; at += kEvaluationBatch) {
       const part = { pairs: request.pairs.slice(at, at + kEvaluationBatch) };
-      answers.push(...(this.#call('nextSentence', [part], options) as NextSentenceResult[]));
-      options?.onProgress?.(answers.length, pairs.length);
+      const answered = this.#callTexts('nextSentence', part, 'pairs', request.pairs, options);
+      answers.push(...(answered as NextSentenceResult[]));
+      options?.onProgress?.(answers.length, request.pairs.length);
     }
     const report = this.#call('nextSentenceReport', reportArguments(request, answers), options);
-    return finishEvaluation(pairs, answers, report);
+    return finishEvaluation(request, answers, report);
   }
 
   /** Hidden states, attentions and inner values of a text, or of each text of a batch. */
   encode(input: TextPair | TokenInput, options?: EncodeModelOptions): EncodeResult;
-  encode(inputs: readonly (TextPair | TokenInput)[], options?: EncodeModelOptions): EncodeResult[];
   encode(
-    input: TextPair | TokenInput | readonly (TextPair | TokenInput)[],
+    inputs: readonly (TextPair | TokenInput)[] | BatchEncoding,
     options?: EncodeModelOptions,
-  ): EncodeResult | EncodeResult[] {
-    const inputs = (Array.isArray(input) ? input : [input]) as readonly (TextPair | TokenInput)[];
-    const call = encodeCall(inputs, options, this.tokenizer, this.info);
+  ): EncodeResult[];
+  encode(input: EncodeInput, options?: EncodeModelOptions): EncodeResult | EncodeResult[] {
+    const inputs = encodeInputs(input);
+    const call = encodeCall(inputs ?? [input as TextPair | TokenInput], options, this.tokenizer, this.info);
     const results = encodeResults(call, this.#call('encode', [call.request], options) as RawEncoding[]);
-    return Array.isArray(input) ? results : results[0]!;
+    return inputs ? results : results[0]!;
   }
 
   /** One vector per text. */
   embed(text: string, options?: EmbedOptions): Float32Array;
   embed(texts: readonly string[], options?: EmbedOptions): Tensor;
   embed(input: string | readonly string[], options?: EmbedOptions): Float32Array | Tensor {
-    const request = embedRequest(typeof input === 'string' ? [input] : input, options);
-    return embedResult(input, this.#call('embed', [request], options) as Tensor);
+    const request = embedRequest(typeof input === 'string' ? [input] : input, options, this);
+    return embedResult(input, this.#callTexts('embed', request, 'texts', request.texts, options) as Tensor);
   }
 
   /** How likely a sentence is, each token masked in turn. */
@@ -173,6 +198,21 @@ export class BertSync implements Disposable {
     if (!this.#engine) throw new BertlensError('disposed', 'the model was disposed of');
     throwIfAborted(signal);
     return this.#engine;
+  }
+
+  /** A call about several texts, whose error says which of them it is about. */
+  #callTexts(
+    method: EngineMethod,
+    request: object,
+    name: string,
+    texts: readonly PlainText[],
+    options: CallOptions | undefined,
+  ): unknown {
+    try {
+      return this.#call(method, [request], options);
+    } catch (error) {
+      throw ofText(error, name, texts, this);
+    }
   }
 
   #call(method: EngineMethod, args: readonly unknown[], options: CallOptions | undefined): unknown {

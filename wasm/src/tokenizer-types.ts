@@ -1,5 +1,8 @@
 // The tokenizer's public types: options in Hugging Face's words, results with the command line's fields, in camelCase.
 
+/** Token ids and the like: of any array, also one of 64-bit integers. */
+export type WholeNumbers = ArrayLike<number> | ArrayLike<bigint>;
+
 /** Padding: `true` or `'longest'` to the longest row, `'max_length'` to `maxLength`, `false` or `'do_not_pad'` none. */
 export type Padding = boolean | 'longest' | 'max_length' | 'do_not_pad';
 
@@ -9,25 +12,25 @@ export type Truncation = boolean | 'longest_first' | 'only_first' | 'only_second
 /** Options of `encode` and `encodeBatch`. An unknown option is an error. */
 export interface EncodeOptions {
   /** Add [CLS] and [SEP]. Default true. */
-  readonly addSpecialTokens?: boolean;
+  readonly addSpecialTokens?: boolean | undefined;
   /** Default false. */
-  readonly padding?: Padding;
+  readonly padding?: Padding | undefined;
   /** Default: none; `maxLength` without it and without padding truncates longest_first (`truncationImplied`). */
-  readonly truncation?: Truncation;
+  readonly truncation?: Truncation | undefined;
   /** Tokens per row, special tokens counted. Default: the model's maximum where padding or truncation needs one. */
-  readonly maxLength?: number;
+  readonly maxLength?: number | undefined;
   /** Tokens that consecutive windows share; needs truncation. The further windows are `overflowing`. Default 0. */
-  readonly stride?: number;
+  readonly stride?: number | undefined;
   /** Give the windows that truncation cut off, as `overflowing`. Default: true where `stride` is given. */
-  readonly returnOverflowingTokens?: boolean;
+  readonly returnOverflowingTokens?: boolean | undefined;
   /** Round the padded length up to a multiple of this. */
-  readonly padToMultipleOf?: number;
+  readonly padToMultipleOf?: number | undefined;
   /** Default 'right'. */
-  readonly paddingSide?: 'left' | 'right';
+  readonly paddingSide?: 'left' | 'right' | undefined;
   /** Where truncation cuts. Default 'right'. */
-  readonly truncationSide?: 'left' | 'right';
+  readonly truncationSide?: 'left' | 'right' | undefined;
   /** Treat special tokens in the text as plain text, for text that is not trusted. Default false. */
-  readonly splitSpecialTokens?: boolean;
+  readonly splitSpecialTokens?: boolean | undefined;
 }
 
 /** A text, or its words where it was split beforehand (a word id is then the word's index). */
@@ -36,7 +39,7 @@ export type TextSequence = string | readonly string[];
 /** One text, or a first and a second one (token types 0 and 1). An empty pair is a pair: it keeps its [SEP]. */
 export interface PairInput {
   readonly text: TextSequence;
-  readonly textPair?: TextSequence;
+  readonly textPair?: TextSequence | undefined;
 }
 
 /** What `encode` takes for one row. Words that were split beforehand go in a `PairInput`. */
@@ -109,12 +112,12 @@ export interface PaddingStatistics {
 /** Options of `decode`. */
 export interface DecodeOptions {
   /** Leave [CLS], [SEP], [PAD] ... out. Default false. */
-  readonly skipSpecialTokens?: boolean;
+  readonly skipSpecialTokens?: boolean | undefined;
   /**
    * Remove blanks before punctuation and in contractions. `true` is `'fast'`: token by token, as BertTokenizerFast does
    * ("don ' t"). `'slow'`: over the whole string, as BertTokenizer does ("don't"). Default: as the files say, else true.
    */
-  readonly cleanUpTokenizationSpaces?: boolean | 'fast' | 'slow';
+  readonly cleanUpTokenizationSpaces?: boolean | 'fast' | 'slow' | undefined;
 }
 
 /** Kinds of vocabulary entries: `subword` is "##...", `special` [CLS] and the like, `unused` [unused0] .... */
@@ -127,13 +130,13 @@ export interface VocabularyEntry {
 
 export interface VocabularyQuery {
   /** Part of the token; ASCII letters are compared without case. Default: everything. */
-  readonly text?: string;
-  readonly facet?: VocabularyFacet;
+  readonly text?: string | undefined;
+  readonly facet?: VocabularyFacet | undefined;
   /** One of `scripts`, e.g. 'Latin'. Default: any. */
-  readonly script?: string;
+  readonly script?: string | undefined;
   /** Entries to leave out first, and the most to return. Defaults 0 and 100. */
-  readonly offset?: number;
-  readonly limit?: number;
+  readonly offset?: number | undefined;
+  readonly limit?: number | undefined;
 }
 
 /** The vocabulary, to be looked through. */
@@ -146,7 +149,10 @@ export interface Vocabulary {
   token(id: number): string | undefined;
   /** The id of a token ("##" included), or undefined. */
   id(token: string): number | undefined;
-  /** The script of a token's first letter; 'Common' for digits, punctuation and special tokens. */
+  /**
+   * The script of a token's first letter; 'Common' for digits, punctuation and special tokens. An id without a token is an
+   * error.
+   */
   script(id: number): string;
   /** Entries in the order of ids, and how many match in all. */
   find(query?: VocabularyQuery): { readonly total: number; readonly entries: readonly VocabularyEntry[] };
@@ -223,36 +229,36 @@ export interface SpecialToken {
 /** Overrides of what the files say; absent means: as the files say, else BERT's default. */
 export interface TokenizerOptions {
   /** Default true. */
-  readonly doLowerCase?: boolean;
+  readonly doLowerCase?: boolean | undefined;
   /** NFD, then drop the combining marks. Default: as `doLowerCase`. */
-  readonly stripAccents?: boolean;
+  readonly stripAccents?: boolean | undefined;
   /** Every CJK ideograph becomes a word. Default true. */
-  readonly tokenizeChineseChars?: boolean;
+  readonly tokenizeChineseChars?: boolean | undefined;
   /** Drop control characters, turn all white space to blanks. Default true. */
-  readonly cleanText?: boolean;
+  readonly cleanText?: boolean | undefined;
   /** Tokens, special ones included. Default 512. */
-  readonly modelMaxLength?: number;
+  readonly modelMaxLength?: number | undefined;
 }
 
 /** The tokenizer files of a model folder: text or bytes. `tokenizerJson` wins over `vocabTxt`; one of the two is needed. */
 export interface TokenizerFiles {
-  readonly vocabTxt?: string | ArrayBuffer | Uint8Array;
-  readonly tokenizerJson?: string | ArrayBuffer | Uint8Array;
-  readonly tokenizerConfigJson?: string | ArrayBuffer | Uint8Array;
+  readonly vocabTxt?: string | ArrayBuffer | Uint8Array | undefined;
+  readonly tokenizerJson?: string | ArrayBuffer | Uint8Array | undefined;
+  readonly tokenizerConfigJson?: string | ArrayBuffer | Uint8Array | undefined;
 }
 
 /** Where a Hugging Face name ('owner/name') is looked up, and which version of it is meant. */
 export interface HubOptions {
   /** A branch, a tag or a commit. Default 'main'. */
-  readonly revision?: string;
+  readonly revision?: string | undefined;
   /** The address of a hub in place of https://huggingface.co; a relative one is against the page. */
-  readonly endpoint?: string;
+  readonly endpoint?: string | undefined;
 }
 
 /** Options of `loadTokenizer`. */
 export interface LoadTokenizerOptions extends TokenizerOptions, HubOptions {
   /** Ends the load, which then rejects with the code `aborted`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A loaded vocabulary with its options. Every method is synchronous. */
@@ -285,18 +291,19 @@ export interface Tokenizer {
   /** Pads rows that were made before. Takes the padding options alone. */
   pad(rows: BatchEncoding | readonly Encoding[], options?: PadOptions): BatchEncoding;
   paddingStatistics(rows: BatchEncoding | readonly Encoding[]): PaddingStatistics;
-  decode(inputIds: ArrayLike<number>, options?: DecodeOptions): string;
-  decodeBatch(rows: readonly ArrayLike<number>[], options?: DecodeOptions): string[];
+  /** The text of ids, or of a single one. */
+  decode(inputIds: WholeNumbers | number, options?: DecodeOptions): string;
+  decodeBatch(rows: readonly (WholeNumbers | number)[], options?: DecodeOptions): string[];
   /** Ids of tokens; [UNK]'s for an unknown one. */
   convertTokensToIds(tokens: readonly string[]): number[];
   /** Tokens of ids; an id without a token is an error. */
-  convertIdsToTokens(inputIds: ArrayLike<number>): string[];
+  convertIdsToTokens(inputIds: WholeNumbers): string[];
   /** The words of an encoding with at least `leastPieces` tokens (default 1; 2: the words that were split). */
   words(encoding: Encoding, leastPieces?: number): Word[];
   /** Words that became more than one piece (Exercise 1): `words(encoding, 2)`. */
   splitWords(encoding: Encoding): Word[];
   /** Every step of normalisation and each try of the greedy match. At most 65,536 bytes of UTF-8. */
-  explain(text: string, options?: { readonly splitSpecialTokens?: boolean }): Explanation;
+  explain(text: string, options?: { readonly splitSpecialTokens?: boolean | undefined }): Explanation;
 }
 
 /** Options of `pad`. */
@@ -304,7 +311,7 @@ export type PadOptions = Pick<EncodeOptions, 'padding' | 'maxLength' | 'padToMul
 
 /**
  * Where tokenizer files are: the address of a folder (a string that ends in '/'), of one `vocab.txt` or
- * `tokenizer.json`, a Hugging Face name ('google-bert/bert-base-uncased'), or the files' contents. In Node a string may
- * also be a path that begins with '/' or '.'.
+ * `tokenizer.json`, a Hugging Face name ('google-bert/bert-base-uncased'), or the files' contents, also a promise of them.
+ * In Node a string may also be a path that begins with '/' or '.'.
  */
-export type TokenizerSource = string | URL | TokenizerFiles;
+export type TokenizerSource = string | URL | TokenizerFiles | PromiseLike<TokenizerFiles>;

@@ -1,15 +1,24 @@
 // bertlens/tokenizer: BERT's tokenizer alone, exact against BertTokenizerFast, in a WebAssembly module of its own.
 import createModule from 'bertlens-wasm/tokenizer';
 
-import { BertlensError, crashError, throwIfAborted, type BertlensErrorCode } from './errors.ts';
 import {
-  checkNames,
+  BertlensError,
+  crashError,
+  throwIfAborted,
+  unlessAborted,
+  type BertlensErrorCode,
+} from './errors.ts';
+import {
   choiceOption,
+  checkNames,
   countOption,
   flagOption,
-  optionObject,
+  invalid,
+  listArgument,
+  namedOptions,
   shown,
   textArgument,
+  wholeNumbers,
 } from './options.ts';
 import {
   addressName,
@@ -21,7 +30,7 @@ import {
   readBytes,
   toAddress,
 } from './resources.ts';
-import { Batch, Row, readRows } from './rows.ts';
+import { Batch, Row, readRows, type TokenText } from './rows.ts';
 import type {
   BatchEncoding,
   DecodeOptions,
@@ -43,6 +52,7 @@ import type {
   Vocabulary,
   VocabularyEntry,
   VocabularyQuery,
+  WholeNumbers,
   Word,
 } from './tokenizer-types.ts';
 import type { TokenizerModule } from './wasm-modules.ts';
@@ -126,8 +136,8 @@ export async function loadTokenizer(
   source: TokenizerSource,
   options?: LoadTokenizerOptions,
 ): Promise<Tokenizer> {
-  const given = optionObject('loadTokenizer', options);
-  checkNames('loadTokenizer', given, [...kTokenizerOptions, 'revision', 'endpoint', 'signal']);
+  const known = [...kTokenizerOptions, 'revision', 'endpoint', 'signal'];
+  const given = namedOptions('loadTokenizer', options, known);
   const numbers = tokenizerOptionNumbers(given);
   const signal = options?.signal;
   throwIfAborted(signal);
@@ -136,9 +146,9 @@ export async function loadTokenizer(
   const files =
     typeof source === 'string' || source instanceof URL
       ? await fetchFiles(source, hubValues(given), signal)
-      : source;
+      : await unlessAborted(Promise.resolve(source), signal);
   if (typeof files !== 'object' || (files as unknown) === null) {
-    throw new BertlensError('invalid_argument', `no tokenizer can be loaded from ${shown(source)}`);
+    throw invalid(`no tokenizer can be loaded from ${shown(source)}`);
   }
   checkNames('loadTokenizer', files, ['vocabTxt', 'tokenizerJson', 'tokenizerConfigJson']);
   const contents = [
@@ -146,8 +156,7 @@ export async function loadTokenizer(
     fileBytes('tokenizerJson', files.tokenizerJson),
     fileBytes('tokenizerConfigJson', files.tokenizerConfigJson),
   ];
-  const module = await loading;
-  throwIfAborted(signal);
+  const module = await unlessAborted(loading, signal);
   loaded = loaded.filter((one) => one.deref());
   const same = loaded.map((one) => one.deref()).find((one) => one?.isOf(contents, numbers));
   if (same) return same;
@@ -200,7 +209,7 @@ function fileBytes(name: string, content: unknown): Uint8Array {
   // Node's Buffer is a Uint8Array too, but its slice is no copy
   if (bytes instanceof Uint8Array) return new Uint8Array(bytes);
   if (bytes instanceof ArrayBuffer) return new Uint8Array(bytes.slice());
-  throw new BertlensError('invalid_argument', `${name} must be text or bytes, not ${shown(content)}`);
+  throw invalid(`${name} must be text or bytes, not ${shown(content)}`);
 }
 
 /** The names of paddings and truncations with their short forms true and false. */
@@ -219,8 +228,7 @@ function named<Name extends string>(
 
 /** The options of a call as the words that bindings/tokenizer.cpp reads. */
 function encodeOptionWords(call: string, given: unknown, known: readonly string[]): number[] {
-  const options = optionObject(call, given);
-  checkNames(call, options, known);
+  const options = namedOptions(call, given, known);
   const side = (name: string): number => {
     const value = choiceOption(name, options[name], ['left', 'right']);
     return value === undefined ? -1 : kSides[value];
@@ -250,10 +258,7 @@ function isPairInput(input: unknown): input is PairInput {
 function sequencesOf(input: TextInput): readonly TextSequence[] {
   if (typeof input === 'string') return [input];
   if (!isPairInput(input)) {
-    throw new BertlensError(
-      'invalid_argument',
-      `a text must be a string or { text, textPair }, not ${shown(input)}`,
-    );
+    throw invalid(`a text must be a string or { text, textPair }, not ${shown(input)}`);
   }
   checkNames('text', input, ['text', 'textPair']);
   const sequences = input.textPair === undefined ? [input.text] : [input.text, input.textPair];
@@ -347,8 +352,15 @@ class Core {
       code: BertlensErrorCode;
       message: string;
     };
-    throw new BertlensError(code, message);
+    throw new BertlensError(code, inCamelCase(message));
   }
+}
+
+/** The core's sentence with the options' names as they are here; the padding "max_length" is called so here too. */
+function inCamelCase(message: string): string {
+  return message.replace(/\b(padding )?(max_length|pad_to_multiple_of)\b/g, (all, padding) =>
+    padding ? all : all.replace(/_./g, ([, letter]) => letter!.toUpperCase()),
+  );
 }
 
 class WasmTokenizer implements Tokenizer {
@@ -361,7 +373,7 @@ class WasmTokenizer implements Tokenizer {
   readonly #tokens: (string | undefined)[] = [];
   readonly #tokenText = (id: number): string => {
     const text = this.#token(id);
-    if (text === undefined) throw new BertlensError('invalid_argument', `id ${id} has no token`);
+    if (text === undefined) throw invalid(`id ${id} has no token`);
     return text;
   };
 
@@ -376,7 +388,7 @@ class WasmTokenizer implements Tokenizer {
     const about = core.json(core.call._bert_about()) as About;
     this.settings = { ...about.settings, modelMaxLength: about.settings.modelMaxLength ?? Infinity };
     this.specialTokens = about.specialTokens;
-    this.vocabulary = new WasmVocabulary(core, about, (id) => this.#token(id));
+    this.vocabulary = new WasmVocabulary(core, about, (id) => this.#token(id), this.#tokenText);
   }
 
   /** Whether it works, and was made of just these. */
@@ -426,14 +438,12 @@ class WasmTokenizer implements Tokenizer {
   }
 
   encodeBatch(texts: readonly TextInput[], options?: EncodeOptions): BatchEncoding {
-    if (!Array.isArray(texts)) {
-      throw new BertlensError('invalid_argument', `encodeBatch needs an array of texts, not ${shown(texts)}`);
-    }
-    return new Batch(this.#encode(texts as readonly TextInput[], options));
+    return new Batch(this.#encode(listArgument('texts', texts) as readonly TextInput[], options));
   }
 
   pad(rows: BatchEncoding | readonly Encoding[], options?: PadOptions): BatchEncoding {
-    const settings = encodeOptionWords('pad', { padding: true, ...options }, kPadOptions);
+    const settings = encodeOptionWords('pad', options, kPadOptions);
+    if (options?.padding === undefined) settings[0] = kPaddings.longest;
     this.#requestRows(settings, rows);
     return new Batch(this.#answer(this.#core.call._bert_pad()));
   }
@@ -449,9 +459,8 @@ class WasmTokenizer implements Tokenizer {
     return { ...counted, paddingPercent: cells === 0 ? 0 : (100 * padding) / cells };
   }
 
-  decode(inputIds: ArrayLike<number>, options?: DecodeOptions): string {
-    const given = optionObject('decode', options);
-    checkNames('decode', given, ['skipSpecialTokens', 'cleanUpTokenizationSpaces']);
+  decode(inputIds: WholeNumbers | number, options?: DecodeOptions): string {
+    const given = namedOptions('decode', options, ['skipSpecialTokens', 'cleanUpTokenizationSpaces']);
     const cleanUp = choiceOption('cleanUpTokenizationSpaces', given['cleanUpTokenizationSpaces'], [
       true,
       false,
@@ -460,9 +469,10 @@ class WasmTokenizer implements Tokenizer {
     ]);
     const skip = flagOption('skipSpecialTokens', given['skipSpecialTokens'], false);
     const core = this.#core;
-    const at = core.request(1 + inputIds.length);
-    core.words[at] = inputIds.length;
-    core.words.set(checkedIds(inputIds), at + 1);
+    const ids = wholeNumbers('inputIds', typeof inputIds === 'number' ? [inputIds] : inputIds);
+    const at = core.request(1 + ids.length);
+    core.words[at] = ids.length;
+    core.words.set(ids, at + 1);
     const mode =
       cleanUp === undefined
         ? -1
@@ -472,20 +482,20 @@ class WasmTokenizer implements Tokenizer {
     return (core.json(core.call._bert_decode(skip, mode)) as string | null) ?? core.fail();
   }
 
-  decodeBatch(rows: readonly ArrayLike<number>[], options?: DecodeOptions): string[] {
-    return rows.map((row) => this.decode(row, options));
+  decodeBatch(rows: readonly (WholeNumbers | number)[], options?: DecodeOptions): string[] {
+    return listArgument('rows', rows).map((row) => this.decode(row as WholeNumbers, options));
   }
 
   convertTokensToIds(tokens: readonly string[]): number[] {
     const core = this.#core;
-    return tokens.map((token) => {
+    return listArgument('tokens', tokens).map((token) => {
       core.requestTexts([0], 0, [bytesOf('a token', token)]);
       return core.call._bert_id(true);
     });
   }
 
-  convertIdsToTokens(inputIds: ArrayLike<number>): string[] {
-    return Array.from(checkedIds(inputIds), this.#tokenText);
+  convertIdsToTokens(inputIds: WholeNumbers): string[] {
+    return Array.from(wholeNumbers('inputIds', inputIds), this.#tokenText);
   }
 
   words(encoding: Encoding, leastPieces = 1): Word[] {
@@ -501,8 +511,7 @@ class WasmTokenizer implements Tokenizer {
   }
 
   explain(text: string, options?: { readonly splitSpecialTokens?: boolean }): Explanation {
-    const given = optionObject('explain', options);
-    checkNames('explain', given, ['splitSpecialTokens']);
+    const given = namedOptions('explain', options, ['splitSpecialTokens']);
     const split = flagOption('splitSpecialTokens', given['splitSpecialTokens'], false);
     const core = this.#core;
     core.requestTexts([0], 0, [bytesOf('text', text)]);
@@ -564,7 +573,7 @@ class WasmTokenizer implements Tokenizer {
   }
 
   #requestRows(settings: readonly number[], rows: BatchEncoding | readonly Encoding[]): void {
-    const all = Array.from(rows, rowOf);
+    const all = Array.from(rows instanceof Batch ? rows : listArgument('rows', rows), rowOf);
     const count = all.reduce((sum, row) => sum + row.words.length, settings.length + 1);
     let at = this.#core.request(count);
     const heap = this.#core.words;
@@ -595,10 +604,12 @@ class WasmVocabulary implements Vocabulary {
   readonly scripts: readonly string[];
   readonly token: (id: number) => string | undefined;
   readonly #core: Core;
+  readonly #tokenText: TokenText;
 
-  constructor(core: Core, about: About, token: (id: number) => string | undefined) {
+  constructor(core: Core, about: About, token: (id: number) => string | undefined, tokenText: TokenText) {
     this.#core = core;
     this.token = token;
+    this.#tokenText = tokenText;
     this.size = about.vocabSize;
     this.scripts = about.scripts;
   }
@@ -610,12 +621,12 @@ class WasmVocabulary implements Vocabulary {
   }
 
   script(id: number): string {
+    this.#tokenText(id); // an id without one is an error
     return this.#core.json(this.#core.call._bert_script(id)) as string;
   }
 
   find(query?: VocabularyQuery): { total: number; entries: VocabularyEntry[] } {
-    const given = optionObject('find', query);
-    checkNames('find', given, ['text', 'facet', 'script', 'offset', 'limit']);
+    const given = namedOptions('find', query, ['text', 'facet', 'script', 'offset', 'limit']);
     const facets = Object.keys(kFacets) as (keyof typeof kFacets)[];
     const facet = choiceOption('facet', given['facet'], facets) ?? 'all';
     const offset = countOption('offset', given['offset'], 0) ?? 0;
@@ -655,22 +666,7 @@ function byteBound(text: string): number {
   return text.length > kMeasuredLength ? utf8.encode(text).length : 3 * text.length;
 }
 
-function checkedIds(ids: ArrayLike<number>): ArrayLike<number> {
-  for (let i = 0; i < ids.length; i++) {
-    if (!Number.isInteger(ids[i])) {
-      throw new BertlensError(
-        'invalid_argument',
-        `input id ${i} must be a whole number, not ${shown(ids[i])}`,
-      );
-    }
-  }
-  return ids;
-}
-
-function rowOf(encoding: Encoding): Row {
+function rowOf(encoding: unknown): Row {
   if (encoding instanceof Row) return encoding;
-  throw new BertlensError(
-    'invalid_argument',
-    `an encoding made by this tokenizer is needed, not ${shown(encoding)}`,
-  );
+  throw invalid(`an encoding made by this tokenizer is needed, not ${shown(encoding)}`);
 }

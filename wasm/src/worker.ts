@@ -9,6 +9,7 @@ import {
 } from './engine.ts';
 import type { ModelInfo, ModelSource, ProgressEvent, Runtime } from './engine-types.ts';
 import { becomeWorker, type WorkerScope } from './host-worker.ts';
+import { StoredFault } from './model-files.ts';
 import type { Choice } from './runtime.ts';
 import { receiveFromThread, type ThreadMessage } from './threads.ts';
 
@@ -35,7 +36,13 @@ export type WorkerMessage =
 /** A value, or why there is none. */
 export type Answer =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly code: BertlensErrorCode; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly code: BertlensErrorCode;
+      readonly message: string;
+      /** It is a StoredFault. */
+      readonly stored?: boolean;
+    };
 
 /** The answer to a load. */
 export interface Opened {
@@ -48,7 +55,9 @@ async function answer(work: () => unknown): Promise<Answer> {
   try {
     return { ok: true, value: await work() };
   } catch (error) {
-    if (error instanceof BertlensError) return { ok: false, code: error.code, message: error.message };
+    if (error instanceof BertlensError) {
+      return { ok: false, code: error.code, message: error.message, stored: error instanceof StoredFault };
+    }
     return { ok: false, code: 'internal', message: error instanceof Error ? error.message : String(error) };
   }
 }
