@@ -52,6 +52,42 @@ describe('architecture', { skip: missing }, () => {
     });
   });
 
+  test('equal layers are drawn equal, and every area is true', async () => {
+    for (const [of, layers, embeddings] of [
+      ['base', 12, 23_837_184 / 109_482_240],
+      ['loaded', 4, 7_945_728 / 11_170_560],
+      ['large', 24, 31_782_912 / 335_141_888],
+    ] as const) {
+      await onPage(`#/architecture?of=${of}`, async ({ page }) => {
+        if (of === 'loaded') await page.getByTestId('check-sum').waitFor(arrived);
+        assert.match(
+          await page.locator('.lead').innerText(),
+          new RegExp(`a stack of ${layers} equal layers`),
+        );
+        await page.getByRole('button', { name: 'Export: Where the parameters are' }).click();
+        const [download] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('button', { name: 'Save as SVG' }).click(),
+        ]);
+        const svg = readFileSync(await download.path(), 'utf8');
+        const fields = [...svg.matchAll(/<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)" rx/g)].map(
+          (found) => found.slice(1).map(Number) as [number, number, number, number],
+        );
+        const columns = new Map<number, string[]>();
+        for (const [x, ...rest] of fields) columns.set(x, [...(columns.get(x) ?? []), rest.join(' ')]);
+        const shapes = [...columns.values()].map((parts) => parts.join(', '));
+        assert.equal(shapes.length, layers + 2);
+        assert.equal(new Set(shapes.slice(1, -1)).size, 1);
+        assert.equal(columns.get([...columns.keys()][1]!)!.length, 3);
+        // from one column's beginning to the next
+        const [start, first, second] = [...columns.keys()] as [number, number, number];
+        const across = second - first;
+        const share = (1 - embeddings) * ((first - start) / embeddings);
+        assert.ok(Math.abs(share / (layers * across) - 1) < 0.03, `${share} for ${layers} of ${across}`);
+      });
+    }
+  });
+
   test('tensors can be searched and sorted, and their statistics are those of the weights', async () => {
     const name = 'bert.encoder.layer.0.attention.self.query.bias';
     const values = elements(name);

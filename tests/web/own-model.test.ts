@@ -120,6 +120,15 @@ describe('your model', { skip: missing }, () => {
     await onLensPage('#/model', async ({ page }) => {
       await waitFor(page, 'Default model');
       assert.equal(await fact(page, 'Parameters'), '11,170,560, without the heads');
+      assert.match(await status(page), /\d+ MB of memory/);
+      // what is there already is not what the page asks for
+      const picker = page.getByRole('region', { name: 'Which BERT?' });
+      assert.equal(await picker.locator('.primary').count(), 0);
+      await picker.getByRole('button', { name: 'f16' }).click();
+      await picker.locator('.primary', { hasText: 'Load the default model' }).waitFor();
+      await picker.getByRole('button', { name: 'As stored' }).click();
+      await picker.getByRole('button', { name: 'Load it again' }).waitFor();
+      assert.match(await picker.locator('.now').innerText(), /the default model, .* loaded in [\d.]+ s$/);
       assert.match(await fact(page, 'Came'), /^from the network/);
       const kept = page.getByRole('list', { name: 'Kept models' });
       await kept.getByText(/in 3 files/).waitFor();

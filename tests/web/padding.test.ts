@@ -1,9 +1,17 @@
-// Section 2 of the page: cell 6 and Exercise 2 of the notebook.
+// Sections 2 and 3 of the page: cell 6 and Exercise 2 of the notebook, and how the mask hides the padding.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { load } from 'bertlens';
 import type { Page } from 'playwright-core';
 
-import { onPage, tableRows, withPage } from './support.ts';
+import { dist, onPage, settle, tableRows, withPage } from './support.ts';
+
+const missing = existsSync(path.join(dist, 'models/default/model.safetensors'))
+  ? false
+  : 'models/default has no weights';
 
 withPage();
 
@@ -33,9 +41,45 @@ test('the notebook’s batch in the three strategies', async () => {
       padding: '54.17 %',
       cells: '22 + 26',
     });
-    const ragged = await page.getByTestId('ragged').innerText();
-    assert.match(ragged, /7/);
-    assert.match(ragged, /padding/);
+  });
+});
+
+test('without padding the cells form no tensor, and one press repairs them', async () => {
+  await onPage('#/padding', async ({ page }) => {
+    await page.locator('[data-strategy="longest"]').waitFor();
+    const ragged = page.getByTestId('ragged');
+    assert.equal(await ragged.count(), 0);
+    await page.getByRole('button', { name: 'No padding' }).click();
+    assert.match(await ragged.innerText(), /7, 4, 11 tokens .* with padding="longest"\./);
+    await page.getByRole('button', { name: 'JavaScript' }).click();
+    assert.match(await ragged.innerText(), /with \{ padding: 'longest' \}\./);
+    const cells = page.getByRole('region', { name: 'Tokens of the batch' }).locator('td');
+    assert.equal(await cells.count(), 22);
+    await ragged.getByRole('button', { name: 'Pad to the longest' }).click();
+    assert.equal(await cells.count(), 33);
+    assert.equal(await ragged.count(), 0);
+  });
+});
+
+test('a max_length that cannot be is brought within its bounds, and they are said', async () => {
+  await onPage('#/padding', async ({ page }) => {
+    await page.locator('[data-strategy="max_length"]').waitFor();
+    const field = page.getByRole('spinbutton', { name: 'max_length' });
+    const note = page.locator('.field-note');
+    for (const [typed, kept] of [
+      ['9999', '512'],
+      ['1', '2'],
+      ['-3', '2'],
+      ['', '2'],
+    ] as const) {
+      await field.fill(typed);
+      await field.press('Tab');
+      assert.equal(await field.inputValue(), kept);
+      assert.equal(await note.innerText(), '2 to 512');
+      assert.equal((await facts(page, 'max_length'))['shape'], `[3, ${kept}]`);
+    }
+    await field.fill('16');
+    assert.equal(await note.innerText(), '');
   });
 });
 
@@ -109,5 +153,91 @@ test('Exercise 2: 48.75, 83.98 and 35.23 percent', async () => {
     await exercise.getByRole('button', { name: 'Show the answer' }).click();
     const verdicts = await exercise.locator('.verdict').allTextContents();
     assert.deepEqual(verdicts, ['= here', '= here', '= here', '= here', '= here']);
+  });
+});
+
+describe('the mask', { skip: missing }, () => {
+  test('the scores of [CLS], the mask, and the weights with and without it, as the package has them', async () => {
+    const bert = await load(path.join(dist, 'models/default/'), { threads: 1 });
+    const options = {
+      tokenizer: { padding: 'max_length', maxLength: 4 },
+      attentions: [0],
+      probes: { scores: [0] },
+    } as const;
+    const masked = await bert.encode('hello', options);
+    const unmasked = await bert.encode('hello', { ...options, useAttentionMask: false });
+    await bert.dispose();
+    // the second head's first row
+    const row = (data: Float32Array) => [...data.subarray(16, 20)];
+    const scores = row(masked.probes!.scores![0]!.data);
+    const withMask = row(masked.attentions![0]!.data);
+    const without = row(unmasked.attentions![0]!.data);
+    assert.equal(withMask[3], 0);
+    assert.deepEqual(row(unmasked.probes!.scores![0]!.data), scores);
+    await onPage('#/mask', async ({ page }) => {
+      await settle(page);
+      const card = page.getByRole('region', { name: 'Minus infinity in, exactly 0 out' });
+      await card.getByRole('group', { name: 'Head' }).getByRole('button', { name: '2' }).click();
+      await card.getByRole('row').nth(4).waitFor();
+      const rows = await tableRows(page, 'What [CLS] gives');
+      assert.deepEqual(
+        rows.map((cells) => cells[0]),
+        ['[CLS]', 'hello', '[SEP]', '[PAD]', 'Sum'],
+      );
+      assert.deepEqual(
+        rows.map((cells) => cells[2]),
+        ['0', '0', '0', '−∞', ''],
+      );
+      for (const [i, cells] of rows.slice(0, 4).entries()) {
+        // the browser may compute with other kernels
+        const near = (text: string, value: number, within: number) => {
+          assert.ok(Math.abs(Number(text.replace('−', '-')) - value) < within, `${text} is not ${value}`);
+        };
+        near(cells[1]!, scores[i]!, 0.05);
+        near(cells[3]!, withMask[i]!, 0.02);
+        near(cells[4]!, without[i]!, 0.02);
+      }
+      assert.equal(rows[3]![3], '0');
+      await card.getByRole('button', { name: 'hello world' }).click();
+      await card.getByText('the mask is 0 everywhere').waitFor();
+    });
+  });
+
+  test('a text that is still to be written is spoken of nowhere', async () => {
+    await onPage('#/mask', async ({ page }) => {
+      await settle(page);
+      const curve = page.locator('canvas[aria-label^="Distance of [CLS] by padding tokens"]');
+      await curve.waitFor();
+      const before = await curve.getAttribute('aria-label');
+      const table = page.getByRole('region', { name: /^Distance of the \[CLS\] vectors/ });
+      await page.getByRole('button', { name: 'Add a text' }).click();
+      await table.getByRole('row').nth(3).waitFor();
+      await page.waitForFunction(() => !document.querySelector('.stale'));
+      const notice = page.locator('.note', { has: page.getByRole('heading', { name: 'What to notice' }) });
+      assert.match(await notice.innerText(), /“hello” got 1 padding token/);
+      assert.equal(await curve.getAttribute('aria-label'), before);
+    });
+  });
+
+  test('a text has one colour in all charts', async () => {
+    await onPage('#/mask', async ({ page }) => {
+      await settle(page);
+      const stroke = async (title: string, name: string) => {
+        await page.getByRole('region', { name: title }).locator('canvas').waitFor();
+        await page.getByRole('button', { name: `Export: ${title}` }).click();
+        const [download] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('button', { name: 'Save as SVG' }).click(),
+        ]);
+        const svg = await readFile(await download.path(), 'utf8');
+        // each line is followed by its points and its name
+        return new RegExp(`stroke="([^"]+)" stroke-width="2"/>(?:<rect[^>]*>)*<text[^>]*>${name}<`).exec(
+          svg,
+        )?.[1];
+      };
+      const colour = await stroke('Layer by layer', 'hello');
+      assert.ok(colour);
+      assert.equal(await stroke('The more padding, the further off', 'hello'), colour);
+    });
   });
 });

@@ -17,6 +17,7 @@ import { describe, test } from 'node:test';
 import { brotliCompressSync } from 'node:zlib';
 import { AxeBuilder } from '@axe-core/playwright';
 
+import { contrast, mix, readableOn } from '../../web/src/lib/contrast.ts';
 import { dist, onPage, root, settle, withPage } from './support.ts';
 
 withPage({ base: '/a/base/path/' });
@@ -32,6 +33,19 @@ const sections = [
 const opening = 'start';
 /** Whose sample loads the model. */
 const needModel = new Set(['architecture', 'mask', 'attention', 'mlm', 'nsp', 'model']);
+
+/** One word wider than a telephone, wherever a section takes a text from the address. */
+const longWord = 'Pneumonoultramicroscopicsilicovolcanoconiosis';
+const longTexts = new URLSearchParams({
+  text: longWord,
+  sentence: longWord,
+  hide: '',
+  texts: JSON.stringify([longWord, 'x'.repeat(120)]),
+  batch: JSON.stringify([longWord, 'x'.repeat(120)]),
+  a: longWord,
+  b: 'x'.repeat(120),
+  pairs: JSON.stringify([[longWord, 'x'.repeat(120), 1]]),
+});
 
 for (const section of sections) {
   describe(section, () => {
@@ -56,12 +70,21 @@ for (const section of sections) {
       });
     }
 
-    for (const width of [360, 390, 768, 1920]) {
-      test(`nothing sticks out at ${width} pixels`, async () => {
+    for (const [width, texts] of [
+      [360, ''],
+      [360, `?${longTexts}`],
+      [390, ''],
+      [768, ''],
+      [1920, ''],
+    ] as const) {
+      test(`nothing sticks out at ${width} pixels${texts && ', with a long word'}`, async () => {
         await onPage(
-          `#/${section}`,
+          `#/${section}${texts}`,
           async ({ page }) => {
             await settle(page);
+            if (texts) {
+              await page.waitForFunction(() => !/on its way/.test(document.querySelector('main')!.innerText));
+            }
             const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
             assert.ok(over <= 0, `${over} pixels too wide`);
           },
@@ -94,6 +117,71 @@ for (const section of sections) {
     );
   });
 }
+
+describe('tables', { skip: !withModel }, () => {
+  for (const [width, section, caption] of [
+    [360, 'mask', 'Distance of the [CLS] vectors'],
+    [360, 'model', 'The loaded model'],
+    [360, 'model', 'Figures of the notebook'],
+    [360, 'mlm', 'The ten best words for the capital'],
+    [1440, 'architecture', 'Tensors with shape'],
+  ] as const) {
+    test(`“${caption}” is in view whole at ${width} pixels`, async () => {
+      await onPage(
+        `#/${section}`,
+        async ({ page }) => {
+          await settle(page);
+          const table = page.locator(`[role="region"][aria-label^="${caption}"]`);
+          await table.getByRole('row').nth(2).waitFor();
+          const over = await table.evaluate((element) => element.scrollWidth - element.clientWidth);
+          assert.ok(over <= 0, `${over} pixels are out of view`);
+        },
+        { viewport: { width, height: 800 } },
+      );
+    });
+  }
+
+  for (const colorScheme of ['light', 'dark'] as const) {
+    test(`a table has a shadow at the side that has more, ${colorScheme}`, async () => {
+      await onPage(
+        '#/architecture',
+        async ({ page }) => {
+          const table = page.getByRole('region', { name: /parts, shapes, formulas/ });
+          const empty = table.getByRole('row', { name: /Context/ });
+          await empty.scrollIntoViewIfNeeded();
+          /** How bright the edges are in the row that has no formula, left and right. */
+          const edges = async () => {
+            const region = (await table.boundingBox())!;
+            const row = (await empty.boundingBox())!;
+            const bytes = await page.screenshot({
+              clip: { x: region.x, y: row.y + 3, width: region.width, height: 1 },
+            });
+            return page.evaluate(async (encoded) => {
+              const binary = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+              const image = await createImageBitmap(new Blob([binary], { type: 'image/png' }));
+              const context = new OffscreenCanvas(image.width, 1).getContext('2d', {
+                willReadFrequently: true,
+              })!;
+              context.drawImage(image, 0, 0);
+              const at = (x: number) => [...context.getImageData(x, 0, 1, 1).data.subarray(0, 3)];
+              const sum = (channels: number[]) => channels.reduce((all, one) => all + one, 0);
+              return { left: sum(at(1)), right: sum(at(image.width - 2)) };
+            }, bytes.toString('base64'));
+          };
+          const start = await edges();
+          assert.ok(start.right < start.left - 10, JSON.stringify(start));
+          await table.evaluate((element) => {
+            element.scrollLeft = element.scrollWidth;
+          });
+          const end = await edges();
+          assert.ok(end.left < end.right - 10, JSON.stringify(end));
+          assert.equal(end.right, start.left);
+        },
+        { viewport: { width: 360, height: 800 }, colorScheme },
+      );
+    });
+  }
+});
 
 test('the keyboard skips to the content, works the menu of exports, and opens sections', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
@@ -145,6 +233,73 @@ test('tables and pictures can be saved', async () => {
     assert.match(csv, /\r\nlongest,3,11,22,11,33\.33\r\n/);
   });
 });
+
+/** The design tokens of one theme, as canvas gets them. */
+function tokens(colorScheme: 'light' | 'dark'): Record<string, string> {
+  const css = readFileSync(path.join(root, 'web/src/styles/tokens.css'), 'utf8');
+  return Object.fromEntries(
+    [...css.matchAll(/--([\w-]+): light-dark\(#(\w{6}), #(\w{6})\)/g)].map(([, name, light, dark]) => {
+      const value = Number.parseInt(colorScheme === 'light' ? light! : dark!, 16);
+      return [name!, `rgb(${value >> 16}, ${(value >> 8) & 255}, ${value & 255})`];
+    }),
+  );
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`a label on a field of any strength can be read, ${colorScheme}`, () => {
+    const colours = tokens(colorScheme);
+    const inks = { ink: colours['ink']!, 'on-accent': colours['on-accent']! };
+    for (let step = 0; step <= 1000; step += 1) {
+      const fill = mix(colours['sunken']!, colours['accent']!, step / 1000);
+      const found = contrast(readableOn(fill, inks), fill);
+      assert.ok(found >= 4.5, `${fill}: ${found}`);
+    }
+  });
+
+  test(`the labels in pictures can be read, ${colorScheme}`, { skip: !withModel }, async () => {
+    for (const [section, title] of [
+      ['architecture', 'Where the parameters are'],
+      ['mask', 'Token by token'],
+    ] as const) {
+      await onPage(
+        `#/${section}`,
+        async ({ page }) => {
+          await settle(page);
+          await page.getByRole('region', { name: title }).locator('canvas').waitFor();
+          await page.getByRole('button', { name: `Export: ${title}` }).click();
+          const [download] = await Promise.all([
+            page.waitForEvent('download'),
+            page.getByRole('button', { name: 'Save as SVG' }).click(),
+          ]);
+          const svg = readFileSync(await download.path(), 'utf8');
+          const fields = [
+            ...svg.matchAll(/<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)".*? fill="([^"]+)"/g),
+          ].map(([, x, y, width, height, fill]) => ({
+            x: Number(x),
+            y: Number(y),
+            width: Number(width),
+            height: Number(height),
+            fill: fill!,
+          }));
+          const labels = [...svg.matchAll(/<text x="(\S+)" y="(\S+)" fill="([^"]+)".*?>([^<]*)</g)];
+          assert.ok(fields.length > 10 && labels.length > 3);
+          for (const [, x, y, ink, words] of labels) {
+            const on = fields.findLast(
+              (field) =>
+                field.x <= Number(x) &&
+                Number(x) <= field.x + field.width &&
+                field.y <= Number(y) &&
+                Number(y) <= field.y + field.height,
+            );
+            const found = on ? contrast(ink!, on.fill) : 21;
+            assert.ok(found >= 4.5, `${section}: “${words!}” has ${found.toFixed(2)}`);
+          }
+        },
+        { colorScheme },
+      );
+    }
+  });
+}
 
 test('the content security policy holds', async () => {
   await onPage('', async ({ page, said }) => {

@@ -73,6 +73,7 @@ test('the pieces are there before the model, and the contents lead to every sect
 test('more tokens than the picture holds', async () => {
   await onPage(`#/start?text=${encodeURIComponent('word '.repeat(80))}`, async ({ page }) => {
     await page.getByText('82 tokens are too many for one picture').waitFor();
+    await page.getByText('The sections of the lesson take up to 512.').waitFor();
     await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('');
     await page.getByTestId('tokens').waitFor();
     assert.deepEqual(await shownIds(page), [101, 102]);

@@ -116,6 +116,38 @@ test('the greedy match shows every try for the chosen word', async () => {
   });
 });
 
+test('what to notice of words that became [UNK], by the reason', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    const field = page.getByRole('textbox', { name: 'Sentence', exact: true });
+    const notice = page.locator('.note', { has: page.getByRole('heading', { name: 'What to notice' }) });
+    await field.fill('I love pizza 🍕');
+    assert.match(await notice.innerText(), /No word was split\./);
+    assert.match(await notice.innerText(), /1 word became \[UNK\]: a piece of it has no entry/);
+    assert.doesNotMatch(await notice.innerText(), /Every word/);
+    await field.fill('🍕 tokenization 🙂');
+    assert.match(await notice.innerText(), /2 words became \[UNK\]: a piece of each has no entry/);
+    await field.fill(`so ${'b'.repeat(101)}`);
+    assert.match(
+      await notice.innerText(),
+      /1 word became \[UNK\] untried: it is longer than 100 characters\./,
+    );
+    // the mark itself, typed, is no word that was given up
+    await field.fill('so [UNK]');
+    assert.doesNotMatch(await notice.innerText(), /became/);
+    await page.getByRole('button', { name: 'Add a second sentence' }).click();
+    await page.getByRole('textbox', { name: 'Second sentence' }).fill('🍕');
+    assert.match(await notice.innerText(), /1 word became \[UNK\]/);
+  });
+});
+
+test('the blanks that the normaliser puts around Chinese characters are drawn', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('東京');
+    const step = page.locator('.norm', { hasText: 'Chinese characters' });
+    assert.deepEqual(await step.locator('.change').allInnerTexts(), ['東 → ␣東␣', '京 → ␣京␣']);
+  });
+});
+
 test('the vocabulary has 30,522 entries, 994 of them unused, and can be searched', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
     const facet = page.getByRole('group', { name: 'Part of the vocabulary' });

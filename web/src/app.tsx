@@ -91,7 +91,7 @@ function Status() {
           </p>
           <p title={model.runtime.reasons.join(' ')}>
             <b>{model.runtime.build}</b>, {plural(model.runtime.threads, 'thread')}
-            {memory.value && `, ${bytes(memory.value.heapBytes)}`}
+            {memory.value && `, ${bytes(memory.value.heapBytes)} of memory`}
             {lastAnswer.value !== null && `, last answer ${lastAnswer.value.toFixed(0)} ms`}
           </p>
         </>

@@ -34,7 +34,7 @@ export const sections: readonly Section[] = [
     id: 'architecture',
     number: 4,
     label: 'Architecture',
-    idea: 'Twelve times the same machine, with different weights.',
+    idea: 'The same machine, over and over, with different weights.',
     load: async () => (await import('./views/architecture/index')).default,
   },
   {

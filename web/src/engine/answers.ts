@@ -3,11 +3,12 @@ import { latest, type Latest } from '../lib/latest';
 import { bert, watched, type Bert } from './model';
 import { codeOf, troubleOf } from './trouble';
 
-/** What a checkpoint lacks is no fault of the question: the remedy is told with it. */
+/** What a checkpoint lacks is no fault of the question: the remedy is told with it. A text too long is one for all tasks. */
 function explain(error: unknown): never {
-  if (codeOf(error) !== 'missing_tensor') throw error;
+  const code = codeOf(error);
+  if (code !== 'missing_tensor' && code !== 'too_long') throw error;
   const { sentence, remedy } = troubleOf(error);
-  throw new Error(`${sentence} ${remedy}`, { cause: error });
+  throw new Error(code === 'too_long' ? sentence : `${sentence} ${remedy}`, { cause: error });
 }
 
 /**

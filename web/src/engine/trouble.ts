@@ -1,6 +1,6 @@
 // What went wrong, in one sentence, and what to do about it, in another.
 import { BertlensError } from 'bertlens/tokenizer';
-import { sentenceCase } from '../lib/format';
+import { count, sentenceCase } from '../lib/format';
 
 export interface Trouble {
   code: BertlensError['code'];
@@ -12,7 +12,17 @@ export interface Trouble {
 export function troubleOf(error: unknown, remedy?: string): Trouble {
   const code = codeOf(error) ?? 'internal';
   const message = error instanceof Error ? error.message : String(error);
-  return { code, sentence: sentenceCase(message), remedy: remedy ?? remedyFor(code, message) };
+  const sentence = (code === 'too_long' && tooLong(message)) || sentenceCase(message);
+  return { code, sentence, remedy: remedy ?? remedyFor(code, message) };
+}
+
+/** The two numbers of a text that is too long, which the package's tasks each put in words of their own. */
+function tooLong(message: string): string | undefined {
+  const [, text = '', tokens, positions] = /^(text \d+: )?.*?(\d+) tokens\D+(\d+)/.exec(message) ?? [];
+  if (tokens === undefined) return undefined;
+  return sentenceCase(
+    `${text}${count(Number(tokens))} tokens; BERT has ${count(Number(positions))} positions`,
+  );
 }
 
 /** The package's code of an error; undefined for what others threw. */
@@ -43,11 +53,12 @@ function remedyFor(code: BertlensError['code'], message: string): string {
       return 'The checkpoint was saved without this part. One of BertForPreTraining has them all.';
     case 'out_of_memory':
       return 'Load it as int8, which takes a quarter of the room of f32, or close other tabs. While a model loads, the one before it still takes its room.';
+    case 'too_long':
+      return 'Shorten the text.';
     case 'crashed':
       return 'Load it again; a smaller precision takes less memory.';
     case 'invalid_argument':
     case 'invalid_text':
-    case 'too_long':
     case 'aborted':
     case 'internal':
     case 'disposed':

@@ -1,5 +1,8 @@
 // The colours on screen now, as plain values for canvas and SVG, read from the design tokens.
 import { palette } from '../state/theme';
+import { mix } from './contrast';
+
+export { mix, readableOn } from './contrast';
 
 const names = [
   'paper',
@@ -45,18 +48,6 @@ export function colours(): Colours {
   for (const probe of probes) probe.remove();
   kept = { at, colours: Object.fromEntries(entries) as Colours };
   return kept.colours;
-}
-
-function channels(colour: string): [number, number, number] {
-  const found = colour.match(/[\d.]+/g)?.map(Number) ?? [];
-  return [found[0] ?? 0, found[1] ?? 0, found[2] ?? 0];
-}
-
-/** Between two colours, `share` of the way. */
-export function mix(from: string, to: string, share: number): string {
-  const a = channels(from);
-  const b = channels(to);
-  return `rgb(${a.map((value, i) => Math.round(value + (b[i]! - value) * share)).join(', ')})`;
 }
 
 const steps = 96;

@@ -1,11 +1,15 @@
-// The newest answer to a question that changes: older calls are aborted, the last answer stays until the next is there.
+// The newest answer to a question that changes: older calls are aborted, the last answer stays until the next is there, and
+// is known not to be of the question that is asked now.
 import { effect, signal, type ReadonlySignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 
 export interface Answer<I, T> {
+  /** null before the first answer, and where there is nothing to ask. */
   value: T | null;
   /** The question that `value` answers. */
   input: I | null;
+  /** `value` answers an earlier question: a newer one waits for its answer, or ended in `trouble`. */
+  outdated: boolean;
   pending: boolean;
   trouble: string | null;
 }
@@ -26,26 +30,33 @@ export function latest<I, T>(
   rest = 120,
   source: () => unknown = () => undefined,
 ): Latest<I, T> {
-  const none: Answer<I, T> = { value: null, input: null, pending: false, trouble: null };
+  const none: Answer<I, T> = { value: null, input: null, outdated: false, pending: false, trouble: null };
   const answer = signal(none);
   let from = source();
+  // the first question to each source does not wait for the next one
+  let first = true;
   const start = () =>
     effect(() => {
       const now = source();
-      if (now !== from) answer.value = none;
+      if (now !== from) {
+        answer.value = none;
+        first = true;
+      }
       from = now;
       const input = question();
       if (input === null) {
-        if (answer.peek().trouble !== null) answer.value = { ...answer.peek(), trouble: null };
+        if (answer.peek() !== none) answer.value = none;
         return;
       }
       const abort = new AbortController();
       const timer = window.setTimeout(
         () => {
+          first = false;
           answer.value = { ...answer.peek(), pending: true };
           ask(input, abort.signal).then(
             (value) => {
-              if (!abort.signal.aborted) answer.value = { value, input, pending: false, trouble: null };
+              if (abort.signal.aborted) return;
+              answer.value = { value, input, outdated: false, pending: false, trouble: null };
             },
             (error: unknown) => {
               if (abort.signal.aborted) return;
@@ -54,11 +65,13 @@ export function latest<I, T>(
             },
           );
         },
-        answer.peek().value === null ? 0 : rest,
+        first ? 0 : rest,
       );
       return () => {
         window.clearTimeout(timer);
         abort.abort();
+        // also where the section is left: by its return the question may have become another
+        if (answer.peek().value !== null) answer.value = { ...answer.peek(), outdated: true, pending: false };
       };
     });
   return {

@@ -18,6 +18,14 @@ export const theme = signal<Theme>(stored());
 /** Changes whenever the colours on screen do; pictures on canvas redraw after it. */
 export const palette = signal(0);
 
+const asked = window.matchMedia('(prefers-color-scheme: dark)');
+const systemDark = signal(asked.matches);
+
+/** Whether the colours on screen are the dark ones. */
+export function isDark(): boolean {
+  return theme.value === 'system' ? systemDark.value : theme.value === 'dark';
+}
+
 export function nextTheme(): void {
   theme.value = themes[(themes.indexOf(theme.value) + 1) % themes.length] ?? 'system';
 }
@@ -33,6 +41,7 @@ effect(() => {
   palette.value = palette.peek() + 1;
 });
 
-window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+asked.addEventListener('change', () => {
+  systemDark.value = asked.matches;
   palette.value += 1;
 });

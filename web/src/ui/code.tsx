@@ -14,7 +14,7 @@ const labels: Record<Language, string> = {
 };
 
 // One choice for the whole page: who reads Python here reads it everywhere.
-const language = signal<Language>('python');
+export const language = signal<Language>('python');
 
 export function Code({ samples }: { samples: () => CodeSamples }) {
   const [copied, setCopied] = useState(false);

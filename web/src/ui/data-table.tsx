@@ -6,6 +6,8 @@ import type { Cell, Table } from '../lib/export';
 
 export interface Column<Row> {
   title: string;
+  /** Stands for the title on narrow screens. */
+  short?: string;
   /** The value that is exported and, without `show`, shown. */
   value: (row: Row) => Cell;
   show?: (row: Row) => ComponentChildren;
@@ -23,6 +25,10 @@ interface DataTableProps<Row> {
   rowClass?: (row: Row) => string | undefined;
   /** Height of the scrolling window in rows; by default the table grows with its rows. */
   window?: number;
+  /** What a narrow screen does to rows that are too wide: columns of text shrink, or each row becomes a block. */
+  narrow?: 'shrinks' | 'blocks';
+  /** For the layout of blocks. */
+  class?: string;
 }
 
 const virtualFrom = 200;
@@ -52,6 +58,16 @@ function sorted<Row>(rows: readonly Row[], column: Column<Row>, down: boolean): 
   return [...rows].sort((a, b) => order(column.value(a), column.value(b)));
 }
 
+function Title<Row>({ column }: { column: Column<Row> }) {
+  if (column.short === undefined) return <>{column.title}</>;
+  return (
+    <>
+      <span class="full">{column.title}</span>
+      <span class="short">{column.short}</span>
+    </>
+  );
+}
+
 export function DataTable<Row>({
   caption,
   columns,
@@ -59,7 +75,18 @@ export function DataTable<Row>({
   rowMark,
   rowClass,
   window: height,
+  narrow,
+  class: className,
 }: DataTableProps<Row>) {
+  // styles that make a row a block take these roles away
+  const roles = narrow === 'blocks' && {
+    table: { role: 'table' as const },
+    group: { role: 'rowgroup' as const },
+    row: { role: 'row' as const },
+    head: { role: 'columnheader' as const },
+    cell: { role: 'cell' as const },
+  };
+
   const [sort, setSort] = useState<Sort | null>(null);
   const by = sort && columns.find((column) => column.title === sort.title);
   const rows = useMemo(
@@ -113,7 +140,7 @@ export function DataTable<Row>({
 
   return (
     <div
-      class="table-scroll"
+      class={['table-scroll', narrow, className].filter(Boolean).join(' ')}
       ref={scroller}
       role="region"
       aria-label={caption}
@@ -126,14 +153,15 @@ export function DataTable<Row>({
           : undefined
       }
     >
-      <table class="table" aria-rowcount={rows.length + 1}>
+      <table class="table" aria-rowcount={rows.length + 1} {...(roles && roles.table)}>
         <caption class="visually-hidden">{caption}</caption>
-        <thead>
-          <tr>
+        <thead {...(roles && roles.group)}>
+          <tr {...(roles && roles.row)}>
             {columns.map((column) => (
               <th
                 scope="col"
                 key={column.title}
+                {...(roles && roles.head)}
                 class={column.kind === 'number' ? 'number' : undefined}
                 {...(sort?.title === column.title && { 'aria-sort': sort.down ? 'descending' : 'ascending' })}
               >
@@ -149,24 +177,30 @@ export function DataTable<Row>({
                       else setSort(null);
                     }}
                   >
-                    {column.title}
+                    <Title column={column} />
                     <span aria-hidden="true">
                       {sort?.title !== column.title ? '' : sort.down ? ' ↓' : ' ↑'}
                     </span>
                   </button>
                 ) : (
-                  column.title
+                  <Title column={column} />
                 )}
               </th>
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody {...(roles && roles.group)}>
           {virtual && from > 0 && gap(from)}
           {shown.map((row, i) => (
-            <tr key={from + i} aria-rowindex={from + i + 2} data-lit={rowMark?.(row)} class={rowClass?.(row)}>
+            <tr
+              key={from + i}
+              aria-rowindex={from + i + 2}
+              data-lit={rowMark?.(row)}
+              class={rowClass?.(row)}
+              {...(roles && roles.row)}
+            >
               {columns.map((column) => (
-                <td key={column.title} class={column.kind}>
+                <td key={column.title} class={column.kind} {...(roles && roles.cell)}>
                   {column.show ? column.show(row) : column.value(row)}
                 </td>
               ))}

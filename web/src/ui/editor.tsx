@@ -53,21 +53,23 @@ export function Editor({ label, value, spans, scope, placeholder, onChange }: Ed
 
   return (
     <div class="editor">
-      <div class="editor-backdrop" aria-hidden="true">
-        {pieces}
+      <div class="editor-sheet">
+        <div class="editor-backdrop" aria-hidden="true">
+          {pieces}
+        </div>
+        <textarea
+          ref={field}
+          aria-label={label}
+          value={value}
+          placeholder={placeholder}
+          spellcheck={false}
+          autocomplete="off"
+          autocapitalize="off"
+          onInput={(event) => {
+            onChange(event.currentTarget.value);
+          }}
+        />
       </div>
-      <textarea
-        ref={field}
-        aria-label={label}
-        value={value}
-        placeholder={placeholder}
-        spellcheck={false}
-        autocomplete="off"
-        autocapitalize="off"
-        onInput={(event) => {
-          onChange(event.currentTarget.value);
-        }}
-      />
     </div>
   );
 }

@@ -38,6 +38,11 @@ function Pager({ previous, next }: PagerProps) {
   );
 }
 
+/** Alone, so that its number changes without the section. */
+function Lead({ lead }: Pick<View, 'lead'>) {
+  return <p class="lead">{typeof lead === 'string' ? lead : lead()}</p>;
+}
+
 interface FrameProps extends PagerProps {
   section: Section;
   view: View;
@@ -52,7 +57,7 @@ export function SectionFrame({ section, view, previous, next }: FrameProps) {
           {section.number} &ensp;{section.label}
         </p>
         <h1>{section.idea}</h1>
-        <p class="lead">{view.lead}</p>
+        <Lead lead={view.lead} />
       </header>
       <div class="stack">
         <Instrument />

@@ -45,11 +45,12 @@ export function WithModel({ children, speaks, room }: WithModelProps) {
   );
 }
 
-/** What went wrong with a call, where it arose. */
-export function Trouble({ text }: { text: string | null }) {
+/** What went wrong with a call, where it arose; `children`: what can be done about it. */
+export function Trouble({ text, children }: { text: string | null; children?: ComponentChildren }) {
   return text === null ? null : (
-    <p class="trouble" role="alert">
+    <div class="trouble" role="alert">
       {sentenceCase(text)}
-    </p>
+      {children}
+    </div>
   );
 }

@@ -8,8 +8,8 @@ export interface CodeSamples {
 }
 
 export interface View {
-  /** One or two sentences below the title. */
-  lead: string;
+  /** One or two sentences below the title, perhaps with a number of what is on screen. */
+  lead: string | (() => string);
   /** The instruments, in one or more cards. */
   Instrument: ComponentType;
   /** Two or three sentences on what is on screen now. */

@@ -5,7 +5,7 @@ import { Printed } from '../../ui/printed';
 import '../../styles/architecture.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
-import { StackInstrument, TreemapInstrument } from './instruments';
+import { ParametersInstrument, StackInstrument } from './instruments';
 import { TensorsInstrument } from './tensors';
 import { findPart, partsOf, published } from './parts';
 import { configuration, configurationTrouble, parts } from './state';
@@ -14,7 +14,7 @@ function Instruments() {
   return (
     <>
       <StackInstrument />
-      <TreemapInstrument />
+      <ParametersInstrument />
       <TensorsInstrument />
     </>
   );
@@ -212,7 +212,11 @@ function Exercise() {
 }
 
 const view: View = {
-  lead: 'Embeddings, a stack of equal layers, a pooler. Open any part to see what it computes, in which shape, and what it costs.',
+  lead: () => {
+    const layers = configuration.value.numHiddenLayers;
+    const stack = layers === 1 ? 'one layer' : `a stack of ${layers} equal layers`;
+    return `Embeddings, ${stack}, a pooler. Open any part to see what it computes, in which shape, and what it costs.`;
+  },
   Instrument: Instruments,
   Notice,
   code,

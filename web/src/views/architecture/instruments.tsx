@@ -1,13 +1,13 @@
-// The stack, the open part with its formulas, and the treemap of all parameters.
-import { hierarchy, treemap } from 'd3-hierarchy';
+// The stack, the open part with its formulas, and the picture of all parameters.
 import { useMemo } from 'preact/hooks';
 import { encoding } from '../tokenizer/state';
 import { count, percent } from '../../lib/format';
 import type { Colours } from '../../lib/colours';
-import { families, mix } from '../../lib/colours';
+import { families, mix, readableOn } from '../../lib/colours';
 import type { Painter } from '../../lib/painter';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Instrument } from '../../ui/instrument';
+import { NumberField } from '../../ui/number-field';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Tabs } from '../../ui/tabs';
 import { useWidth } from '../../ui/use-width';
@@ -20,6 +20,7 @@ import {
   open,
   openLayer,
   ownFields,
+  ownMost,
   parts,
   tensorText,
   type Choice,
@@ -165,20 +166,16 @@ export function StackInstrument() {
         {choice.value === 'own' && (
           <div class="sizes">
             {(Object.keys(fieldNames) as (keyof Configuration)[]).map((name) => (
-              <label class="field" key={name}>
-                <span>{fieldNames[name]}</span>
-                <input
-                  class="input"
-                  type="number"
-                  min={1}
-                  value={ownFields[name].value}
-                  onInput={(event) => {
-                    const value = event.currentTarget.valueAsNumber;
-                    const most = name === 'numHiddenLayers' ? 64 : 1_000_000;
-                    if (Number.isInteger(value) && value >= 1 && value <= most) ownFields[name].value = value;
-                  }}
-                />
-              </label>
+              <NumberField
+                key={name}
+                label={fieldNames[name]}
+                value={ownFields[name].value}
+                low={1}
+                high={ownMost[name]}
+                onChange={(value) => {
+                  ownFields[name].value = value;
+                }}
+              />
             ))}
           </div>
         )}
@@ -243,77 +240,81 @@ function leaves(base: Part): Leaf[] {
   ];
 }
 
-interface Node {
-  name: string;
-  parameters?: number;
-  children?: Node[];
+const gap = 2;
+
+/** Width of the columns, by the parameters in them: what stands beside one layer keeps its proportion to it. */
+function columnWidths(base: Part, width: number): { embeddings: number; layer: number; pooler: number } {
+  const [embeddings, layer, pooler] = base.children.map((part) => part.parameters) as [
+    number,
+    number,
+    number,
+  ];
+  const exact = (width * layer) / base.parameters;
+  // whole pixels, so that no layer looks wider than another
+  const column = exact >= 4 ? Math.floor(exact) : exact;
+  return { embeddings: (column * embeddings) / layer, layer: column, pooler: (column * pooler) / layer };
 }
 
-function treeOf(base: Part): Node {
-  const [embeddings, layer, pooler] = base.children;
-  if (!embeddings || !layer || !pooler) return { name: '' };
-  return {
-    name: 'BERT',
-    children: [
-      {
-        name: 'Embeddings',
-        children: embeddings.children.map(({ name, parameters }) => ({ name, parameters })),
-      },
-      ...Array.from({ length: layer.times }, (_, i) => ({
-        name: `Layer ${i + 1}`,
-        children: layer.children.map(({ name, parameters }) => ({ name, parameters })),
-      })),
-      { name: 'Pooler', parameters: pooler.parameters },
-    ],
-  };
-}
-
-function treemapDrawing(base: Part, width: number): Drawing {
+/** The model from left to right, each area true: the embeddings, layer after layer, the pooler. */
+function columnsDrawing(base: Part, width: number): Drawing {
+  const [embeddings, layer, pooler] = base.children as [Part, Part, Part];
   const height = Math.max(300, Math.min(460, Math.round(width * 0.48)));
-  const root = treemap<Node>()
-    .size([width, height])
-    .paddingInner(2)
-    .paddingTop((node) => (node.depth === 1 && node.children ? 18 : 0))
-    .round(true)(hierarchy<Node>(treeOf(base)).sum((node) => node.parameters ?? 0));
+  const top = 20;
+  const wide = columnWidths(base, width);
+  const headRoom = (text: string) => 7 * text.length;
+  const nameRoom = (part: Part) => 5.8 * part.name.length + 8;
   return {
     width,
     height,
     draw(painter: Painter, colours: Colours) {
-      for (const node of root.descendants()) {
-        const wide = node.x1 - node.x0;
-        const high = node.y1 - node.y0;
-        const lone = node.depth === 1 && !node.children;
-        if (node.depth === 1 && node.children) {
-          const room = Math.floor(wide / 6.6);
-          if (room >= node.data.name.length || room >= 2) {
-            const label =
-              room >= node.data.name.length ? node.data.name : node.data.name.replace('Layer ', '');
-            painter.text(node.x0 + 1, node.y0 + 9, label, {
-              fill: colours.ink,
-              size: 12,
-              weight: 600,
-              family: families.text,
+      const fills: Readonly<Record<string, string>> = {
+        pooler: colours['tint-line-3'],
+        'layer.attention': colours['tint-line-0'],
+        'layer.intermediate': mix(colours['tint-0'], colours['tint-line-0'], 0.25),
+        'layer.output': mix(colours['tint-0'], colours['tint-line-0'], 0.25),
+      };
+      const ofEmbeddings = mix(colours['tint-1'], colours['tint-line-1'], 0.45);
+      const head = (x: number, text: string) => {
+        const lettering = { fill: colours.ink, size: 12, weight: 600, family: families.text };
+        painter.text(x + 1, 9, text, lettering);
+      };
+      const column = (x: number, across: number, parts: readonly Part[], of: Part) => {
+        const inner = across - Math.min(gap, across / 3);
+        const heights = parts.map((part) => ((height - top) * part.parameters) / of.parameters);
+        // all names of a column stand alike
+        const flat = parts.every((part, i) => heights[i]! < 16 || nameRoom(part) <= inner);
+        const turned =
+          inner >= 15 && parts.every((part, i) => heights[i]! < 16 || nameRoom(part) <= heights[i]!);
+        let y = top;
+        for (const [i, part] of parts.entries()) {
+          const high = heights[i]!;
+          const fill = fills[part.id] ?? ofEmbeddings;
+          const shown = high - Math.min(gap, high / 3);
+          painter.rect(x, y, inner, shown, { fill, radius: 2 });
+          const lettering = { fill: readableOn(fill, colours), size: 11.5, family: families.text };
+          if (high >= 16 && flat) {
+            painter.text(x + 5, y + 10, part.name, lettering);
+          } else if (high >= 16 && turned) {
+            painter.text(x + inner / 2, y + shown / 2, part.name, {
+              ...lettering,
+              align: 'center',
+              turn: -90,
             });
           }
+          y += high;
         }
-        if (node.children || (node.depth !== 2 && !lone)) continue;
-        const ofEmbeddings = node.parent?.data.name === 'Embeddings';
-        const fill = ofEmbeddings
-          ? mix(colours['tint-1'], colours['tint-line-1'], 0.45)
-          : lone
-            ? colours['tint-line-3']
-            : node.data.name === 'Self-attention'
-              ? colours['tint-line-0']
-              : mix(colours['tint-0'], colours['tint-line-0'], 0.25);
-        painter.rect(node.x0, node.y0, wide, high, { fill, radius: 2 });
-        if (high >= 16 && wide >= node.data.name.length * 6.4 + 8) {
-          painter.text(node.x0 + 5, node.y0 + 10, node.data.name, {
-            fill: colours.ink,
-            size: 11.5,
-            family: families.text,
-          });
-        }
+      };
+      if (wide.embeddings >= headRoom(embeddings.name)) head(0, embeddings.name);
+      column(0, wide.embeddings, embeddings.children, embeddings);
+      const whole = wide.layer >= headRoom('Layer 10');
+      // where the numbers would touch, only every second or third layer has its own
+      const every = whole ? 1 : Math.ceil(18 / wide.layer);
+      for (let i = 0; i < layer.times; i += 1) {
+        const x = wide.embeddings + i * wide.layer;
+        if (i % every === 0) head(x, whole ? `Layer ${i + 1}` : String(i + 1));
+        column(x, wide.layer, layer.children, layer);
       }
+      column(wide.embeddings + layer.times * wide.layer, wide.pooler, [pooler], pooler);
     },
   };
 }
@@ -368,11 +369,11 @@ function CheckSum({ total }: { total: number }) {
   );
 }
 
-export function TreemapInstrument() {
+export function ParametersInstrument() {
   const { ref, width } = useWidth();
   const { base, heads } = parts.value;
   const trouble = configurationTrouble.value;
-  const drawing = useMemo(() => treemapDrawing(base, Math.max(280, width)), [base, width]);
+  const drawing = useMemo(() => columnsDrawing(base, Math.max(280, width)), [base, width]);
   const [embeddings, layer, pooler] = base.children;
   if (trouble || !embeddings || !layer || !pooler) return null;
   const total = base.parameters;
@@ -388,7 +389,7 @@ export function TreemapInstrument() {
   ];
   const masked = heads.children[0]?.parameters ?? 0;
   const next = heads.children[1]?.parameters ?? 0;
-  const label = `Treemap of ${count(total)} parameters: ${rows
+  const label = `${count(total)} parameters from left to right, each area by their number: ${rows
     .slice(0, 3)
     .map((row) => `${row.name} ${percent(row.share, 1)}`)
     .join(', ')}`;
@@ -396,7 +397,7 @@ export function TreemapInstrument() {
     <Instrument
       title="Where the parameters are"
       exports={[
-        ...pictureExports('parameters', () => treemapDrawing(base, 1000)),
+        ...pictureExports('parameters', () => columnsDrawing(base, 1000)),
         {
           kind: 'table',
           name: 'parameters',

@@ -101,9 +101,14 @@ export function partsOf(config: Configuration): { base: Part; heads: Part } {
     dense('layer.attention.query', 'Query', 'what a token looks for', hidden, hidden),
     dense('layer.attention.key', 'Key', 'what a token offers', hidden, hidden),
     dense('layer.attention.value', 'Value', 'what a token passes on', hidden, hidden),
-    leaf('layer.attention.scores', 'Scores', `query · key / √${count(width)}, softmax over the row`, {
-      output: `[${heads}, tokens, tokens]`,
-    }),
+    leaf(
+      'layer.attention.scores',
+      'Scores',
+      `query · key / √${count(width)} + mask (−∞ at padding), softmax over the row`,
+      {
+        output: `[${heads}, tokens, tokens]`,
+      },
+    ),
     leaf('layer.attention.context', 'Context', 'values, weighted by the scores, heads side by side', {
       output: rows,
     }),

@@ -25,14 +25,30 @@ export const open = parameter('architecture', 'part', 'layer', textCodec);
 /** Which layer of the stack was pressed; all have the same parts. */
 export const openLayer = parameter('architecture', 'layer', 1, integerCodec(1, 64));
 
+/** How much the fields take; 1 is the least of each. */
+export const ownMost: Readonly<Record<keyof Configuration, number>> = {
+  vocabSize: 1_000_000,
+  hiddenSize: 16_384,
+  numHiddenLayers: 64,
+  numAttentionHeads: 256,
+  intermediateSize: 65_536,
+  maxPositionEmbeddings: 65_536,
+  typeVocabSize: 16,
+};
+
 const own = {
-  vocabSize: parameter('architecture', 'vocab', 30522, integerCodec(1, 1_000_000)),
-  hiddenSize: parameter('architecture', 'hidden', 384, integerCodec(1, 16_384)),
-  numHiddenLayers: parameter('architecture', 'layers', 6, integerCodec(1, 64)),
-  numAttentionHeads: parameter('architecture', 'heads', 6, integerCodec(1, 256)),
-  intermediateSize: parameter('architecture', 'inner', 1536, integerCodec(1, 65_536)),
-  maxPositionEmbeddings: parameter('architecture', 'positions', 512, integerCodec(1, 65_536)),
-  typeVocabSize: parameter('architecture', 'types', 2, integerCodec(1, 16)),
+  vocabSize: parameter('architecture', 'vocab', 30522, integerCodec(1, ownMost.vocabSize)),
+  hiddenSize: parameter('architecture', 'hidden', 384, integerCodec(1, ownMost.hiddenSize)),
+  numHiddenLayers: parameter('architecture', 'layers', 6, integerCodec(1, ownMost.numHiddenLayers)),
+  numAttentionHeads: parameter('architecture', 'heads', 6, integerCodec(1, ownMost.numAttentionHeads)),
+  intermediateSize: parameter('architecture', 'inner', 1536, integerCodec(1, ownMost.intermediateSize)),
+  maxPositionEmbeddings: parameter(
+    'architecture',
+    'positions',
+    512,
+    integerCodec(1, ownMost.maxPositionEmbeddings),
+  ),
+  typeVocabSize: parameter('architecture', 'types', 2, integerCodec(1, ownMost.typeVocabSize)),
 };
 
 export const ownFields = own;

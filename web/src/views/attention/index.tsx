@@ -8,7 +8,7 @@ import '../../styles/attention.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
 import { HeadsInstrument, LinesInstrument, MatrixInstrument } from './instruments';
-import { head, layer, summaries } from './state';
+import { attentions, head, layer, summaries } from './state';
 
 function Instruments() {
   return (
@@ -21,19 +21,22 @@ function Instruments() {
 }
 
 function Notice() {
-  const all = summaries.value;
+  const { outdated, trouble } = attentions.answer.value;
+  const all = trouble === null ? summaries.value : [];
   const here = all.find((one) => one.layer === layer.value + 1 && one.head === head.value + 1);
   if (!here) return <p class="hint">The sentences here speak of what is on screen.</p>;
   const most = all.reduce((best, one) => (one.special > best.special ? one : best));
+  const aged = outdated ? 'stale' : '';
   return (
     <>
-      <p>
+      <p class={aged}>
         In layer {here.layer}, head {here.head}, a token gives itself {percent(here.self, 1)} of its weight
         and the special tokens {percent(here.special, 1)}.
       </p>
-      <p>
-        Most weight on [CLS] and [SEP] has head {most.head} of layer {most.layer}, {percent(most.special, 1)}.
-        A head that finds nothing to do looks there: it is BERT’s way of looking at nothing.
+      <p class={aged}>
+        Head {most.head} of layer {most.layer} puts the most weight on [CLS] and [SEP]:{' '}
+        {percent(most.special, 1)}. A head that finds nothing to do looks there: it is BERT’s way of looking
+        at nothing.
       </p>
       <p>
         Weights say where a head reads from, not what it makes of it. Two heads with the same picture may pass

@@ -1,5 +1,5 @@
 // Attention: every head as a thumbnail, one head as lines between tokens, and the same head as a matrix.
-import { signal } from '@preact/signals';
+import { batch, signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { EncodeResult } from 'bertlens';
 import { bert } from '../../engine/model';
@@ -9,15 +9,18 @@ import { percent, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { lit, wordMark } from '../../state/lit';
 import { sentence } from '../../state/sentence';
+import { isDark } from '../../state/theme';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Results } from '../../ui/results';
 import { Tabs } from '../../ui/tabs';
 import { TokenText, tintClass } from '../../ui/token';
+import { TextTrouble } from '../../ui/too-long';
 import { useRested } from '../../ui/use-rested';
 import { useWidth } from '../../ui/use-width';
-import { Trouble, WithModel } from '../../ui/with-model';
+import { WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import { scopeOf, spansOf } from '../tokenizer/chips';
 import { encoding, second } from '../tokenizer/state';
@@ -40,6 +43,9 @@ import {
 
 // A thumbnail has at most so many cells a side; longer texts show the strongest weight of each cell.
 const thumbCells = 24;
+// What is smaller is left blank: in a thumbnail, in a matrix.
+const thumbBlank = 0.02;
+const matrixBlank = 0.005;
 
 function thumbnails(result: EncodeResult, layers: number, heads: number, width: number): Drawing {
   const left = 30;
@@ -72,7 +78,7 @@ function thumbnails(result: EncodeResult, layers: number, heads: number, width: 
           for (let y = 0; y < cells; y += 1) {
             for (let x = 0; x < cells; x += 1) {
               const weight = strongest(found, y, x, cells);
-              if (weight < 0.02) continue;
+              if (weight < thumbBlank) continue;
               painter.rect(x0 + x * step, y0 + y * step, step, step, { fill: shade(weight) });
             }
           }
@@ -120,7 +126,9 @@ const summaryColumns: readonly Column<HeadSummary>[] = [
 export function HeadsInstrument() {
   attentions.use();
   const { ref, width } = useWidth();
-  const { value, pending, trouble } = attentions.answer.value;
+  const { ref: beside, width: room } = useWidth();
+  const answer = attentions.answer.value;
+  const { value, trouble } = answer;
   const config = bert.value?.info.config;
   const layers = config?.numHiddenLayers ?? 0;
   const heads = config?.numAttentionHeads ?? 0;
@@ -129,6 +137,10 @@ export function HeadsInstrument() {
     () => (value && width > 0 ? thumbnails(value, layers, heads, width) : null),
     [value, layers, heads, width, at],
   );
+  const opened = useMemo(() => {
+    const found = value && room > 0 ? headOf(value, layer.value, head.value) : null;
+    return found && besideOf(found, room);
+  }, [value, room, at]);
   return (
     <Instrument
       title="Every head of every layer"
@@ -175,36 +187,59 @@ export function HeadsInstrument() {
             </>
           )}
         </WithTokenizer>
-        <WithModel speaks room="min(48rem, 100vw)">
+        <WithModel speaks room="clamp(38rem, 100vw - 30rem, 48rem)">
           {() => (
-            <>
-              <Trouble text={trouble} />
+            <div class="flow">
+              <TextTrouble
+                trouble={trouble}
+                texts={[{ text: sentence.value, textPair: second.value }]}
+                onCut={([cut]) => {
+                  batch(() => {
+                    sentence.value = cut!.text;
+                    second.value = cut!.textPair;
+                  });
+                }}
+              />
               <p class="hint">
                 Rows are layers, columns are heads. Inside, a row is a token that looks, a column one that is
-                looked at; strong colour is much. Press one to open it below.
+                looked at. {isDark() ? 'The brighter' : 'The darker'}, the more weight. Press one to open it.
               </p>
-              <div
-                ref={ref}
-                class={pending ? 'table-scroll stale' : 'table-scroll'}
-                tabIndex={0}
-                role="region"
-                aria-label="Heads by layer"
-              >
-                {drawing && (
-                  <Picture
-                    class="pressable"
-                    drawing={drawing}
-                    label={`${layers} layers with ${heads} heads each; layer ${layer.value + 1}, head ${head.value + 1} is open below`}
-                    onPress={(x, y) => {
-                      const cell = (drawing.width - 30) / heads;
-                      const h = Math.floor((x - 30) / cell);
-                      const l = Math.floor((y - 22) / cell);
-                      if (h < 0 || l < 0 || h >= heads || l >= layers) return;
-                      openHead(l, h);
-                    }}
-                  />
-                )}
-              </div>
+              <Results of={answer}>
+                <div class="heads">
+                  <div ref={ref} class="table-scroll" tabIndex={0} role="region" aria-label="Heads by layer">
+                    {drawing && (
+                      <Picture
+                        class="pressable"
+                        drawing={drawing}
+                        label={`${layers} layers with ${heads} heads each; layer ${layer.value + 1}, head ${head.value + 1} is open`}
+                        onPress={(x, y) => {
+                          const cell = (drawing.width - 30) / heads;
+                          const h = Math.floor((x - 30) / cell);
+                          const l = Math.floor((y - 22) / cell);
+                          if (h < 0 || l < 0 || h >= heads || l >= layers) return;
+                          openHead(l, h);
+                          // where there is no room for it beside the others, its lines are what is opened
+                          if (room === 0) linesCard.current?.scrollIntoView();
+                        }}
+                      />
+                    )}
+                  </div>
+                  <div class="head-beside" ref={beside}>
+                    {opened && (
+                      <>
+                        <p class="hint">
+                          Layer {layer.value + 1}, head {head.value + 1}
+                        </p>
+                        <Picture
+                          drawing={opened}
+                          label={`The open head, layer ${layer.value + 1}, head ${head.value + 1}, as a matrix`}
+                        />
+                      </>
+                    )}
+                  </div>
+                </div>
+                <Scale blank={thumbBlank} />
+              </Results>
               <div class="row">
                 <Numbers
                   label="Layer"
@@ -225,20 +260,69 @@ export function HeadsInstrument() {
               </div>
               <details>
                 <summary>Every head in numbers</summary>
-                <DataTable
-                  caption="Heads: shares of their weight, and how spread it is"
-                  columns={summaryColumns}
-                  rows={summaries.value}
-                  window={12}
-                />
+                <Results of={answer}>
+                  <DataTable
+                    caption="Heads: shares of their weight, and how spread it is"
+                    columns={summaryColumns}
+                    rows={summaries.value}
+                    window={12}
+                  />
+                </Results>
               </details>
-            </>
+            </div>
           )}
         </WithModel>
       </div>
     </Instrument>
   );
 }
+
+/** What the colours of the weights mean; the same steps as `ramp` has. */
+function Scale({ blank }: { blank: number }) {
+  return (
+    <p class="legend hint">
+      <span>
+        <span class="key weight" /> blank: below {blank}
+      </span>
+      {[0.1, 0.5, 1].map((weight) => (
+        <span key={weight}>
+          <span class="key weight" style={{ '--weight': percent(Math.sqrt(weight)).replace('\u00a0', '') }} />{' '}
+          {weight}
+        </span>
+      ))}
+      <span>square-root scale</span>
+    </p>
+  );
+}
+
+// A head's own cells are drawn from this size on; smaller ones together, as in a thumbnail.
+const leastBeside = 4;
+
+/** One head in the room beside the others. */
+function besideOf(found: Head, room: number): Drawing {
+  const cell = fitting(found, room);
+  if (cell >= leastBeside) return matrixOf(found, cell, thumbBlank).drawing;
+  const cells = Math.min(found.size, Math.floor(room / leastBeside));
+  const step = room / cells;
+  return {
+    width: room,
+    height: room,
+    draw(painter: Painter, colours: Colours) {
+      painter.rect(0, 0, room, room, { fill: colours.sunken });
+      const shade = ramp(colours.sunken, colours.accent);
+      for (let y = 0; y < cells; y += 1) {
+        for (let x = 0; x < cells; x += 1) {
+          const weight = strongest(found, y, x, cells);
+          if (weight < thumbBlank) continue;
+          painter.rect(x * step, y * step, step, step, { fill: shade(weight) });
+        }
+      }
+    },
+  };
+}
+
+/** The card of the open head's lines. */
+const linesCard: { current: HTMLDivElement | null } = { current: null };
 
 interface NumbersProps {
   label: string;
@@ -420,106 +504,108 @@ export function LinesInstrument() {
     );
   }, [found, from]);
   return (
-    <Instrument
-      title={`Layer ${layer.value + 1}, head ${head.value + 1}: who looks at whom`}
-      exports={[
-        ...pictureExports('attention-head', () => drawing ?? noDrawing),
-        { kind: 'table', name: 'attention', table: () => weightTable(found) },
-      ]}
-    >
-      <WithModel room="36rem">
-        {() =>
-          found &&
-          drawing && (
-            <div class="flow">
-              <div class="row">
-                {second.value !== undefined && (
-                  <Tabs
-                    label="From which sentence to which"
-                    options={directionNames}
-                    value={direction.value}
-                    onChange={(next) => {
-                      direction.value = next;
-                    }}
-                  />
-                )}
-                <label class="check">
-                  <input
-                    type="checkbox"
-                    checked={hideSpecial.value}
-                    onChange={(event) => {
-                      hideSpecial.value = event.currentTarget.checked;
-                    }}
-                  />
-                  Hide [CLS] and [SEP]
-                </label>
-                <label class="field slider short-slider">
-                  <span>
-                    Strongest <b class="mono">{share.value} %</b> of each row
-                  </span>
-                  <input
-                    type="range"
-                    min={1}
-                    max={100}
-                    value={share.value}
-                    onInput={(event) => {
-                      share.value = event.currentTarget.valueAsNumber;
-                    }}
-                  />
-                </label>
-              </div>
-              <div class="columns">
-                <section>
-                  <p class="hint">
-                    Left looks, right is looked at.{' '}
-                    {found.size > mostForAllLines
-                      ? 'Point at a token, or go through them with ↑ and ↓, to see its lines.'
-                      : 'Point at a token, or go through them with ↑ and ↓, to see it alone.'}
-                  </p>
-                  <div
-                    class="table-scroll tall"
-                    tabIndex={0}
-                    role="region"
-                    aria-label="Lines between tokens"
-                    ref={ref}
-                    onKeyDown={(event) => {
-                      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-                      if (step !== undefined) {
-                        const next = focus === null ? 0 : focus + step;
-                        point(Math.min(found.size - 1, Math.max(0, next)), found);
-                        show(event.currentTarget, Math.min(found.size - 1, Math.max(0, next)));
-                      } else if (event.key === 'Escape') point(null, found);
-                      else return;
-                      event.preventDefault();
-                    }}
-                  >
-                    <Picture
-                      class="pressable"
-                      drawing={drawing}
-                      windowed
-                      label={`Lines from ${plural(found.size, 'token')} to the tokens they look at; the table has the weights`}
-                      onPoint={(_, y) => {
-                        const at = Math.floor((y - 4) / rowHeight);
-                        point(at >= 0 && at < found.size ? at : null, found);
-                      }}
-                      onLeave={() => {
-                        point(null, found);
+    <div ref={linesCard}>
+      <Instrument
+        title={`Layer ${layer.value + 1}, head ${head.value + 1}: who looks at whom`}
+        exports={[
+          ...pictureExports('attention-head', () => drawing ?? noDrawing),
+          { kind: 'table', name: 'attention', table: () => weightTable(found) },
+        ]}
+      >
+        <WithModel room="36rem">
+          {() =>
+            found &&
+            drawing && (
+              <Results of={attentions.answer.value}>
+                <div class="row">
+                  {second.value !== undefined && (
+                    <Tabs
+                      label="From which sentence to which"
+                      options={directionNames}
+                      value={direction.value}
+                      onChange={(next) => {
+                        direction.value = next;
                       }}
                     />
-                  </div>
-                </section>
-                <section>
-                  <p class="hint" role="status">
-                    What <span class="mono">{found.tokens[from]}</span> looks at, strongest first
-                  </p>
-                  {table}
-                </section>
-              </div>
-            </div>
-          )
-        }
-      </WithModel>
-    </Instrument>
+                  )}
+                  <label class="check">
+                    <input
+                      type="checkbox"
+                      checked={hideSpecial.value}
+                      onChange={(event) => {
+                        hideSpecial.value = event.currentTarget.checked;
+                      }}
+                    />
+                    Hide [CLS] and [SEP]
+                  </label>
+                  <label class="field slider short-slider">
+                    <span>
+                      Strongest <b class="mono">{share.value} %</b> of each row
+                    </span>
+                    <input
+                      type="range"
+                      min={1}
+                      max={100}
+                      value={share.value}
+                      onInput={(event) => {
+                        share.value = event.currentTarget.valueAsNumber;
+                      }}
+                    />
+                  </label>
+                </div>
+                <div class="columns">
+                  <section>
+                    <p class="hint">
+                      Left looks, right is looked at.{' '}
+                      {found.size > mostForAllLines
+                        ? 'Point at a token, or go through them with ↑ and ↓, to see its lines.'
+                        : 'Point at a token, or go through them with ↑ and ↓, to see it alone.'}
+                    </p>
+                    <div
+                      class="table-scroll tall"
+                      tabIndex={0}
+                      role="region"
+                      aria-label="Lines between tokens"
+                      ref={ref}
+                      onKeyDown={(event) => {
+                        const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+                        if (step !== undefined) {
+                          const next = focus === null ? 0 : focus + step;
+                          point(Math.min(found.size - 1, Math.max(0, next)), found);
+                          show(event.currentTarget, Math.min(found.size - 1, Math.max(0, next)));
+                        } else if (event.key === 'Escape') point(null, found);
+                        else return;
+                        event.preventDefault();
+                      }}
+                    >
+                      <Picture
+                        class="pressable"
+                        drawing={drawing}
+                        windowed
+                        label={`Lines from ${plural(found.size, 'token')} to the tokens they look at; the table has the weights`}
+                        onPoint={(_, y) => {
+                          const at = Math.floor((y - 4) / rowHeight);
+                          point(at >= 0 && at < found.size ? at : null, found);
+                        }}
+                        onLeave={() => {
+                          point(null, found);
+                        }}
+                      />
+                    </div>
+                  </section>
+                  <section>
+                    <p class="hint" role="status">
+                      What <span class="mono">{found.tokens[from]}</span> looks at, strongest first
+                    </p>
+                    {table}
+                  </section>
+                </div>
+              </Results>
+            )
+          }
+        </WithModel>
+      </Instrument>
+    </div>
   );
 }
 
@@ -547,7 +633,7 @@ function fitting(found: Head, width: number): number {
   return cell;
 }
 
-function matrixOf(found: Head, cell: number): Matrix {
+function matrixOf(found: Head, cell: number, blank = matrixBlank): Matrix {
   const size = labelSize(cell);
   const edge = size === 0 ? 0 : longest(found) * 0.6 * size + 10;
   const side = found.size * cell;
@@ -566,7 +652,7 @@ function matrixOf(found: Head, cell: number): Matrix {
     for (let y = 0; y < found.size; y += 1) {
       for (let x = 0; x < found.size; x += 1) {
         const weight = found.weights[y * found.size + x]!;
-        if (weight < 0.005) continue;
+        if (weight < blank) continue;
         painter.rect(edge + x * cell, edge + y * cell, cell - gap, cell - gap, { fill: shade(weight) });
       }
     }
@@ -608,7 +694,7 @@ export function MatrixInstrument() {
           {() =>
             found &&
             matrix && (
-              <div class="flow">
+              <Results of={attentions.answer.value}>
                 {whole < readable && (
                   <Tabs
                     label="How large"
@@ -657,7 +743,8 @@ export function MatrixInstrument() {
                     </>
                   )}
                 </p>
-              </div>
+                <Scale blank={matrixBlank} />
+              </Results>
             )
           }
         </WithModel>

@@ -2,21 +2,20 @@
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import type { MaskEffectResult } from 'bertlens';
-import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
-import { families, mix, type Colours } from '../../lib/colours';
+import { families, mix, readableOn, type Colours } from '../../lib/colours';
 import { plural } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import type { Painter } from '../../lib/painter';
-import { listCodec, parameter } from '../../state/url';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Printed } from '../../ui/printed';
+import { Results } from '../../ui/results';
 import { Tabs } from '../../ui/tabs';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
@@ -24,11 +23,8 @@ import { WithTokenizer } from '../../ui/with-tokenizer';
 import '../../styles/padding.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
-
-/** The batch of the notebook's cell 7. */
-const notebookTexts = ['hello world', 'hello'];
-
-const texts = parameter('mask', 'texts', notebookTexts, listCodec);
+import { SoftmaxInstrument } from './softmax';
+import { chosen, notebookTexts, shorten, texts } from './state';
 
 const effectOf = answers<string[], MaskEffectResult>(
   () => texts.value,
@@ -38,16 +34,18 @@ const effectOf = answers<string[], MaskEffectResult>(
 
 const paddings = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
-/** The shortest row is the one that padding would disturb most. */
-function shortest(): string {
-  return texts.value.reduce(
-    (least, text) => (text.length < least.length ? text : least),
-    texts.value[0] ?? '',
-  );
+/** The shortest row is the one that padding would disturb most; one that is still to be written has nothing to disturb. */
+function shortest(): string | null {
+  return texts.value
+    .filter((text) => text.trim() !== '')
+    .reduce<string | null>(
+      (least, text) => (least === null || text.length < least.length ? text : least),
+      null,
+    );
 }
 
 const curve = answers<string, number[]>(
-  () => (texts.value.length > 0 ? shortest() : null),
+  shortest,
   (model, text, abort) => model.maskEffectCurve(text, paddings, { signal: abort }),
   400,
 );
@@ -65,6 +63,7 @@ const columns: readonly Column<Row>[] = [
   { title: 'padding', kind: 'number', value: (row) => row.padding },
   {
     title: 'L2 of [CLS], with and without mask',
+    short: 'L2 of [CLS]',
     kind: 'number',
     value: (row) => row.distance,
     show: (row) => row.distance.toFixed(4),
@@ -82,7 +81,8 @@ function rowsOf(result: MaskEffectResult, batch: readonly string[]): Row[] {
 
 function BatchInstrument() {
   effectOf.use();
-  const { value, input, pending, trouble } = effectOf.answer.value;
+  const answer = effectOf.answer.value;
+  const { value, input, trouble } = answer;
   const rows = value && input ? rowsOf(value, input) : [];
   return (
     <Instrument
@@ -151,14 +151,17 @@ function BatchInstrument() {
         </div>
         <WithModel speaks room="7rem">
           {() => (
-            <div class={pending ? 'flow stale' : 'flow'}>
+            <div class="flow">
               <Trouble text={trouble} />
               {rows.length > 0 && (
-                <DataTable
-                  caption="Distance of the [CLS] vectors with and without the mask"
-                  columns={columns}
-                  rows={rows}
-                />
+                <Results of={answer} about="the texts">
+                  <DataTable
+                    caption="Distance of the [CLS] vectors with and without the mask"
+                    columns={columns}
+                    rows={rows}
+                    narrow="shrinks"
+                  />
+                </Results>
               )}
             </div>
           )}
@@ -170,6 +173,8 @@ function BatchInstrument() {
 
 interface Series {
   name: string;
+  /** Of the text in the batch: it has one colour in all charts. */
+  place: number;
   points: readonly (readonly [x: number, y: number])[];
 }
 
@@ -199,7 +204,7 @@ function chart(series: readonly Series[], width: number, across: string, ticks: 
       let lastLabel = Infinity;
       const ordered = [...series].sort((a, b) => (a.points.at(-1)?.[1] ?? 0) - (b.points.at(-1)?.[1] ?? 0));
       for (const entry of ordered) {
-        const stroke = hues[series.indexOf(entry) % hues.length]!;
+        const stroke = hues[entry.place % hues.length]!;
         painter.path(
           line<readonly [number, number]>(
             (point) => x(point[0]),
@@ -216,13 +221,10 @@ function chart(series: readonly Series[], width: number, across: string, ticks: 
   };
 }
 
-function shorten(text: string): string {
-  return text.length > 14 ? `${text.slice(0, 13)}…` : text || '(empty)';
-}
-
 function LayersInstrument() {
   const { ref, width } = useWidth();
-  const { value, input } = effectOf.answer.value;
+  const answer = effectOf.answer.value;
+  const { value, input } = answer;
   const layers = value?.perLayer[0]?.length ?? 0;
   const drawing = useMemo(
     () =>
@@ -230,6 +232,7 @@ function LayersInstrument() {
         ? chart(
             value.perLayer.map((distances, i) => ({
               name: shorten(input[i] ?? ''),
+              place: i,
               points: distances.map((distance, at) => [at, distance] as const),
             })),
             Math.min(width, 960),
@@ -258,14 +261,17 @@ function LayersInstrument() {
         <WithModel room="18rem">
           {() =>
             drawing && (
-              <Picture
-                drawing={drawing}
-                label={`Distance of [CLS] after each layer: ${(value?.perLayer ?? [])
-                  .map(
-                    (distances, i) => `${input?.[i] ?? ''}: ${distances.map((d) => d.toFixed(2)).join(', ')}`,
-                  )
-                  .join('; ')}`}
-              />
+              <Results of={answer} about="the texts">
+                <Picture
+                  drawing={drawing}
+                  label={`Distance of [CLS] after each layer: ${(value?.perLayer ?? [])
+                    .map(
+                      (distances, i) =>
+                        `${input?.[i] ?? ''}: ${distances.map((d) => d.toFixed(2)).join(', ')}`,
+                    )
+                    .join('; ')}`}
+                />
+              </Results>
             )
           }
         </WithModel>
@@ -274,7 +280,6 @@ function LayersInstrument() {
   );
 }
 
-const mapped = signal(1);
 const mapCell = { width: 58, height: 26 };
 
 /** One text's tokens by layer: how far each vector moves without the mask. */
@@ -301,14 +306,12 @@ function tokenMap(tokens: readonly string[], distances: readonly (readonly numbe
         distances.forEach((layer, at) => {
           const share = (layer[row] ?? 0) / most;
           const left = widest + at * mapCell.width;
-          painter.rect(left, top, mapCell.width - 1, mapCell.height - 1, {
-            fill: mix(colours.sunken, colours.accent, share),
-            radius: 2,
-          });
+          const fill = mix(colours.sunken, colours.accent, share);
+          painter.rect(left, top, mapCell.width - 1, mapCell.height - 1, { fill, radius: 2 });
           painter.text(left + mapCell.width / 2, middle, (layer[row] ?? 0).toFixed(2), {
             ...small,
             family: families.mono,
-            fill: share > 0.55 ? colours['on-accent'] : colours.ink,
+            fill: readableOn(fill, colours),
           });
         });
       });
@@ -317,9 +320,10 @@ function tokenMap(tokens: readonly string[], distances: readonly (readonly numbe
 }
 
 function TokensInstrument() {
-  const { value, input } = effectOf.answer.value;
+  const answer = effectOf.answer.value;
+  const { value, input } = answer;
   const ready = tokenizer.value;
-  const at = Math.min(mapped.value, (input?.length ?? 1) - 1);
+  const at = Math.min(chosen.value, (input?.length ?? 1) - 1);
   const text = input?.[at];
   const tokens = useMemo(
     () => (ready && text !== undefined ? ready.encode(text, { truncation: true }).tokens : []),
@@ -348,14 +352,14 @@ function TokensInstrument() {
       <WithModel>
         {() =>
           drawing && (
-            <div class="flow">
+            <Results of={answer} about="the texts">
               {input && input.length > 1 && (
                 <Tabs
                   label="Which text"
                   options={Object.fromEntries(input.map((one, i) => [String(i), shorten(one)]))}
                   value={String(at)}
                   onChange={(next) => {
-                    mapped.value = Number(next);
+                    chosen.value = Number(next);
                   }}
                 />
               )}
@@ -374,7 +378,7 @@ function TokensInstrument() {
                 Columns are layers, 0 the embeddings. Not [CLS] alone moves: every token that could see the
                 padding does.
               </p>
-            </div>
+            </Results>
           )
         }
       </WithModel>
@@ -385,18 +389,26 @@ function TokensInstrument() {
 function CurveInstrument() {
   curve.use();
   const { ref, width } = useWidth();
-  const { value, input, trouble } = curve.answer.value;
+  const answer = curve.answer.value;
+  const { value, input, trouble } = answer;
+  const place = Math.max(0, texts.value.indexOf(input ?? ''));
   const drawing = useMemo(
     () =>
       value && input !== null && width > 0
         ? chart(
-            [{ name: shorten(input), points: value.map((distance, i) => [paddings[i]!, distance] as const) }],
+            [
+              {
+                name: shorten(input),
+                place,
+                points: value.map((distance, i) => [paddings[i]!, distance] as const),
+              },
+            ],
             Math.min(width, 960),
             'padding tokens that are not masked',
             [0, 8, 16, 24, 32, 48, 64],
           )
         : null,
-    [value, input, width],
+    [value, input, place, width],
   );
   return (
     <Instrument
@@ -419,12 +431,14 @@ function CurveInstrument() {
             <>
               <Trouble text={trouble} />
               {drawing && (
-                <Picture
-                  drawing={drawing}
-                  label={`Distance of [CLS] by padding tokens: ${(value ?? [])
-                    .map((distance, i) => `${paddings[i] ?? 0}: ${distance.toFixed(2)}`)
-                    .join(', ')}`}
-                />
+                <Results of={answer} about="the text">
+                  <Picture
+                    drawing={drawing}
+                    label={`Distance of [CLS] by padding tokens: ${(value ?? [])
+                      .map((distance, i) => `${paddings[i] ?? 0}: ${distance.toFixed(2)}`)
+                      .join(', ')}`}
+                  />
+                </Results>
               )}
             </>
           )}
@@ -438,6 +452,7 @@ function Instruments() {
   return (
     <>
       <BatchInstrument />
+      <SoftmaxInstrument />
       <LayersInstrument />
       <TokensInstrument />
       <CurveInstrument />
@@ -450,7 +465,7 @@ function Notice() {
   if (!value || !input) return <p class="hint">The sentences here speak of what is on screen.</p>;
   const rows = rowsOf(value, input);
   const whole = rows.filter((row) => row.padding === 0);
-  const moved = rows.filter((row) => row.padding > 0);
+  const moved = rows.filter((row) => row.padding > 0 && row.text.trim() !== '');
   const worst = moved.reduce((most, row) => (row.distance > most.distance ? row : most), moved[0]!);
   return (
     <>
@@ -468,8 +483,8 @@ function Notice() {
         </p>
       )}
       <p>
-        With the mask a text gives the same vectors however wide its batch is. That is why it must always be
-        passed along.
+        With the mask, padding has a weight of exactly 0 in every head, so a text gives the same vectors
+        however wide its batch is. That is why it must always be passed along.
       </p>
     </>
   );

@@ -1,5 +1,5 @@
 // Section 6: hide words and ask for them. Cells 9 and 10 and Exercise 4 of the notebook.
-import type { FillMaskResult, Prediction } from 'bertlens';
+import type { FillMaskResult, MaskPredictions, Prediction, ScoredToken } from 'bertlens';
 import { signal } from '@preact/signals';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
@@ -18,17 +18,17 @@ import type { View } from '../view';
 import { LossInstrument, MaskInstrument, SurpriseInstrument } from './instruments';
 import { exerciseHidden, exerciseMasked, exercisePrinted, exerciseText, exerciseWords } from './notebook';
 import {
-  hidden,
   hide,
   notebookHidden,
   notebookText,
   order,
   prediction,
   question,
+  showOwn,
   surprise,
   targetWords,
-  text,
   topK,
+  type Order,
 } from './state';
 
 function Instruments() {
@@ -41,36 +41,67 @@ function Instruments() {
   );
 }
 
-function Notice() {
-  const { value, input } = prediction.answer.value;
-  const first = value?.masks[0];
-  const best = first?.predictions[0];
-  if (!input || !first || !best) return <p class="hint">The sentences here speak of what is on screen.</p>;
-  const label = first.label;
-  const scored = surprise.answer.value.value?.tokens ?? [];
-  const odd = scored.reduce(
-    (most, token) => (token.logProbability < most.logProbability ? token : most),
-    scored[0]!,
-  );
+/** What several masks know of one another. */
+function Filling({ masks, order: asked }: { masks: readonly MaskPredictions[]; order: Order }) {
+  if (asked === 'independent') {
+    return (
+      <>
+        The {masks.length} masks are answered separately; the probabilities are not those of the whole
+        sentence. Fill them from left to right, or the surest first, and each answer sees the ones before it.
+      </>
+    );
+  }
+  if (asked === 'left_to_right') {
+    return (
+      <>
+        The {masks.length} masks are filled from left to right: from the second on, the model saw the words
+        already put in, so a probability depends on those before it.
+      </>
+    );
+  }
+  const filled = [...masks].sort((a, b) => a.step - b.step).map((mask) => mask.predictions[0]?.token ?? '');
   return (
     <>
-      <p>
-        The model’s first guess is <span class="mono">{best.token}</span> with {probability(best.probability)}
-        .{' '}
-        {label &&
-          (label.id === best.id
-            ? `It is right, and still the loss is ${label.loss.toFixed(2)}, not 0: a loss measures confidence, not correctness.`
-            : `What stood there has ${probability(label.probability)}, so the loss is ${label.loss.toFixed(2)}.`)}
-      </p>
-      {value.masks.length > 1 && (
-        <p>
-          The {value.masks.length} masks are answered separately; the probabilities are not those of the whole
-          sentence. Fill them from left to right, or the surest first, and each answer sees the ones before
-          it.
+      The {masks.length} masks are filled the surest first, here in the order {list(filled)}: from the second
+      on, the model saw the words already put in, so a probability depends on those filled before it.
+    </>
+  );
+}
+
+/** Each paragraph speaks of one answer, and only of one to the text that is on screen. */
+function Notice() {
+  const guesses = prediction.answer.value;
+  const scores = surprise.answer.value;
+  const masks = guesses.trouble === null ? (guesses.value?.masks ?? []) : [];
+  const first = masks[0];
+  const best = first?.predictions[0];
+  const label = first?.label;
+  const scored = scores.trouble === null ? (scores.value?.tokens ?? []) : [];
+  const odd = scored.reduce<ScoredToken | undefined>(
+    (most, token) => (!most || token.logProbability < most.logProbability ? token : most),
+    undefined,
+  );
+  if (!best && !odd) return <p class="hint">The sentences here speak of what is on screen.</p>;
+  const guessed = guesses.outdated ? 'stale' : '';
+  return (
+    <>
+      {best && (
+        <p class={guessed}>
+          The model’s first guess is <span class="mono">{best.token}</span> with{' '}
+          {probability(best.probability)}.{' '}
+          {label &&
+            (label.id === best.id
+              ? `It is right, and still the loss is ${label.loss.toFixed(2)}, not 0: a loss measures confidence, not correctness.`
+              : `What stood there has ${probability(label.probability)}, so the loss is ${label.loss.toFixed(2)}.`)}
         </p>
       )}
-      {scored.length > 0 && (
-        <p>
+      {masks.length > 1 && guesses.input && (
+        <p class={guessed}>
+          <Filling masks={masks} order={guesses.input.order} />
+        </p>
+      )}
+      {odd && (
+        <p class={scores.outdated ? 'stale' : ''}>
           The least expected token is <span class="mono">{odd.token}</span>, place {count(odd.rank)} of all;
           the model would rather have read <span class="mono">{odd.bestToken}</span>.
         </p>
@@ -166,6 +197,7 @@ function Notebook() {
   notebookAnswer.use();
   const { value, trouble } = notebookAnswer.answer.value;
   const best = value?.masks[0]?.predictions ?? [];
+  const label = value?.labels?.find((id) => id !== -100);
   return (
     <WithTokenizer>
       {(ready) => (
@@ -202,12 +234,19 @@ function Notebook() {
                 here: String(ready.maskTokenId),
               },
             ]}
-          />
+          >
+            <p class="hint">
+              −100 tells the loss to skip a position: only the hidden word counts
+              {label !== undefined && `, whose id is ${label}`}.
+            </p>
+          </Printed>
           <section aria-label="Cell 10 printed">
             <h3 class="hint">Cell 10 printed, for bert-base-uncased; here: the model that is loaded</h3>
             <DataTable
               caption="The ten best words for the capital of France, as printed and here"
               columns={topColumns}
+              narrow="blocks"
+              class="printed-top"
               rows={printedTop.map(([token, share, loss], i) => ({
                 rank: i + 1,
                 token,
@@ -244,6 +283,31 @@ const exerciseAnswer = answers<string, FillMaskResult>(
 );
 
 const guess = signal<number | null>(null);
+/** Among the exercise's words, the one that must be a verb. */
+const verb = 1;
+
+/** What this model's certainty says, beside that of the notebook's model; `tops` are the probabilities of its first guesses. */
+function Surest({ tops }: { tops: readonly number[] }) {
+  const surest = tops.indexOf(Math.max(...tops));
+  const printed = `${exercisePrinted[verb]?.[0]?.[1] ?? ''}\u00a0%`;
+  const word = (i: number) => <span class="mono">{exerciseWords[i]}</span>;
+  if (surest === verb) {
+    return (
+      <p>
+        Surest is the guess for {word(verb)}, {probability(tops[verb]!)}, as in the notebook, where it has{' '}
+        {printed}: a verb between its subject and “over” is tied down by grammar, while {word(0)} and{' '}
+        {word(2)} are adjectives, and many would do.
+      </p>
+    );
+  }
+  return (
+    <p>
+      Here the guess for {word(surest)} is the surest, {probability(tops[surest] ?? 0)}, and the one for{' '}
+      {word(verb)} has {probability(tops[verb] ?? 0)}. bert-base-uncased was surest of {word(verb)}, {printed}
+      : it has learned that a verb must stand before “over”.
+    </p>
+  );
+}
 
 function Exercise() {
   exerciseAnswer.use();
@@ -294,8 +358,7 @@ function Exercise() {
                     type="button"
                     class="link"
                     onClick={() => {
-                      text.value = exerciseText;
-                      hidden.value = exerciseHidden;
+                      showOwn(exerciseText, exerciseHidden);
                       order.value = 'independent';
                       window.scrollTo({ top: 0 });
                     }}
@@ -321,7 +384,7 @@ function Exercise() {
             {() =>
               value && (
                 <>
-                  <div class="columns">
+                  <div class="flow">
                     {value.masks.map((mask, i) => (
                       <section key={i}>
                         <h3>
@@ -337,18 +400,20 @@ function Exercise() {
                         />
                         <p class="hint">
                           bert-base-uncased, as printed:{' '}
-                          {exercisePrinted[i]!.map(([token, share]) => `${token} ${share} %`).join(', ')}
+                          {exercisePrinted[i]!.map(([token, share]) => `${token} ${share}\u00a0%`).join(', ')}
                         </p>
                       </section>
                     ))}
                   </div>
                   <p>
-                    Mean confidence of the first guesses: {percent(mean)} here; 34.33 % for those that the
-                    notebook printed. A verb between its subject and “over” is tied down by grammar;{' '}
-                    {list(['quick', 'lazy'])} are adjectives, and many would do: a word is easy to guess where
-                    its neighbours leave little choice, and where it is frequent.{' '}
-                    {plural(value.masks.length, 'mask')} at once also means that no guess sees the others’
-                    words.
+                    Mean confidence of the first guesses: {percent(mean)} here; 34.33&nbsp;% for those that
+                    the notebook printed.
+                  </p>
+                  <Surest tops={tops} />
+                  <p>
+                    A word is easy to guess where its neighbours leave little choice, and where it is
+                    frequent. {plural(value.masks.length, 'mask')} at once also means that no guess sees the
+                    others’ words.
                   </p>
                 </>
               )

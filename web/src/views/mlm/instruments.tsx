@@ -9,18 +9,20 @@ import { tokenizer } from '../../engine/tokenizer';
 import { families, mix, type Colours } from '../../lib/colours';
 import { plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
-import { sentence } from '../../state/sentence';
 import { Bars } from '../../ui/bars';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
+import { NumberField } from '../../ui/number-field';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Results } from '../../ui/results';
 import { SmallModel } from '../../ui/small-model';
 import { Suggestions } from '../../ui/suggestions';
 import { Tabs } from '../../ui/tabs';
 import { TokenText } from '../../ui/token';
+import { TextTrouble, type Texts } from '../../ui/too-long';
 import { useWidth } from '../../ui/use-width';
-import { Trouble, WithModel } from '../../ui/with-model';
+import { WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import { wordMark } from '../../state/lit';
 import {
@@ -31,11 +33,17 @@ import {
   order,
   prediction,
   question,
+  setText,
+  showLinked,
+  shown,
+  showOwn,
   surprise,
   targets,
   text,
+  toggleHidden,
   topK,
   words,
+  type Gap,
   type Order,
 } from './state';
 
@@ -45,11 +53,8 @@ const orderNames: Record<Order, string> = {
   most_confident: 'Surest first',
 };
 
-function toggle(word: number): void {
-  const next = hidden.value.includes(word)
-    ? hidden.value.filter((other) => other !== word)
-    : [...hidden.value, word];
-  hidden.value = next.sort((a, b) => a - b);
+function keepFirst([cut]: readonly Texts[]): void {
+  setText(cut!.text);
 }
 
 interface PredictionRow extends Prediction {
@@ -77,26 +82,32 @@ function predictionTable() {
 
 interface MaskColumnProps {
   mask: MaskPredictions;
-  piece: string | undefined;
+  gap: Gap | undefined;
   nth: number;
   /** The probability of a full bar, the same for all masks. */
   most: number;
 }
 
-function MaskColumn({ mask, piece, nth, most }: MaskColumnProps) {
+function MaskColumn({ mask, gap, nth, most }: MaskColumnProps) {
   const label = mask.label;
   return (
     <section data-testid={`mask-${nth}`}>
       <h3>
-        {piece === undefined ? (
-          `Mask ${nth + 1}`
-        ) : (
+        {gap ? (
           <>
-            Instead of{' '}
-            <span class="mono">
-              <TokenText token={piece} />
-            </span>
+            Instead of <span class="mono">{gap.word}</span>
+            {gap.of > 1 && (
+              <>
+                :{' '}
+                <span class="mono">
+                  <TokenText token={gap.piece} />
+                </span>{' '}
+                ({gap.nth} of {gap.of})
+              </>
+            )}
           </>
+        ) : (
+          `Mask ${nth + 1}`
         )}
       </h3>
       <Bars
@@ -110,8 +121,7 @@ function MaskColumn({ mask, piece, nth, most }: MaskColumnProps) {
         }))}
       />
       <p class="hint">
-        Together {probability(mask.predictions.at(-1)?.cumulative ?? 0)} of all probability; the longest bar
-        is {probability(most)}.
+        Together {probability(mask.predictions.at(-1)?.cumulative ?? 0)} of all probability.
         {label && (
           <>
             {' '}
@@ -130,41 +140,31 @@ function highest(result: FillMaskResult): number {
 
 export function MaskInstrument() {
   prediction.use();
-  const { value, input, pending, trouble } = prediction.answer.value;
+  const answer = prediction.answer.value;
+  const { value, input, trouble } = answer;
   const asked = question.value;
   return (
     <Instrument
       title="Hide a word"
-      tools={
-        <>
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => {
-              text.value = notebookText;
-              hidden.value = notebookHidden;
-            }}
-          >
-            The notebook’s
-          </button>
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => {
-              text.value = sentence.value;
-              hidden.value = [0];
-            }}
-          >
-            Your sentence
-          </button>
-        </>
-      }
       exports={[{ kind: 'table', name: 'predictions', table: predictionTable }]}
     >
       <div class="flow">
         <WithTokenizer room="16rem">
           {() => (
             <>
+              <Tabs
+                label="Which text"
+                options={{
+                  linked: 'Linked to your sentence',
+                  notebook: 'The notebook’s',
+                  ...(shown.value === 'own' && { own: 'A text of its own' }),
+                }}
+                value={shown.value}
+                onChange={(next) => {
+                  if (next === 'linked') showLinked();
+                  if (next === 'notebook') showOwn(notebookText, notebookHidden);
+                }}
+              />
               <Editor
                 label="Text"
                 value={text.value}
@@ -175,9 +175,7 @@ export function MaskInstrument() {
                   word: i,
                 }))}
                 placeholder="Type a sentence, then hide words of it"
-                onChange={(next) => {
-                  text.value = next;
-                }}
+                onChange={setText}
               />
               <div>
                 <p class="hint" id="hide-words">
@@ -197,13 +195,15 @@ export function MaskInstrument() {
                         disabled={typed}
                         data-lit={wordMark('mlm', i)}
                         onClick={() => {
-                          toggle(i);
+                          toggleHidden(i);
                         }}
                       >
                         {gone && !typed ? (
                           <>
                             <span class="visually-hidden">{text.value.slice(...word.offsets)}, hidden: </span>
-                            <span class="mono">[MASK]</span>
+                            <span class="mono">
+                              [MASK]{word.pieces.length > 1 && ` × ${word.pieces.length}`}
+                            </span>
                           </>
                         ) : (
                           text.value.slice(...word.offsets)
@@ -222,20 +222,16 @@ export function MaskInstrument() {
                     order.value = next;
                   }}
                 />
-                <label class="field inline">
-                  <span>Best</span>
-                  <input
-                    class="input short"
-                    type="number"
-                    min={1}
-                    max={50}
-                    value={topK.value}
-                    onInput={(event) => {
-                      const next = event.currentTarget.valueAsNumber;
-                      if (Number.isInteger(next) && next >= 1 && next <= 50) topK.value = next;
-                    }}
-                  />
-                </label>
+                <NumberField
+                  label="Best"
+                  value={topK.value}
+                  low={1}
+                  high={50}
+                  inline
+                  onChange={(next) => {
+                    topK.value = next;
+                  }}
+                />
                 <label class="field inline grow">
                   <span>or score</span>
                   <input
@@ -254,36 +250,40 @@ export function MaskInstrument() {
           )}
         </WithTokenizer>
         <WithModel speaks room="28rem">
-          {() => (
+          {({ tokenizer: ready }) => (
             <>
-              <Trouble text={trouble} />
+              <TextTrouble trouble={trouble} texts={[{ text: text.value }]} onCut={keepFirst} />
               {asked.pieces.length === 0 ? (
                 <p class="hint">Nothing is hidden. Press a word above, or type [MASK].</p>
               ) : (
                 value &&
                 input && (
-                  <div class={pending ? 'flow stale' : 'flow'}>
+                  <Results of={answer}>
+                    <p class="hint">
+                      {value.masks.length > 1 ? 'All bars are to one scale: a full one is' : 'A full bar is'}{' '}
+                      {probability(highest(value))}.
+                    </p>
                     <div class="columns">
                       {value.masks.map((mask, i) => (
-                        <MaskColumn
-                          key={i}
-                          mask={mask}
-                          piece={input.pieces[i]}
-                          nth={i}
-                          most={highest(value)}
-                        />
+                        <MaskColumn key={i} mask={mask} gap={input.gaps[i]} nth={i} most={highest(value)} />
                       ))}
                     </div>
-                    <p role="status">
-                      <span class="hint">The best words put in: </span>
-                      {value.sequence}
+                    <div role="status">
+                      <p>
+                        <span class="hint">The best words put in: </span>
+                        {ready.decode(value.filled.subarray(1, -1))}
+                      </p>
                       {value.loss !== undefined && (
-                        <>
-                          <span class="hint"> &ensp;mean loss </span>
+                        <p>
+                          <span class="hint">
+                            {value.masks.length > 1
+                              ? 'Mean loss of what was hidden: '
+                              : 'Loss of the hidden word: '}
+                          </span>
                           <span data-testid="loss">{value.loss.toFixed(4)}</span>
-                        </>
+                        </p>
                       )}
-                    </p>
+                    </div>
                     <SmallModel>
                       {input.label === notebookText && input.masked === notebookMasked && (
                         <>
@@ -292,7 +292,7 @@ export function MaskInstrument() {
                         </>
                       )}
                     </SmallModel>
-                  </div>
+                  </Results>
                 )
               )}
             </>
@@ -370,7 +370,8 @@ function surpriseDrawing(rows: readonly SurpriseRow[]): Drawing {
 
 export function SurpriseInstrument() {
   surprise.use();
-  const { value, pending, trouble } = surprise.answer.value;
+  const answer = surprise.answer.value;
+  const { value, trouble } = answer;
   const rows = useMemo<SurpriseRow[]>(
     () =>
       (value?.tokens ?? []).map((token) => ({
@@ -394,10 +395,13 @@ export function SurpriseInstrument() {
     >
       <WithModel room="30rem">
         {() => (
-          <div class={pending ? 'flow stale' : 'flow'}>
-            <Trouble text={trouble} />
+          <div class="flow">
+            <TextTrouble trouble={trouble} texts={[{ text: text.value }]} onCut={keepFirst} />
+            {text.value.trim() === '' && (
+              <p class="hint">There is no word to ask for: type a sentence above.</p>
+            )}
             {rows.length > 0 && value && (
-              <>
+              <Results of={answer}>
                 <div class="table-scroll" tabIndex={0} role="region" aria-label="Loss of each token">
                   <Picture
                     drawing={drawing}
@@ -414,7 +418,7 @@ export function SurpriseInstrument() {
                   rows={rows}
                   window={10}
                 />
-              </>
+              </Results>
             )}
           </div>
         )}
@@ -432,15 +436,23 @@ const notebookLosses: readonly (readonly [loss: string, probability: number])[] 
   ['2.0', 0.14],
 ];
 
+// The curve is drawn up to this loss, and further where the hidden word has a greater one.
+const leastTop = 6;
+
 function lossDrawing(width: number, at: number, label: number | undefined): Drawing {
   const height = 268;
+  const lossOf = (p: number) => -Math.log(Math.max(p, 1e-30));
+  const highestLoss = Math.max(leastTop, label === undefined ? 0 : Math.ceil(lossOf(label)));
   const x = scaleLinear([0, 1], [44, width - 12]);
-  const y = scaleLinear([0, 6], [height - 52, 40]);
+  const y = scaleLinear([0, highestLoss], [height - 52, 40]);
+  const ticks = y.ticks(6);
+  // words stand between two grid lines: above the curve, which falls to their right
+  const rows = ticks.slice(1).map((tick, i) => (y(tick) + y(ticks[i]!)) / 2);
   const curve =
     line<number>(
       (p) => x(p),
       (p) => y(-Math.log(p)),
-    )(Array.from({ length: 200 }, (_, i) => Math.exp(-6 + (6 * i) / 199))) ?? '';
+    )(Array.from({ length: 200 }, (_, i) => Math.exp(highestLoss * (i / 199 - 1)))) ?? '';
   return {
     width,
     height,
@@ -449,7 +461,7 @@ function lossDrawing(width: number, at: number, label: number | undefined): Draw
       for (const tick of x.ticks(5)) {
         painter.text(x(tick), height - 34, String(tick), { ...small, align: 'center' });
       }
-      for (const tick of y.ticks(6)) {
+      for (const tick of ticks) {
         painter.path(`M${x(0)},${y(tick)}H${x(1)}`, { stroke: colours.line, strokeWidth: 1 });
         painter.text(x(0) - 10, y(tick), String(tick), { ...small, align: 'right' });
       }
@@ -457,9 +469,10 @@ function lossDrawing(width: number, at: number, label: number | undefined): Draw
       painter.text(x(0.5), height - 12, 'probability of the right word', { ...small, align: 'center' });
       painter.path(curve, { stroke: colours.accent, strokeWidth: 2 });
       const mark = (p: number, fill: string, words: string) => {
-        const top = y(Math.min(6, -Math.log(Math.max(p, 1e-9))));
+        const top = y(lossOf(p));
+        const row = rows.find((middle) => middle < top - 7) ?? rows.at(-1)!;
         painter.rect(x(p) - 5, top - 5, 10, 10, { fill, radius: 5 });
-        painter.text(x(p) + (p > 0.7 ? -10 : 10), top < 56 ? top + 4 : top - 12, words, {
+        painter.text(x(p) + (p > 0.7 ? -10 : 10), row, words, {
           ...small,
           fill: colours.ink,
           align: p > 0.7 ? 'right' : 'left',
@@ -473,7 +486,8 @@ function lossDrawing(width: number, at: number, label: number | undefined): Draw
 
 export function LossInstrument() {
   const { ref, width } = useWidth();
-  const label = prediction.answer.value.value?.masks[0]?.label?.probability;
+  const { value, outdated } = prediction.answer.value;
+  const label = outdated ? undefined : value?.masks[0]?.label?.probability;
   const at = probe.value;
   const entries = bert.value?.info.config.vocabSize ?? tokenizer.value?.vocabulary.size ?? 30522;
   const drawing = useMemo(

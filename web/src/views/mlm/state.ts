@@ -1,9 +1,10 @@
 // The masked word section: a text, the words that are hidden in it, and what the model makes of them.
-import { computed } from '@preact/signals';
+import { batch, computed } from '@preact/signals';
 import type { FillMaskResult, ScoreResult } from 'bertlens';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
 import { tokenizer, type Word } from '../../engine/tokenizer';
+import { notebookSentence, sentence } from '../../state/sentence';
 import { choiceCodec, integerCodec, parameter, textCodec, type Codec } from '../../state/url';
 
 /** The sentence of the notebook's cell 9, with the word that it hides. */
@@ -17,9 +18,57 @@ const wordsCodec: Codec<number[]> = {
   write: (value) => value.join('.'),
 };
 
-export const text = parameter('mlm', 'sentence', notebookText, textCodec);
-/** Indexes of the hidden words, ascending. */
-export const hidden = parameter('mlm', 'hide', notebookHidden, wordsCodec);
+/** The section's own text, with the indexes of its hidden words, ascending. */
+const own = parameter('mlm', 'sentence', notebookText, textCodec);
+const ownHidden = parameter('mlm', 'hide', notebookHidden, wordsCodec);
+
+/** Which text is on show: until that is chosen, the page's sentence once the visitor has made it theirs. */
+const links = ['auto', 'yes', 'no'] as const;
+const link = parameter<(typeof links)[number]>('mlm', 'linked', 'auto', choiceCodec(links));
+/** The words hidden in the page's sentence, where the visitor has chosen them. */
+const linkedHidden = parameter<number[] | undefined>('mlm', 'hide-linked', undefined, {
+  read: (written) => (written.startsWith('.') ? wordsCodec.read(written.slice(1)) : undefined),
+  write: (value) => (value === undefined ? '' : `.${wordsCodec.write(value)}`),
+});
+
+export type Shown = 'linked' | 'notebook' | 'own';
+export const shown = computed<Shown>(() => {
+  const touched = own.value !== notebookText;
+  const yours = sentence.value !== notebookSentence && !touched;
+  if (link.value === 'yes' || (link.value === 'auto' && yours)) return 'linked';
+  return touched ? 'own' : 'notebook';
+});
+
+export const text = computed(() => (shown.value === 'linked' ? sentence.value : own.value));
+
+/** Writes where the text on show comes from. */
+export function setText(next: string): void {
+  if (shown.value === 'linked') {
+    sentence.value = next;
+    return;
+  }
+  batch(() => {
+    link.value = 'no'; // typed here, it stays also when the page's sentence changes
+    own.value = next;
+  });
+}
+
+/** Shows a text of the section's own, with words of it hidden. */
+export function showOwn(next: string, words: number[]): void {
+  batch(() => {
+    link.value = 'no';
+    own.value = next;
+    ownHidden.value = words;
+  });
+}
+
+/** Shows the page's sentence, with one of its words hidden. */
+export function showLinked(): void {
+  batch(() => {
+    link.value = 'yes';
+    linkedHidden.value = undefined;
+  });
+}
 export const topK = parameter('mlm', 'top', 10, integerCodec(1, 50));
 export const orders = ['independent', 'left_to_right', 'most_confident'] as const;
 export type Order = (typeof orders)[number];
@@ -31,6 +80,46 @@ export const words = computed<readonly Word[]>(() => {
   const ready = tokenizer.value;
   return ready ? ready.words(ready.encode(text.value)) : [];
 });
+
+// Words of four letters and more that a sentence is held together by rather than about.
+const binding = new Set(
+  (
+    'about above after again also among because been before being below between both could does doing down during each ' +
+    'from have having here into itself just more most much must only other over same shall should some such than that ' +
+    'their them then there these they this those through under until very were what when where which while whom will ' +
+    'with would your yours'
+  ).split(' '),
+);
+
+/** The index of a word worth guessing: the last long one, in one piece if there is such a one. */
+function contentWord(found: readonly Word[]): number[] {
+  if (found.some(isMask)) return []; // the text has its gap already
+  const letters = (word: Word) => /^\p{L}+$/u.test(word.text);
+  const weighty = (word: Word) =>
+    letters(word) && word.text.length > 3 && !binding.has(word.text.toLowerCase());
+  const whole = (word: Word) => weighty(word) && word.pieces.length === 1;
+  for (const fits of [whole, weighty, letters]) {
+    const at = found.findLastIndex(fits);
+    if (at >= 0) return [at];
+  }
+  return found.length > 0 ? [0] : [];
+}
+
+/** Indexes of the hidden words, ascending. */
+export const hidden = computed<readonly number[]>(() => {
+  if (shown.value !== 'linked') return ownHidden.value;
+  const chosen = linkedHidden.value;
+  // of a sentence that has become shorter, those chosen may all be gone
+  const there = chosen?.length === 0 || chosen?.some((word) => word < words.value.length);
+  return chosen && there ? chosen : contentWord(words.value);
+});
+
+export function toggleHidden(word: number): void {
+  const next = hidden.value.includes(word)
+    ? hidden.value.filter((other) => other !== word)
+    : [...hidden.value, word].sort((a, b) => a - b);
+  (shown.value === 'linked' ? linkedHidden : ownHidden).value = next;
+}
 
 function isMask(word: Word): boolean {
   return word.text === '[MASK]';
@@ -71,10 +160,30 @@ export function targetWords(): string[] {
     .filter((word) => word !== '');
 }
 
+/** What a mask stands for: the word that is hidden, and which of its pieces. */
+export interface Gap {
+  word: string;
+  piece: string;
+  /** From 1. */
+  nth: number;
+  of: number;
+}
+
+/** For each mask, in order; undefined for a typed [MASK]. */
+const gaps = computed<readonly (Gap | undefined)[]>(() =>
+  words.value.flatMap((word, i): (Gap | undefined)[] => {
+    if (isMask(word)) return [undefined];
+    if (!hidden.value.includes(i)) return [];
+    const { pieces } = word;
+    const name = text.value.slice(...word.offsets);
+    return pieces.map((piece, nth) => ({ word: name, piece, nth: nth + 1, of: pieces.length }));
+  }),
+);
+
 export interface Ask {
   masked: string;
   label: string | undefined;
-  pieces: readonly (string | undefined)[];
+  gaps: readonly (Gap | undefined)[];
   top: number;
   order: Order;
   targets: string[];
@@ -82,8 +191,9 @@ export interface Ask {
 
 export const prediction = answers<Ask, FillMaskResult>(
   () => {
-    if (question.value.pieces.length === 0) return null;
-    return { ...question.value, top: topK.value, order: order.value, targets: targetWords() };
+    if (gaps.value.length === 0) return null;
+    const { masked, label } = question.value;
+    return { masked, label, gaps: gaps.value, top: topK.value, order: order.value, targets: targetWords() };
   },
   (model, ask, signal) =>
     timed(

@@ -70,7 +70,9 @@ export function FactsInstrument() {
       title="What is loaded"
       exports={[{ kind: 'table', name: 'model', table: () => tableOf(columns, rows) }]}
     >
-      <WithModel>{() => <DataTable caption="The loaded model" columns={columns} rows={rows} />}</WithModel>
+      <WithModel>
+        {() => <DataTable caption="The loaded model" columns={columns} rows={rows} narrow="shrinks" />}
+      </WithModel>
     </Instrument>
   );
 }

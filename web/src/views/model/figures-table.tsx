@@ -79,6 +79,8 @@ export function FiguresInstrument() {
                 columns={columns}
                 rows={shown}
                 window={16}
+                narrow="blocks"
+                class="figures"
               />
             )}
             <p class="hint prose">

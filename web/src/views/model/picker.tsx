@@ -11,6 +11,7 @@ import {
   startModel,
   theDefault,
   useModel,
+  type Choice,
   type WantedPrecision,
 } from '../../engine/model';
 import { estimate } from '../../engine/storage';
@@ -81,6 +82,10 @@ function nameInText(name: string): string {
 }
 
 function DefaultWay() {
+  const isThis = (one: { choice: Choice; precision: WantedPrecision } | null) =>
+    one?.choice.kind === 'default' && one.precision === wantedPrecision.value;
+  const there = isThis(loaded.value);
+  const coming = isThis(arrival.value);
   return (
     <div class="flow">
       <p class="prose">
@@ -90,13 +95,14 @@ function DefaultWay() {
       <div class="row">
         <button
           type="button"
-          class="button primary"
+          class={there || coming ? 'button' : 'button primary'}
           onClick={() => {
             useModel(theDefault, wantedPrecision.value);
           }}
         >
-          Load the default model
+          {there ? 'Load it again' : 'Load the default model'}
         </button>
+        {there && <span class="hint">It is loaded.</span>}
       </div>
     </div>
   );
@@ -247,7 +253,8 @@ export function PickerInstrument() {
           {here ? (
             <>
               On this page now: <strong>{nameInText(choiceName(here.choice))}</strong>,{' '}
-              {here.model.runtime.precision}, {count(here.model.info.totalParameters)} parameters
+              {here.model.runtime.precision}, {count(here.model.info.totalParameters)} parameters, loaded in{' '}
+              {here.seconds.toFixed(1)} s
             </>
           ) : (
             'No model is loaded yet.'

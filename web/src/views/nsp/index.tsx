@@ -1,7 +1,8 @@
 // Section 7: next sentence prediction. Cell 11 and Exercise 5 of the notebook.
-import type { EvaluationResult, NextSentenceResult } from 'bertlens';
+import type { EvaluatedPair, EvaluationResult, NextSentenceResult } from 'bertlens';
 import { answers } from '../../engine/answers';
-import { percent, probability } from '../../lib/format';
+import { choiceName, loaded } from '../../engine/model';
+import { percent, plural, probability } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
 import { Printed } from '../../ui/printed';
@@ -24,28 +25,100 @@ function Instruments() {
   );
 }
 
-function Notice() {
-  const { value } = verdict.answer.value;
-  const judged = evaluation.answer.value.value;
-  if (!value) return <p class="hint">The sentences here speak of what is on screen.</p>;
-  const sure = judged?.pairs[judged.highestConfidence];
+/** The probability of what a pair is judged to be. */
+function ofVerdict({ predicted, result }: EvaluatedPair): number {
+  return predicted ? result.isNext : result.notNext;
+}
+
+/** The position of the largest; -1 where all are undefined. */
+function largest(values: readonly (number | undefined)[]): number {
+  const most = Math.max(...values.map((value) => value ?? -1));
+  return most < 0 ? -1 : values.indexOf(most);
+}
+
+// From here on a model calls itself sure.
+const sure = 0.9;
+
+/** How many pairs are judged right, and the surest verdict among the wrong ones. */
+function Judged({ pairs }: { pairs: readonly EvaluatedPair[] }) {
+  const right = pairs.filter((pair) => pair.correct).length;
+  const at = largest(pairs.map((pair) => (pair.correct ? undefined : ofVerdict(pair))));
+  const wrong = pairs[at];
   return (
     <>
-      <p>
-        The model gives {probability(value.isNext)} to “is next”. The two logits, {value.logits[0].toFixed(2)}{' '}
-        and {value.logits[1].toFixed(2)}, come from the pooled [CLS] alone: whatever the pair has to say has
-        gone through that one vector. Index 0 means “is next”.
-      </p>
-      {judged && sure && (
-        <p>
-          Of {judged.pairs.length} labelled pairs {judged.pairs.filter((pair) => pair.correct).length} are
-          judged right. The surest verdict, {probability(sure.confidence)}, is{' '}
-          {sure.correct ? 'right' : 'wrong'}: confidence is not correctness.
+      Of {plural(pairs.length, 'labelled pair')} {right} {right === 1 ? 'is' : 'are'} judged right
+      {wrong ? (
+        <>
+          . Pair {at + 1} is judged “{wrong.predicted ? 'next' : 'not next'}” with{' '}
+          {probability(ofVerdict(wrong))}, and wrong
+          {ofVerdict(wrong) >= sure ? ': confidence is not correctness.' : '; no wrong verdict is surer.'}
+        </>
+      ) : (
+        ', and none wrong.'
+      )}
+    </>
+  );
+}
+
+/** Words that can have a subject in common: of four letters and more. */
+function longWords(text: string): readonly string[] {
+  return text.toLowerCase().match(/\p{L}{4,}/gu) ?? [];
+}
+
+/** What a high probability means: for bert-base; of another model, what it cannot mean. */
+function Meaning({ pairs }: { pairs: readonly EvaluatedPair[] }) {
+  const choice = loaded.value?.choice;
+  if (choice && /bert-base/i.test(choiceName(choice))) {
+    return (
+      <>
+        A shared topic is often enough to pass it, so read a high probability as “same subject”, not as “makes
+        sense”.
+      </>
+    );
+  }
+  const at = largest(
+    pairs.map(({ text, pair, isNext, predicted, result }) =>
+      !isNext && predicted && !longWords(text).some((word) => longWords(pair).includes(word))
+        ? result.isNext
+        : undefined,
+    ),
+  );
+  return (
+    <>
+      To bert-base-uncased a shared topic is often enough.{' '}
+      {at >= 0 && (
+        <>
+          Of this model a high probability does not even say that: the sentences of pair {at + 1} share no
+          content word, are labelled “not next”, and get {probability(pairs[at]!.result.isNext)}.
+        </>
+      )}
+    </>
+  );
+}
+
+function Notice() {
+  const one = verdict.answer.value;
+  const table = evaluation.answer.value;
+  const value = one.trouble === null ? one.value : null;
+  const judged = table.trouble === null ? table.value : null;
+  if (!value && !judged) return <p class="hint">The sentences here speak of what is on screen.</p>;
+  return (
+    <>
+      {value && (
+        <p class={one.outdated ? 'stale' : ''}>
+          The model gives {probability(value.isNext)} to “is next”. The two logits,{' '}
+          {value.logits[0].toFixed(2)} and {value.logits[1].toFixed(2)}, come from the pooled [CLS] alone:
+          whatever the pair has to say has gone through that one vector. Index 0 means “is next”.
         </p>
       )}
-      <p>
-        The task was: is this the sentence that really followed, or one from some other document? A shared
-        topic is often enough to pass it, so read a high probability as “same subject”, not as “makes sense”.
+      {judged && (
+        <p class={table.outdated ? 'stale' : ''}>
+          <Judged pairs={judged.pairs} />
+        </p>
+      )}
+      <p class={table.outdated ? 'stale' : ''}>
+        The task was: is this the sentence that really followed, or one from some other document?{' '}
+        <Meaning pairs={judged?.pairs ?? []} />
       </p>
     </>
   );

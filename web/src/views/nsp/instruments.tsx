@@ -1,4 +1,5 @@
 // Does the second sentence follow the first? One pair, and a table of labelled pairs with metrics and a confusion matrix.
+import { batch } from '@preact/signals';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import type { EvaluatedPair, EvaluationResult } from 'bertlens';
 import { families, type Colours } from '../../lib/colours';
@@ -11,8 +12,10 @@ import { tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
+import { Results } from '../../ui/results';
 import { SmallModel } from '../../ui/small-model';
 import { Suggestions } from '../../ui/suggestions';
+import { TextTrouble } from '../../ui/too-long';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -38,7 +41,8 @@ function spans(ready: Tokenizer, text: string) {
 
 export function PairInstrument() {
   verdict.use();
-  const { value, pending, trouble } = verdict.answer.value;
+  const answer = verdict.answer.value;
+  const { value, input, trouble } = answer;
   const printed = printedFor(first.value, second.value);
   return (
     <Instrument
@@ -49,7 +53,7 @@ export function PairInstrument() {
           name: 'next-sentence',
           table: () => ({
             columns: ['first', 'second', 'is_next', 'not_next', 'logit_is_next', 'logit_not_next'],
-            rows: value ? [[first.value, second.value, value.isNext, value.notNext, ...value.logits]] : [],
+            rows: value && input ? [[...input, value.isNext, value.notNext, ...value.logits]] : [],
           }),
         },
       ]}
@@ -93,21 +97,36 @@ export function PairInstrument() {
         <WithModel speaks room="8rem">
           {() => (
             <div class="flow">
-              <Trouble text={trouble} />
+              <TextTrouble
+                trouble={trouble}
+                texts={[{ text: first.value, textPair: second.value }]}
+                onCut={([cut]) => {
+                  batch(() => {
+                    first.value = cut!.text;
+                    second.value = cut!.textPair!;
+                  });
+                }}
+              />
               {value && (
-                <div class={pending ? 'stale' : ''} data-testid="verdict">
-                  <Bars
-                    label="Is next, is not next"
-                    bars={[
-                      { label: 'is next', value: value.isNext, note: `logit ${value.logits[0].toFixed(4)}` },
-                      {
-                        label: 'is not next',
-                        value: value.notNext,
-                        note: `logit ${value.logits[1].toFixed(4)}`,
-                      },
-                    ]}
-                  />
-                </div>
+                <Results of={answer} about="the pair">
+                  <div data-testid="verdict">
+                    <Bars
+                      label="Is next, is not next"
+                      bars={[
+                        {
+                          label: 'is next',
+                          value: value.isNext,
+                          note: `logit ${value.logits[0].toFixed(4)}`,
+                        },
+                        {
+                          label: 'is not next',
+                          value: value.notNext,
+                          note: `logit ${value.logits[1].toFixed(4)}`,
+                        },
+                      ]}
+                    />
+                  </div>
+                </Results>
               )}
               {value && (
                 <SmallModel>
@@ -201,10 +220,12 @@ function Paste({ onDone }: { onDone: () => void }) {
 function PairRow({
   at,
   judged,
+  outdated,
   highest,
 }: {
   at: number;
   judged: EvaluatedPair | undefined;
+  outdated: boolean;
   highest: boolean;
 }) {
   const pair = pairs.value[at]!;
@@ -246,10 +267,10 @@ function PairRow({
           {pair.isNext ? 'next' : 'not next'}
         </button>
       </td>
-      <td role="cell" class="number">
+      <td role="cell" class={outdated ? 'number stale' : 'number'}>
         {judged ? probability(judged.result.isNext) : ''}
       </td>
-      <td role="cell">
+      <td role="cell" class={outdated ? 'stale' : ''}>
         {judged && (
           <span class={judged.correct ? 'agree' : 'differ'}>
             {judged.correct ? '✓' : '✗'} {judged.predicted ? 'next' : 'not next'}
@@ -288,8 +309,10 @@ export function PairsInstrument() {
   const [pasting, setPasting] = useState(false);
   const [refused, setRefused] = useState<string | null>(null);
   const file = useRef<HTMLInputElement>(null);
-  const { value, input, pending, trouble } = evaluation.answer.value;
-  const current = input?.pairs.length === pairs.value.length ? value : null;
+  const answer = evaluation.answer.value;
+  const { value, input, outdated, trouble } = answer;
+  // while a verdict is on its way the ones before it stand beside their pairs, as far as these are still the same ones
+  const current = trouble === null && input?.pairs.length === pairs.value.length ? value : null;
   return (
     <Instrument
       title="A table of pairs"
@@ -347,7 +370,7 @@ export function PairsInstrument() {
         { kind: 'table', name: 'metrics', what: 'metrics', table: () => metricsTable(value) },
       ]}
     >
-      <div class={pending ? 'flow stale' : 'flow'}>
+      <div class="flow">
         {pasting && (
           <Paste
             onDone={() => {
@@ -356,7 +379,17 @@ export function PairsInstrument() {
           />
         )}
         <Trouble text={refused} />
-        <Trouble text={trouble} />
+        <TextTrouble
+          trouble={trouble}
+          texts={pairs.value.map(({ text, pair }) => ({ text, textPair: pair }))}
+          onCut={(cut) => {
+            pairs.value = pairs.value.map((old, i) => ({
+              ...old,
+              text: cut[i]!.text,
+              pair: cut[i]!.textPair!,
+            }));
+          }}
+        />
         <div
           class="table-scroll pairs"
           role="region"
@@ -394,6 +427,7 @@ export function PairsInstrument() {
                   key={i}
                   at={i}
                   judged={current?.pairs[i]}
+                  outdated={outdated}
                   highest={current !== null && current.highestConfidence === i}
                 />
               ))}
@@ -412,7 +446,15 @@ export function PairsInstrument() {
             Add a pair
           </button>
         </div>
-        <WithModel room="15rem">{() => value && <Metrics result={value} />}</WithModel>
+        <WithModel room="15rem">
+          {() =>
+            value && (
+              <Results of={answer} about="the pairs">
+                <Metrics result={value} />
+              </Results>
+            )
+          }
+        </WithModel>
       </div>
     </Instrument>
   );
@@ -542,14 +584,16 @@ function confidenceDrawing(result: EvaluationResult, width: number): Drawing {
           painter.text(x - 2, floor + 16, (0.5 + 0.05 * i).toFixed(2), { ...small, align: 'center' });
       });
       painter.text(width - 8, floor + 16, '1', { ...small, align: 'right' });
-      const across = 'confidence, the larger of the two probabilities; height: pairs';
+      const across =
+        width < 440 ? 'confidence' : 'confidence, the larger of the two probabilities; height: pairs';
       painter.text((left + width - 8) / 2, height - 12, across, { ...small, align: 'center' });
     },
   };
 }
 
 export function ConfidenceInstrument() {
-  const { value } = evaluation.answer.value;
+  const answer = evaluation.answer.value;
+  const { value } = answer;
   const { ref, width } = useWidth();
   const drawing = useMemo(
     () => (value ? confidenceDrawing(value, Math.min(720, Math.max(260, width))) : null),
@@ -564,7 +608,7 @@ export function ConfidenceInstrument() {
         { kind: 'table', name: 'confidence', table: () => confidenceTable(value) },
       ]}
     >
-      <div class="flow">
+      <Results of={answer} about="the pairs">
         <div ref={ref}>
           <Picture
             drawing={drawing}
@@ -580,7 +624,7 @@ export function ConfidenceInstrument() {
           </span>
           <span>mean confidence {value.meanConfidence.toFixed(4)}</span>
         </p>
-      </div>
+      </Results>
     </Instrument>
   );
 }

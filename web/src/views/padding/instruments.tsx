@@ -6,9 +6,11 @@ import type { Colours } from '../../lib/colours';
 import { count, list, percent, plural, sentenceCase, shape } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { wordMark } from '../../state/lit';
+import { language } from '../../ui/code';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
+import { NumberField } from '../../ui/number-field';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Tabs } from '../../ui/tabs';
 import { tintClass, TokenText } from '../../ui/token';
@@ -112,20 +114,16 @@ export function BatchInstrument() {
               >
                 Add a sentence
               </button>
-              <label class="field inline">
-                <span>max_length</span>
-                <input
-                  class="input short"
-                  type="number"
-                  min={2}
-                  max={512}
-                  value={maxLength.value}
-                  onInput={(event) => {
-                    const value = event.currentTarget.valueAsNumber;
-                    if (Number.isInteger(value) && value >= 2 && value <= 512) maxLength.value = value;
-                  }}
-                />
-              </label>
+              <NumberField
+                label="max_length"
+                value={maxLength.value}
+                low={2}
+                high={512}
+                inline
+                onChange={(length) => {
+                  maxLength.value = length;
+                }}
+              />
             </div>
           </div>
         )}
@@ -290,7 +288,6 @@ export function StrategiesInstrument() {
   const { ref, width } = useWidth();
   const results = padded.value;
   const cell = cellSize(width, results);
-  const ragged = results.find((result) => result.ragged !== undefined);
   return (
     <Instrument
       title="Three ways to pad, at one scale"
@@ -316,22 +313,6 @@ export function StrategiesInstrument() {
                   <span class="key pad" /> padding, mask 0
                 </span>
               </p>
-              {ragged?.ragged !== undefined && (
-                <div class="trouble" data-testid="ragged">
-                  <strong>Without padding there is no tensor.</strong> {sentenceCase(ragged.ragged)}
-                  <div class="row">
-                    <button
-                      type="button"
-                      class="button"
-                      onClick={() => {
-                        strategy.value = 'longest';
-                      }}
-                    >
-                      Pad to the longest
-                    </button>
-                  </div>
-                </div>
-              )}
             </div>
           )}
         </WithTokenizer>
@@ -416,6 +397,33 @@ function Matrix({ result }: { result: Padded }) {
   );
 }
 
+// The engine's advice is JavaScript; it follows the language that the samples are read in.
+const advice = {
+  python: 'padding="longest"',
+  javascript: "{ padding: 'longest' }",
+  cli: '--padding longest',
+} as const;
+
+function Ragged({ why }: { why: string }) {
+  return (
+    <div class="trouble" data-testid="ragged">
+      <strong>Without padding there is no tensor.</strong>{' '}
+      {sentenceCase(why.replace(advice.javascript, advice[language.value]))}
+      <div class="row">
+        <button
+          type="button"
+          class="button"
+          onClick={() => {
+            strategy.value = 'longest';
+          }}
+        >
+          Pad to the longest
+        </button>
+      </div>
+    </div>
+  );
+}
+
 export function DetailInstrument() {
   const result = padded.value.find((entry) => entry.strategy === strategy.value);
   const at = Math.min(chosenRow.value, (result?.rows.length ?? 1) - 1);
@@ -449,6 +457,7 @@ export function DetailInstrument() {
                 />
               </div>
               <Matrix result={result} />
+              {result.ragged !== undefined && <Ragged why={result.ragged} />}
               <div class="row">
                 <span class="hint">One sequence as a table, as the notebook prints it</span>
                 <Tabs

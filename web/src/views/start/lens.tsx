@@ -16,7 +16,7 @@ import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/tok
 import { useWidth } from '../../ui/use-width';
 import { modelArrival, Trouble } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
-import type { Encoding } from '../../engine/tokenizer';
+import { tokenizer, type Encoding } from '../../engine/tokenizer';
 import { attentions } from '../attention/state';
 import { scopeOf, spansOf } from '../tokenizer/chips';
 import { encoding } from '../tokenizer/state';
@@ -390,11 +390,12 @@ function Seen({ row }: { row: Encoding }) {
   const config = bert.value?.info.config;
   const layers = config?.numHiddenLayers ?? 0;
   const trouble = attentions.answer.value.trouble ?? scores.answer.value.trouble;
+  const most = config?.maxPositionEmbeddings ?? tokenizer.value?.settings.modelMaxLength ?? 512;
   if (tooLong.value) {
     return (
       <p class="hint">
         {plural(row.length, 'token')} are too many for one picture, which holds {mostTokens}. The sections of
-        the lesson take them all.
+        the lesson take up to {count(most)}.
       </p>
     );
   }

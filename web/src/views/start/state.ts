@@ -49,7 +49,8 @@ export interface Looks {
 
 /** Of the layer on show, while its answer belongs to the tokens on screen. */
 export const looks = computed<Looks | null>(() => {
-  const result = attentions.answer.value.value;
+  const { value: result, input } = attentions.answer.value;
+  if (input?.text !== sentence.value || input.textPair !== second.value) return null;
   const heads = bert.value?.info.config.numAttentionHeads ?? 0;
   const size = result?.encoding?.length;
   if (!result || size === undefined || size !== encoding.value?.length) return null;

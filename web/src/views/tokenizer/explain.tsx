@@ -15,15 +15,17 @@ type ExplainedWord = Explanation['words'][number];
 
 const stepNames: Record<Step['name'], readonly [name: string, what: string]> = {
   clean_text: ['Clean', 'control characters out, white space to blanks'],
-  tokenize_chinese_chars: ['Chinese characters', 'each one a word'],
+  tokenize_chinese_chars: ['Chinese characters', 'blanks (␣) around each make it a word'],
   strip_accents: ['Accents', 'taken off the letters'],
   lowercase: ['Lower case', 'capitals to small letters'],
 };
 
-/** A character that cannot be seen is named by its number. */
+/** A character that cannot be seen is named by its number, blanks around others are drawn. */
 function visible(text: string): string {
   if (text === '') return 'nothing';
-  return /^[\s\p{C}\p{M}]+$/u.test(text) ? Array.from(text, codePoint).join(' ') : text;
+  return /^[\s\p{C}\p{M}]+$/u.test(text)
+    ? Array.from(text, codePoint).join(' ')
+    : text.replace(/^ +| +$/g, (blanks) => '␣'.repeat(blanks.length));
 }
 
 function NormaliserStep({ step }: { step: Step }) {

@@ -9,7 +9,7 @@ import { SentenceInstrument, TokenTable } from './chips';
 import { ExplainInstrument } from './explain';
 import { TokenizerExercise } from './exercise';
 import { TokenizerNotebook } from './notebook';
-import { encoding, explanation, second } from './state';
+import { encoding, explanation, second, unknownWords } from './state';
 import { VocabularyInstrument } from './vocabulary';
 
 function Instruments() {
@@ -34,7 +34,7 @@ function Notice() {
     (most, word) => (word.pieces.length > most.pieces.length ? word : most),
     split[0]!,
   );
-  const unknown = row.tokens.filter((token, i) => token === '[UNK]' && row.wordIds[i] !== null).length;
+  const { unfit, tooLong } = unknownWords.value;
   const found = explanation.value;
   const tries =
     found && 'words' in found ? found.words.reduce((sum, word) => sum + word.candidates.length, 0) : 0;
@@ -54,13 +54,23 @@ function Notice() {
         </p>
       ) : (
         row.length > framed.length && (
-          <p>Every word of this sentence has an entry of its own, so nothing was split.</p>
+          <p>
+            {unfit + tooLong > 0
+              ? 'No word was split.'
+              : 'Every word of this sentence has an entry of its own, so nothing was split.'}
+          </p>
         )
       )}
-      {unknown > 0 && (
+      {unfit > 0 && (
         <p>
-          {plural(unknown, 'word')} became [UNK]: one of their characters has no entry, and BERT then gives up
-          the whole word.
+          {plural(unfit, 'word')} became [UNK]: a piece of {unfit === 1 ? 'it' : 'each'} has no entry, and
+          BERT then gives up the whole word.
+        </p>
+      )}
+      {tooLong > 0 && (
+        <p>
+          {plural(tooLong, 'word')} became [UNK] untried:{' '}
+          {tooLong === 1 ? 'it is longer than 100 characters.' : 'each is longer than 100 characters.'}
         </p>
       )}
       {tries > 0 && (

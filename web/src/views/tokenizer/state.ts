@@ -19,11 +19,29 @@ export const encoding = computed<Encoding | null>(() => {
   return tokenizer.value?.encode(pair === undefined ? text : { text, textPair: pair }) ?? null;
 });
 
-/** The explanation of the first sentence, or why there is none (it stops at 65,536 bytes). */
-export const explanation = computed<Explanation | { trouble: string } | null>(() => {
+type Explained = Explanation | { trouble: string };
+
+function explain(text: string): Explained | null {
   try {
-    return tokenizer.value?.explain(sentence.value) ?? null;
+    return tokenizer.value?.explain(text) ?? null;
   } catch (error) {
     return { trouble: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** The explanation of the first sentence, or why there is none (it stops at 65,536 bytes). */
+export const explanation = computed<Explained | null>(() => explain(sentence.value));
+
+/** How many words of both sentences became [UNK], by the reason: a letter without a piece, or too many letters. */
+export const unknownWords = computed(() => {
+  const found = { unfit: 0, tooLong: 0 };
+  const other = second.value === undefined ? null : explain(second.value);
+  for (const one of [explanation.value, other]) {
+    if (!one || 'trouble' in one) continue;
+    for (const word of one.words) {
+      if (word.kind === 'too_long') found.tooLong += 1;
+      else if (word.candidates.at(-1)?.id === null) found.unfit += 1;
+    }
+  }
+  return found;
 });
