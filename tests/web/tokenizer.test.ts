@@ -140,6 +140,28 @@ test('what to notice of words that became [UNK], by the reason', async () => {
   });
 });
 
+test('a step of the normaliser can be left out, in the explanation alone', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('Déjà Vu');
+    const words = page.locator('.stages .split-word');
+    await words.filter({ hasText: /deja/ }).waitFor();
+    assert.deepEqual(await words.allInnerTexts(), ['deja', 'vu']);
+    await page.getByRole('checkbox', { name: 'Lower case' }).uncheck();
+    await page.locator('.stages .split-word', { hasText: /Deja/ }).waitFor();
+    assert.deepEqual(await words.allInnerTexts(), ['Deja', 'Vu']);
+    await page.getByRole('checkbox', { name: 'Accents' }).uncheck();
+    await page.locator('.stages .split-word', { hasText: /Déjà/ }).waitFor();
+    await page.waitForURL(/without=strip_accents\.lowercase/);
+    // the sentence keeps what the model reads
+    assert.match(await page.getByTestId('tokens').innerText(), /\bvu\b/);
+    await page.reload();
+    await page.locator('.stages .split-word', { hasText: /Déjà/ }).waitFor();
+    await page.getByRole('button', { name: 'All steps' }).click();
+    await page.locator('.stages .split-word', { hasText: /deja/ }).waitFor();
+    assert.ok(await page.getByRole('checkbox', { name: 'Lower case' }).isChecked());
+  });
+});
+
 test('the blanks that the normaliser puts around Chinese characters are drawn', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
     await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('東京');

@@ -8,14 +8,14 @@ import { Instrument } from '../../ui/instrument';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import { TokenText } from '../../ui/token';
 import { wordMark } from '../../state/lit';
-import { explanation, picked } from './state';
+import { picked, shownExplanation, switchable, toggleStep, whatIf, without } from './state';
 
 type Step = Explanation['steps'][number];
 type ExplainedWord = Explanation['words'][number];
 
 const stepNames: Record<Step['name'], readonly [name: string, what: string]> = {
-  clean_text: ['Clean', 'control characters out, white space to blanks'],
-  tokenize_chinese_chars: ['Chinese characters', 'blanks (␣) around each make it a word'],
+  clean_text: ['Clean', 'control characters out, plain blanks'],
+  tokenize_chinese_chars: ['Chinese characters', 'blanks (␣) around each'],
   strip_accents: ['Accents', 'taken off the letters'],
   lowercase: ['Lower case', 'capitals to small letters'],
 };
@@ -35,7 +35,21 @@ function NormaliserStep({ step }: { step: Step }) {
     <li class={step.changes.length > 0 ? 'norm' : 'norm idle'}>
       <div class="norm-name">
         <span>
-          <strong>{name}</strong> <span class="hint">{what}</span>
+          {switchable.value ? (
+            <label class="norm-switch">
+              <input
+                type="checkbox"
+                checked={!without.value.includes(step.name)}
+                onChange={() => {
+                  toggleStep(step.name);
+                }}
+              />{' '}
+              <strong>{name}</strong>
+            </label>
+          ) : (
+            <strong>{name}</strong>
+          )}{' '}
+          <span class="hint">{what}</span>
         </span>
         {(!step.enabled || step.changes.length === 0) && (
           <span class="hint">{step.enabled ? 'no change' : 'switched off'}</span>
@@ -165,7 +179,8 @@ function stepsTable(steps: readonly Step[]): Table {
 }
 
 export function ExplainInstrument() {
-  const found = explanation.value;
+  whatIf.use();
+  const found = shownExplanation.value;
   if (!found) {
     return (
       <Instrument title="How it was cut">
@@ -198,6 +213,20 @@ export function ExplainInstrument() {
               <NormaliserStep step={step} key={step.name} />
             ))}
           </ol>
+          {switchable.value && without.value.length > 0 && (
+            <p class="hint">
+              What if: here alone. The model was trained with every step, so the rest of the page keeps them.{' '}
+              <button
+                type="button"
+                class="link"
+                onClick={() => {
+                  without.value = [];
+                }}
+              >
+                All steps
+              </button>
+            </p>
+          )}
         </li>
         <li>
           <h3>Split at blanks and punctuation</h3>

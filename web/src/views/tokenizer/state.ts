@@ -1,8 +1,17 @@
 // What the tokenizer's section works on: the page's sentence, perhaps a second one, and the word that is looked into.
 import { computed } from '@preact/signals';
-import { tokenizer, type Encoding, type Explanation } from '../../engine/tokenizer';
+import { loadTokenizer } from 'bertlens/tokenizer';
+import {
+  defaultModel,
+  modelTokenizer,
+  tokenizer,
+  type Encoding,
+  type Explanation,
+  type Tokenizer,
+} from '../../engine/tokenizer';
+import { latest } from '../../lib/latest';
 import { sentence } from '../../state/sentence';
-import { integerCodec, parameter } from '../../state/url';
+import { integerCodec, parameter, type Codec } from '../../state/url';
 
 /** The second sentence; undefined where there is none. An empty one still takes part, so the address marks it with a dot. */
 export const second = parameter<string | undefined>('*', 'pair', undefined, {
@@ -19,23 +28,62 @@ export const encoding = computed<Encoding | null>(() => {
   return tokenizer.value?.encode(pair === undefined ? text : { text, textPair: pair }) ?? null;
 });
 
+export type StepName = Explanation['steps'][number]['name'];
+const stepNames: readonly StepName[] = ['clean_text', 'tokenize_chinese_chars', 'strip_accents', 'lowercase'];
+
+const stepsCodec: Codec<StepName[]> = {
+  read: (text) => stepNames.filter((name) => text.split('.').includes(name)),
+  write: (value) => value.join('.'),
+};
+
+/** Steps of the normaliser that the explanation leaves out, to show what they are for; the model's own takes them all. */
+export const without = parameter<StepName[]>('tokenizer', 'without', [], stepsCodec);
+
+/** A loaded model brings its own options, and there is no telling its vocabulary's file. */
+export const switchable = computed(() => tokenizer.value !== null && modelTokenizer.value === null);
+
+export function toggleStep(name: StepName): void {
+  without.value = stepNames.filter((each) => without.value.includes(each) !== (each === name));
+}
+
+/** The tokenizer with the steps left out. */
+export const whatIf = latest<readonly StepName[], Tokenizer>(
+  () => (switchable.value && without.value.length > 0 ? without.value : null),
+  (left, signal) =>
+    loadTokenizer(`${defaultModel}vocab.txt`, {
+      cleanText: !left.includes('clean_text'),
+      tokenizeChineseChars: !left.includes('tokenize_chinese_chars'),
+      stripAccents: !left.includes('strip_accents'),
+      doLowerCase: !left.includes('lowercase'),
+      signal,
+    }),
+  0,
+);
+
 type Explained = Explanation | { trouble: string };
 
-function explain(text: string): Explained | null {
+function explain(text: string, by: Tokenizer | null): Explained | null {
   try {
-    return tokenizer.value?.explain(text) ?? null;
+    return by?.explain(text) ?? null;
   } catch (error) {
     return { trouble: error instanceof Error ? error.message : String(error) };
   }
 }
 
 /** The explanation of the first sentence, or why there is none (it stops at 65,536 bytes). */
-export const explanation = computed<Explained | null>(() => explain(sentence.value));
+export const explanation = computed<Explained | null>(() => explain(sentence.value, tokenizer.value));
+
+/** The same as the switches of the normaliser have it. */
+export const shownExplanation = computed<Explained | null>(() => {
+  const { value, trouble } = whatIf.answer.value;
+  if (trouble !== null) return { trouble };
+  return value ? explain(sentence.value, value) : explanation.value;
+});
 
 /** How many words of both sentences became [UNK], by the reason: a letter without a piece, or too many letters. */
 export const unknownWords = computed(() => {
   const found = { unfit: 0, tooLong: 0 };
-  const other = second.value === undefined ? null : explain(second.value);
+  const other = second.value === undefined ? null : explain(second.value, tokenizer.value);
   for (const one of [explanation.value, other]) {
     if (!one || 'trouble' in one) continue;
     for (const word of one.words) {
