@@ -40,9 +40,11 @@ scope.addEventListener('activate', (event) => {
     for (const name of await caches.keys()) {
       if (name.startsWith('bertlens-page-') && name !== current) await caches.delete(name);
     }
-    await scope.clients.claim();
   };
   event.waitUntil(tidy());
+  // Not waited for: Firefox sometimes never tells that it has claimed a page whose own workers are just starting, and as long
+  // as `activate` lasts, every request of that page waits.
+  void scope.clients.claim();
 });
 
 /** Workers and documents must both carry these, or threads stay off. */
