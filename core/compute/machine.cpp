@@ -1,4 +1,5 @@
-// What depends on the machine: which kernels it can run, and large pages. The one place that asks it.
+// What depends on the machine: which kernels it can run, cores and threads, large pages. The one place that
+// asks it.
 #include "compute/machine.h"
 
 #include <algorithm>

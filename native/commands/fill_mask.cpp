@@ -221,6 +221,15 @@ Expected<MaskedText> mask_chosen_words(const Options& options, const Tokenizer& 
   return mask_words(tokenizer, text, options.mask_words, !options.one_mask_per_word);
 }
 
+// Truncation may have cut masks off, which an answer without them would hide.
+Status check_all_masked(const MaskedText& masked, const FillMaskAnswer& answer) {
+  std::size_t masks = 0;
+  for (const MaskedWord& word : masked.words) masks += word.masks;
+  if (masks == answer.masks.size()) return {};
+  return fail(ErrorCode::kTooLong, "truncation cut off " + std::to_string(masks - answer.masks.size()) +
+                                       " of the " + std::to_string(masks) + " masks of --mask-words");
+}
+
 // Exercise 4.
 Status print_masked_words(Output& out, const Options& options, Tasks& tasks, const std::string& text) {
   const Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text);
@@ -228,12 +237,7 @@ Status print_masked_words(Output& out, const Options& options, Tasks& tasks, con
   const Question question{masked->text, {}, options.targets, {}};
   const Expected<FillMaskAnswer> answer = tasks.fill_mask(question.input(), options.filling());
   if (!answer) return tl::unexpected(answer.error());
-  std::size_t masks = 0;
-  for (const MaskedWord& word : masked->words) masks += word.masks;
-  if (masks != answer->masks.size()) {
-    return fail(ErrorCode::kTooLong, "truncation cut off " + std::to_string(masks - answer->masks.size()) +
-                                         " of the " + std::to_string(masks) + " masks of --mask-words");
-  }
+  if (Status all = check_all_masked(*masked, *answer); !all) return all;
   const std::string line(70, '=');
   out.line("Original: " + text);
   out.line("Masked:   " + masked->text);
@@ -314,6 +318,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   if (!texts) return tl::unexpected(texts.error());
   const Format format = options.output.format();
   std::vector<Question> questions;
+  std::vector<MaskedText> all_masked;
   for (std::size_t i = 0; i < texts->size(); ++i) {
     const std::string& text = (*texts)[i];
     if (!options.mask_words.empty() && format == Format::kText) {
@@ -329,12 +334,17 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     if (!masked) return text_error(masked.error(), i, texts->size());
     // the text itself holds what the masks hide, so it is the label where each piece has its mask
     if (!options.one_mask_per_word) questions.back().label_text = text;
-    questions.back().text = std::move(masked->text);
+    questions.back().text = masked->text;
+    all_masked.push_back(std::move(*masked));
   }
   Progress progress("fill-mask", Progress::Unit::kCount);
   const Expected<std::vector<FillMaskAnswer>> answers =
       all_or_error(tasks.fill_mask_batch(inputs_of(questions), options.filling(), control_with(progress)));
   if (!answers) return tl::unexpected(answers.error());
+  for (std::size_t i = 0; i < all_masked.size(); ++i) {
+    if (Status all = check_all_masked(all_masked[i], (*answers)[i]); !all)
+      return text_error(all.error(), i, texts->size());
+  }
   progress.wipe();
   return print_answer(out, format,
                       {.json = [&](JsonWriter& json) { write_list(json, *answers, write_answer); },

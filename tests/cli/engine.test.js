@@ -220,6 +220,7 @@ describe('fill-mask', () => {
     );
     const words = ['--mask-words', '1,4', 'one two three four five'];
     failure(withTiny('fill-mask', ...cut, ...words), 1, /truncation cut off 1 of the 2 masks/);
+    failure(withTiny('fill-mask', '--json', ...cut, ...words), 1, /truncation cut off 1 of the 2 masks/);
   });
   it("prints the notebook's reports: cells 9 and 10, exercise 4", () => {
     const report = output(
