@@ -203,6 +203,18 @@ describe('the mask', { skip: missing }, () => {
     });
   });
 
+  test('a text longer than the model takes can be cut', async () => {
+    await onPage('#/mask', async ({ page }) => {
+      await settle(page);
+      await page.getByRole('textbox').nth(1).fill('hello '.repeat(600));
+      const trouble = page.getByRole('alert').first();
+      await trouble.getByText('Text 2: 602 tokens; BERT has 512 positions').waitFor();
+      await trouble.getByRole('button', { name: 'Keep the first 512' }).click();
+      await trouble.waitFor({ state: 'detached' });
+      await page.getByRole('cell', { name: '512', exact: true }).waitFor();
+    });
+  });
+
   test('a text that is still to be written is spoken of nowhere', async () => {
     await onPage('#/mask', async ({ page }) => {
       await settle(page);

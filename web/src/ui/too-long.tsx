@@ -28,18 +28,20 @@ interface TextTroubleProps {
   trouble: string | null;
   /** What was asked about, one or several. */
   texts: readonly Texts[];
+  /** What one of several is called. */
+  what?: 'Pair' | 'Text';
   /** Takes them cut to what the model can read. */
   onCut: (texts: readonly Texts[]) => void;
 }
 
-export function TextTrouble({ trouble, texts, onCut }: TextTroubleProps) {
+export function TextTrouble({ trouble, texts, what = 'Pair', onCut }: TextTroubleProps) {
   if (trouble === null) return null;
   const most = bert.value?.info.config.maxPositionEmbeddings ?? Infinity;
   const ready = tokenizer.value;
   const long = ready ? texts.findIndex((each) => ready.encode(input(each)).length > most) : -1;
   if (!ready || long < 0) return <Trouble text={trouble} />;
   return (
-    <Trouble text={texts.length > 1 ? `Pair ${long + 1}: ${trouble}` : trouble}>
+    <Trouble text={texts.length > 1 ? `${what} ${long + 1}: ${trouble}` : trouble}>
       <div class="row">
         <button
           type="button"

@@ -18,6 +18,7 @@ import { Printed } from '../../ui/printed';
 import { Results } from '../../ui/results';
 import { Tabs } from '../../ui/tabs';
 import { useWidth } from '../../ui/use-width';
+import { TextTrouble } from '../../ui/too-long';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import '../../styles/padding.css';
@@ -152,7 +153,14 @@ function BatchInstrument() {
         <WithModel speaks room="7rem">
           {() => (
             <div class="flow">
-              <Trouble text={trouble} />
+              <TextTrouble
+                trouble={trouble}
+                what="Text"
+                texts={texts.value.map((text) => ({ text }))}
+                onCut={(cut) => {
+                  texts.value = cut.map(({ text }) => text);
+                }}
+              />
               {rows.length > 0 && (
                 <Results of={answer} about="the texts">
                   <DataTable
