@@ -24,7 +24,7 @@ async function found(browser: TestBrowser, query: string): Promise<{ title: stri
   const page = await browser.open(`${site.address}/index.html?${query}`);
   try {
     const ended = async (): Promise<string | false> => {
-      const title = await page.evaluate(() => document.title);
+      const title = await page.title();
       return title !== 'running' && title;
     };
     const title = await retry(`the end of ${query}`, ended, 300_000);

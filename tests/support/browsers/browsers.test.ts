@@ -56,7 +56,7 @@ for (const { name, launch } of browsers) {
       assert.equal(await page.evaluate(() => document.querySelector('p')?.textContent), 'pressed');
       await page.type('textarea', 'Café\nnext');
       assert.equal(await page.evaluate(() => document.querySelector('textarea')?.value), 'Café\nnext');
-      assert.equal(await page.evaluate(() => document.title), 'Café next');
+      assert.equal(await page.title(), 'Café next');
       await page.close();
     });
 

@@ -49,6 +49,7 @@ async function drive(tab: Page, closeProfile: () => Promise<void>): Promise<Brow
     },
     evaluate: async <A extends unknown[], T>(script: (...args: A) => T | Promise<T>, ...args: A) =>
       (await tab.evaluate(script as EvaluateFunc<A>, ...args)) as T,
+    title: () => tab.title(),
     click: async (selector, text) => {
       await (await find(selector, text)).click();
     },

@@ -16,6 +16,8 @@ export interface BrowserPage {
    * sees nothing of its surroundings here.
    */
   evaluate<A extends unknown[], T>(script: (...args: A) => T | Promise<T>, ...args: A): Promise<T>;
+  /** The document's title, by the driver's own command. */
+  title(): Promise<string>;
   /** Clicks the first visible element that `selector` finds, of those whose text contains `text` where that is given. */
   click(selector: string, text?: string): Promise<void>;
   /** Replaces what stands in a text field, key by key. */

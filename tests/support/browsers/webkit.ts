@@ -31,11 +31,17 @@ const levels: Readonly<Record<string, Message['level']>> = {
   ERROR: 'error',
 };
 
+/**
+ * Three seconds after a page's load WebKit warns of every preload that no script has asked for by then, also of one whose
+ * bytes are on their way at that moment: whether it does is chance.
+ */
+const preloadWarning = /was preloaded using link preload but not used within a few seconds/;
+
 /** `ADDRESS:LINE:COLUMN: CONSOLE LEVEL text`; errors that nothing caught have "JS ERROR" or "NETWORK ERROR" as level. */
 function readMessage(line: string): Message | undefined {
   const [, source, level, text] =
     /\bCONSOLE (?:([A-Z]+) )??(DEBUG|LOG|INFO|WARN|ERROR) (.*)$/.exec(line) ?? [];
-  if (level === undefined || text === undefined) return undefined;
+  if (level === undefined || text === undefined || preloadWarning.test(text)) return undefined;
   return { level: levels[level] ?? 'info', text: source === undefined ? text : `${source}: ${text}` };
 }
 
@@ -167,6 +173,7 @@ function drive({ messages, command, end }: Session): BrowserPage {
       if (answer.error !== undefined) throw new Error(answer.error);
       return answer.value as T;
     },
+    title: async () => (await command('GET', 'title')) as string,
     click: async (selector, text) => {
       const element = await find(selector, text);
       await command('POST', `element/${element[elementKey]}/click`);
