@@ -49,6 +49,25 @@ function modelFiles(): Plugin {
   };
 }
 
+/** Asks for the two main fonts with the page, so that its first text is laid out once. */
+function fontPreloads(): Plugin {
+  return {
+    name: 'font-preloads',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'post',
+      handler: (_, { bundle }) =>
+        Object.keys(bundle ?? {})
+          .filter((name) => name.endsWith('.woff2') && !name.includes('latin-ext'))
+          .map((name) => ({
+            tag: 'link',
+            attrs: { rel: 'preload', as: 'font', type: 'font/woff2', crossorigin: '', href: `./${name}` },
+            injectTo: 'head',
+          })),
+    },
+  };
+}
+
 /** Tells the service worker which files to keep: all but the weights, which the package keeps itself. */
 function offlineFiles(): Plugin {
   return {
@@ -70,7 +89,7 @@ function offlineFiles(): Plugin {
 export default defineConfig({
   base: './',
   define: { __MODEL_INCLUDED__: existsSync(path.join(modelFolder, 'model.safetensors')) },
-  plugins: [securityPolicy(), modelFiles(), offlineFiles()],
+  plugins: [securityPolicy(), fontPreloads(), modelFiles(), offlineFiles()],
   build: {
     target: 'es2022',
     modulePreload: { polyfill: false },

@@ -345,3 +345,17 @@ test('the first paint costs less than 100 KB of compressed script and style', ()
   assert.ok(named.length >= 2 && first.length > named.length);
   assert.ok(size < 100_000, `${size} bytes in ${first.join(', ')}`);
 });
+
+test('the fonts come with the page, before any text is laid out in another', async () => {
+  await onPage('', async ({ page }) => {
+    await page.getByTestId('tokens').waitFor();
+    const fonts = await page.evaluate(async () => {
+      await document.fonts.ready;
+      return performance
+        .getEntriesByType('resource')
+        .filter(({ name }) => name.endsWith('.woff2'))
+        .map((entry) => (entry as PerformanceResourceTiming).initiatorType);
+    });
+    assert.deepEqual(fonts, ['link', 'link']);
+  });
+});

@@ -4,3 +4,13 @@ export function nextTask(): Promise<void> {
     setTimeout(resolve);
   });
 }
+
+/** Settles when what stands on the page has been painted; in a tab that nobody sees, soon. */
+export function afterPaint(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 200);
+    requestAnimationFrame(() => {
+      setTimeout(resolve);
+    });
+  });
+}
