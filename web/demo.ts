@@ -77,7 +77,10 @@ const wanted = readArguments();
 if (!existsSync(path.join(dist, 'index.html'))) fail('web/dist is missing: run ./run build');
 if (wanted.check) {
   const { server, url } = await serve(dist);
-  await check(url);
+  await check(url).catch((error: unknown) =>
+    // the browser's own words, without the stack: it did not start, or something on the page did not come in time
+    fail(`the check ended early: ${error instanceof Error ? error.message : String(error)}`),
+  );
   server.close();
   server.closeAllConnections();
   process.stdout.write('the page works, and its console is silent\n');
