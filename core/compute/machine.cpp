@@ -60,14 +60,6 @@ bool has_int8_dot_products() {
 #endif
 }
 
-std::size_t usable_cores() {
-#if defined(__linux__) && !defined(__EMSCRIPTEN__)
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return static_cast<std::size_t>(CPU_COUNT(&cores));
-#endif
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
 bool can_start_threads([[maybe_unused]] std::size_t count) {
 #if defined(__EMSCRIPTEN__)
   return true;  // they are there before the module runs
@@ -106,6 +98,14 @@ void use_large_pages(void*, std::size_t) {}
 }  // namespace bert::compute
 
 namespace bert {
+
+std::size_t usable_cores() {
+#if defined(__linux__) && !defined(__EMSCRIPTEN__)
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return static_cast<std::size_t>(CPU_COUNT(&cores));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
 
 std::vector<std::string_view> simd_names() {
   std::vector<std::string_view> names;

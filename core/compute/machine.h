@@ -6,9 +6,6 @@
 
 namespace bert::compute {
 
-/// Cores that this process may use, at least 1.
-std::size_t usable_cores();
-
 /// Whether so many threads can run at once beside those that are there: they are started, and end.
 bool can_start_threads(std::size_t count);
 

@@ -672,7 +672,7 @@ Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads, std
   if (kernels == nullptr)
     return fail(ErrorCode::kUnsupported,
                 "no kernels \"" + std::string(simd) + "\" on this machine, only " + known);
-  if (threads == 0) threads = compute::usable_cores();
+  if (threads == 0) threads = usable_cores();
   Pool pool;
   if (threads > 1) {
     // pthreadpool waits for ever for a thread that could not be started

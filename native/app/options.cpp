@@ -9,7 +9,6 @@
 
 #include "app/command.h"
 #include "io/error_line.h"
-#include "io/parallel.h"
 
 namespace bert::cli {
 namespace {
@@ -78,7 +77,7 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
                           {{"xnnpack", "xnnpack"}, {"reference", "reference"}, {"cuda", "cuda"}},
                           "fast; plain loops, the definition; not built in; default: xnnpack")
       ->group(group);
-  options.threads = available_cores();
+  options.threads = usable_cores();
   app.add_option("--threads", options.threads,
                  "threads; default: the cores available (here " + std::to_string(options.threads) + ")")
       ->type_name("N")

@@ -1,20 +1,15 @@
 // Threads that take chunks of work from one counter.
 #include "io/parallel.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace bert::cli {
-
-std::size_t available_cores() {
-  cpu_set_t cores;
-  if (::sched_getaffinity(0, sizeof cores, &cores) == 0) return static_cast<std::size_t>(CPU_COUNT(&cores));
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 void parallel_for(std::size_t count, std::size_t threads, const std::function<void(std::size_t)>& body) {
   // each thread comes back for more a few times, so that one with long pieces of work does not end last
@@ -26,7 +21,12 @@ void parallel_for(std::size_t count, std::size_t threads, const std::function<vo
     }
   };
   std::vector<std::jthread> others;
-  for (std::size_t i = 1; i < std::min(threads, (count + chunk - 1) / chunk); ++i) others.emplace_back(work);
+  try {
+    for (std::size_t i = 1; i < std::min(threads, (count + chunk - 1) / chunk); ++i)
+      others.emplace_back(work);
+  } catch (const std::system_error&) {
+    throw std::runtime_error("no " + std::to_string(threads) + " threads to be had");
+  }
   work();
 }
 

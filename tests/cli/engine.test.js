@@ -1,11 +1,12 @@
 // The commands that run a model: their answers against PyTorch's golden values and against each other, their errors.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
 import { difference, goldenCases, goldenModel, modelsFolder, numbers, tinyModel } from './models.js';
-import { failure, json, output, run, stream, temporaryFolder } from './program.js';
+import { binary, failure, json, output, run, stream, temporaryFolder } from './program.js';
 
 const close = (actual, expected, bound = 1e-6) =>
   assert.ok(Math.abs(actual - expected) <= bound, `${actual} is not ${expected}`);
@@ -532,6 +533,23 @@ describe('quantize and bench', () => {
     assert.equal(answer.backend, 'xnnpack');
     assert.equal(answer.threads, 1);
     assert.ok(answer.kernels.length > 3);
+  });
+});
+
+describe('threads', () => {
+  // each has a stack of some megabytes, and this address space room for a few
+  const limited = (...args) =>
+    spawnSync('bash', ['-c', 'ulimit -v 700000 && exec "$0" "$@"', binary, ...args], { encoding: 'utf8' });
+
+  it('that cannot be had are an error, of a model and of a tokenizer', (t) => {
+    const model = limited('encode', '--model', tinyModel(), '--threads', '1000', 'hello');
+    assert.deepEqual([model.status, model.stdout], [1, '']);
+    assert.equal(model.stderr, 'bertlens: encode: no 1000 threads to be had\n');
+    const lines = path.join(temporaryFolder(t), 'lines.txt');
+    writeFileSync(lines, 'hello\n'.repeat(20_000));
+    const tokenizer = limited('tokenize', '--jsonl', '--threads', '1000', '--file', lines);
+    assert.deepEqual([tokenizer.status, tokenizer.stdout], [1, '']);
+    assert.equal(tokenizer.stderr, 'bertlens: no 1000 threads to be had\n');
   });
 });
 

@@ -607,6 +607,18 @@ TEST_F(Refusals, OfBatches) {
   EXPECT_FALSE(make_sequences(SIZE_MAX / 2, 4, ids_, {}, {}));
 }
 
+#if UINTPTR_MAX == 0xffffffff
+// with 64 bits it is only much memory
+TEST_F(Refusals, OfAnswersThatNoAddressSpaceHolds) {
+  const auto ids = some_ids(80, 1);
+  const std::vector<Sequence> batch(6000, Sequence{ids});
+  Request request;
+  request.attentions = {0, 1, 2};
+  expect(batch, request, ErrorCode::kOutOfMemory, "more memory than can be addressed");
+  EXPECT_TRUE(session_->run(std::span(batch).first(1), request)) << "the session is usable afterwards";
+}
+#endif
+
 TEST_F(Refusals, OfRequests) {
   Request request;
   request.hidden_states = {4};

@@ -222,6 +222,9 @@ class Backend {
 /// against it.
 std::shared_ptr<Backend> make_reference_backend();
 
+/// Cores that this process may run on, at least 1.
+std::size_t usable_cores();
+
 /// XNNPACK's matrix products, SIMD of our own for the rest. `threads` 0 means the cores that this process may
 /// use; 1 means the caller's thread alone. `simd` forces one of our kernel sets by name, for comparisons;
 /// empty is the best one. Errors: kUnsupported where XNNPACK or the set cannot run on this machine,
