@@ -4,8 +4,7 @@
 namespace bert::cli {
 namespace {
 
-void write_fields(JsonWriter& json, const Tokenizer& tokenizer, const TextInput& input,
-                  const Encoding& encoding) {
+void write_fields(JsonWriter& json, const Tokenizer& tokenizer, const Encoding& encoding) {
   json.key("input_ids").numbers(encoding.ids);
   json.key("token_type_ids").numbers(encoding.type_ids);
   json.key("attention_mask").numbers(encoding.attention_mask);
@@ -13,7 +12,7 @@ void write_fields(JsonWriter& json, const Tokenizer& tokenizer, const TextInput&
   for (const std::int32_t id : encoding.ids) json.string(tokenizer.id_to_token(id).value_or(""));
   json.end_array();
   json.key("offsets").begin_array();
-  for (const Offsets span : convert_offsets(encoding, input, OffsetUnit::kCodePoints)) {
+  for (const Offsets span : encoding.offsets) {
     json.begin_array().number(span.begin).number(span.end).end_array();
   }
   json.end_array();
@@ -33,16 +32,16 @@ void write_fields(JsonWriter& json, const Tokenizer& tokenizer, const TextInput&
 
 }  // namespace
 
-void write_encoding(JsonWriter& json, const Tokenizer& tokenizer, const TextInput& input,
-                    const Encoding& encoding, bool overflowing) {
+void write_encoding(JsonWriter& json, const Tokenizer& tokenizer, const Encoding& encoding,
+                    bool overflowing) {
   json.begin_object();
-  write_fields(json, tokenizer, input, encoding);
+  write_fields(json, tokenizer, encoding);
   if (encoding.too_long) json.key("too_long").boolean(true);
   if (overflowing) {
     json.key("overflowing").begin_array();
     for (const Encoding& window : encoding.overflowing) {
       json.begin_object();
-      write_fields(json, tokenizer, input, window);
+      write_fields(json, tokenizer, window);
       json.end_object();
     }
     json.end_array();

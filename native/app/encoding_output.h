@@ -7,11 +7,10 @@
 
 namespace bert::cli {
 
-/// {"input_ids", "token_type_ids", "attention_mask", "tokens", "offsets" (code points), "word_ids",
-/// "special_tokens_mask"}, with `overflowing` also a list of the further windows. `input` is what was
-/// encoded.
-void write_encoding(JsonWriter& json, const Tokenizer& tokenizer, const TextInput& input,
-                    const Encoding& encoding, bool overflowing);
+/// {"input_ids", "token_type_ids", "attention_mask", "tokens", "offsets" (as the encoding has them: code
+/// points are asked for with EncodeOptions), "word_ids", "special_tokens_mask"}, with `overflowing` also a
+/// list of the further windows.
+void write_encoding(JsonWriter& json, const Tokenizer& tokenizer, const Encoding& encoding, bool overflowing);
 
 /// The tokens of an encoding as the vocabulary writes them.
 std::vector<std::string> token_strings(const Tokenizer& tokenizer, std::span<const std::int32_t> ids);

@@ -39,6 +39,8 @@ struct Options {
 
   EncodeOptions encoding() const {
     EncodeOptions options = encode_options(truncation);
+    // converted by the tokenizer, once for all windows of a text
+    options.offset_unit = OffsetUnit::kCodePoints;
     options.padding = padding;
     options.padding_side = padding_side;
     options.truncation_side = truncation_side;
@@ -159,7 +161,7 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
         return;
       }
       lines[i].answer([&](JsonWriter& json) {
-        write_encoding(json, tokenizer, rows[i].input(), *rows[i].encoding, options.stride.has_value());
+        write_encoding(json, tokenizer, *rows[i].encoding, options.stride.has_value());
       });
     });
   };
@@ -186,17 +188,15 @@ Table full_table(const Tokenizer& tokenizer, std::span<const Row> rows) {
                                  {"special", Align::kRight}});
   Table table(std::move(columns));
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    const TextInput input = rows[row].input();
     const auto add = [&](std::size_t window, const Encoding& encoding) {
-      const std::vector<Offsets> offsets = convert_offsets(encoding, input, OffsetUnit::kCodePoints);
       for (std::size_t i = 0; i < encoding.size(); ++i) {
         std::vector<Cell> cells = {std::to_string(row)};
         if (windows) cells.emplace_back(std::to_string(window));
         cells.insert(cells.end(),
                      {std::string(tokenizer.id_to_token(encoding.ids[i]).value_or("")),
                       std::to_string(encoding.ids[i]), std::to_string(encoding.attention_mask[i]),
-                      std::to_string(encoding.type_ids[i]), std::to_string(offsets[i].begin),
-                      std::to_string(offsets[i].end),
+                      std::to_string(encoding.type_ids[i]), std::to_string(encoding.offsets[i].begin),
+                      std::to_string(encoding.offsets[i].end),
                       encoding.word_ids[i] < 0 ? std::string() : std::to_string(encoding.word_ids[i]),
                       std::to_string(encoding.special_tokens_mask[i])});
         table.add(std::move(cells));
@@ -324,7 +324,7 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
                   std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
   }
   const auto write = [&](JsonWriter& json, const Row& row) {
-    write_encoding(json, tokenizer, row.input(), *row.encoding, options.stride.has_value());
+    write_encoding(json, tokenizer, *row.encoding, options.stride.has_value());
   };
   return print_answer(out, options.output.format(),
                       {.json = [&](JsonWriter& json) { write_list(json, rows, write); },
