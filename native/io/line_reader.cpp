@@ -71,9 +71,13 @@ void LineReader::fill() {
   }
   if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
   ssize_t got = 0;
-  do {
+  for (;;) {
     got = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_);
-  } while (got < 0 && errno == EINTR);
+    if (got >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+    // another program on the same pipe or terminal may have set it to non-blocking
+    pollfd input{.fd = fd_, .events = POLLIN, .revents = 0};
+    if (errno == EAGAIN) ::poll(&input, 1, -1);
+  }
   if (got < 0) error_ = errno;
   at_end_ = got <= 0;
   end_ += got > 0 ? static_cast<std::size_t>(got) : 0;

@@ -1,6 +1,7 @@
 // Buffered writing with write(2).
 #include "io/output.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,10 @@ void Output::drain() {
     const ssize_t wrote = ::write(fd_, waiting_.data() + at, waiting_.size() - at);
     if (wrote >= 0) {
       at += static_cast<std::size_t>(wrote);
+    } else if (errno == EAGAIN) {
+      // another program on the same pipe or terminal has set it to non-blocking
+      pollfd output{.fd = fd_, .events = POLLOUT, .revents = 0};
+      ::poll(&output, 1, -1);
     } else if (errno != EINTR) {
       error_ = errno;
     }

@@ -363,6 +363,36 @@ describe('streams', () => {
     }
     assert.equal(inShell('tokenize --jsonl a 2>&-').status, 0);
   });
+  it('waits for pipes that another program has set to non-blocking', () => {
+    // the flag belongs to what a program inherits, and Node.js cannot set it
+    const script = `
+      use Fcntl;
+      my ($mode, @command) = @ARGV;
+      pipe(my $read, my $write) or die;
+      my $ours = $mode eq 'in' ? $read : $write;
+      fcntl($ours, F_SETFL, fcntl($ours, F_GETFL, 0) | O_NONBLOCK) or die;
+      my $child = fork();
+      if (!$child) {
+        close($mode eq 'in' ? $write : $read);
+        $mode eq 'in' ? open(STDIN, '<&', $read) : open(STDOUT, '>&', $write);
+        exec @command;
+      }
+      close($ours);
+      select(undef, undef, undef, 0.3);
+      if ($mode eq 'in') { syswrite($write, '{"text":"a"}'); close($write); }
+      else { my $all = ''; 1 while sysread($read, $all, 65536, length $all); print length $all; }
+      waitpid($child, 0);
+      exit($? >> 8);
+    `;
+    const between = (mode, ...args) =>
+      spawnSync('perl', ['-e', script, mode, binary, ...args], { encoding: 'utf8' });
+    const read = between('in', 'tokenize', '--jsonl');
+    assert.equal(read.stderr, '');
+    assert.equal(JSON.parse(read.stdout).tokens[1], 'a');
+    const written = between('out', 'vocab', '--json');
+    assert.equal(written.stderr, '');
+    assert.equal(Number(written.stdout), Buffer.byteLength(output(['vocab', '--json'])));
+  });
   it('memory does not grow with the length of the stream', async () => {
     const readStatus = (pid) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
     const peak = (lines) =>
