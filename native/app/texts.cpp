@@ -29,6 +29,8 @@ Expected<std::vector<std::string>> all_texts(const InputOptions& input) {
     const Expected<bool> more = reader->next(line);
     if (!more) return tl::unexpected(more.error());
     if (!*more) break;
+    // a byte order mark says how the file is written, it is none of the first text
+    if (texts.empty() && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
     texts.push_back(line);
   }
   if (texts.empty()) {

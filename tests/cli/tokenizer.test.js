@@ -318,6 +318,11 @@ describe('streams', () => {
     assert.equal(result.stdout.split('\n').length, 3);
     assert.equal(json(['tokenize', '--json'], { input: 'a\r\nb\r' }).length, 2);
   });
+  it('a byte order mark is none of the first text', () => {
+    assert.deepEqual(json(['tokenize', '--json'], { input: '\ufeffhello\n' }).offsets[1], [0, 5]);
+    assert.equal(output(['decode'], { input: '\ufeff101 7592\n' }), '[CLS] hello\n');
+    assert.deepEqual(json(['tokenize', '--json'], { input: 'a\n\ufeffb\n' })[1].offsets[1], [1, 2]);
+  });
   it('no input gives no output', () => {
     assert.equal(output(['tokenize', '--jsonl']), '');
     assert.equal(output(['decode', '--jsonl']), '');
