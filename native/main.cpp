@@ -99,7 +99,7 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
         for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
       }
       return "unknown option " + in_quotes(extra) + suggestion(extra, names) +
-             "; a text that starts with - goes after --";
+             (app.get_option_no_throw("texts") ? "; a text that starts with - goes after --" : "");
     }
     return "unexpected argument " + in_quotes(extra);
   }
@@ -112,12 +112,14 @@ constexpr char kMark = '\x1f';
 
 std::vector<std::string> marked_arguments(int count, char** arguments) {
   std::vector<std::string> marked;
+  bool texts_only = false;  // what follows "--"
   for (int i = 0; i < count; ++i) {
     const std::string_view argument = arguments[i];
+    texts_only |= argument == "--";
     // --attentions may stand alone, so that only numbers after it are its own and a text is not
     const bool numbers =
         !argument.empty() && argument.find_first_not_of("0123456789,") == std::string_view::npos;
-    if (numbers && !marked.empty() && marked.back().starts_with("--attentions")) {
+    if (numbers && !texts_only && !marked.empty() && marked.back().starts_with("--attentions")) {
       marked.back() += (marked.back() == "--attentions" ? '=' : ',') + std::string(argument);
       continue;
     }

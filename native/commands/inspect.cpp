@@ -347,6 +347,7 @@ Action define_inspect(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::Option* config = app.add_option("--config", options->config, "a config.json alone, without weights")
                             ->type_name("FILE")
+                            ->check(not_empty())
                             ->group("Model");
   app.add_flag("--tensors", options->tensors, "list the tensors of the files")->group("Output");
   app.add_flag("--statistics", options->statistics, "list them with least, greatest, mean and deviation")

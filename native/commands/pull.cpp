@@ -177,11 +177,15 @@ Action define_pull(CLI::App& app) {
   app.add_option("--out", options->out,
                  "folder to fetch into; default: models/OWNER/NAME in the cache folder, where "
                  "--model OWNER/NAME finds it")
-      ->type_name("DIR");
-  app.add_option("--revision", options->revision, "branch, tag or commit; default: main")->type_name("NAME");
+      ->type_name("DIR")
+      ->check(not_empty());
+  app.add_option("--revision", options->revision, "branch, tag or commit; default: main")
+      ->type_name("NAME")
+      ->check(not_empty());
   app.add_option("--hub", options->hub,
                  "address of the hub or a mirror; default: $BERTLENS_HUB, else " + std::string(kHub))
-      ->type_name("URL");
+      ->type_name("URL")
+      ->check(not_empty());
   app.add_option("--tries", options->tries, "failures in a row before it gives up; default: 5")
       ->type_name("N")
       ->check(whole_number(1, 1000));

@@ -162,6 +162,7 @@ Action define_quantize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--out", options->out, "folder to write; made if it is not there")
       ->type_name("DIR")
+      ->check(not_empty())
       ->required();
   app.add_flag("--json,--jsonl", options->output.json, "one JSON value")->group("Output");
   add_engine_options(app, options->engine);

@@ -353,12 +353,14 @@ Expected<int> run(const Options& options) {
 Action define_tokenize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_input_options(app, options->input, "TEXT", "the texts to tokenize");
-  app.add_option("--pair", options->pair, "a second text for each text that comes without one")
-      ->type_name("TEXT")
-      ->group("Input");
-  app.add_flag("--split-words", options->split_words,
-               "texts are words already (split at blanks; in JSON a list of strings is possible)")
-      ->group("Input");
+  CLI::Option* pair =
+      app.add_option("--pair", options->pair, "a second text for each text that comes without one")
+          ->type_name("TEXT")
+          ->group("Input");
+  CLI::Option* split_words =
+      app.add_flag("--split-words", options->split_words,
+                   "texts are words already (split at blanks; in JSON a list of strings is possible)")
+          ->group("Input");
   add_truncation_options(app, options->truncation);
   const std::string group = "Tokens";
   add_choice<Padding>(
@@ -388,8 +390,11 @@ Action define_tokenize(CLI::App& app) {
   add_format_options(app, options->output, true, {"--words", "--explain"});
   app.add_flag("--words", options->words, "report which words were split in pieces (Exercise 1)")
       ->group("Output");
+  // what is explained is the way of one text as it stands
   app.add_flag("--explain", options->explain, "show every step: the normaliser, then the tries of the match")
-      ->group("Output");
+      ->group("Output")
+      ->excludes(pair)
+      ->excludes(split_words);
   add_engine_options(app, options->engine);
   app.footer(
       "examples\n"

@@ -218,6 +218,10 @@ describe('tokenize', () => {
     assert.match(report, /strip_accents +1 change: Cafe \[MASK\] unaffable/);
     assert.match(report, /unaff x, unaf x, una = 14477, ##ffable x/);
   });
+  it('explains one text as it stands: an option that would have no say in it is refused', () => {
+    failure(['tokenize', '--explain', '--pair', 'b', 'a'], 2, /--pair excludes --explain/);
+    failure(['tokenize', '--explain', '--split-words', 'a'], 2, /--split-words excludes --explain/);
+  });
   it('options of the normaliser', () => {
     const tokens = (...args) => json(['tokenize', '--json', '--no-special-tokens', ...args]).tokens;
     assert.deepEqual(tokens('É'), ['e']);
@@ -495,6 +499,21 @@ describe('usage', () => {
     failure(['tokenize', '--max-length'], 2, /--max-length/);
     failure(['tokenize'], 2, /standard input is empty/);
     failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
+  });
+  it('what follows -- is texts, whatever they look like', () => {
+    const texts = output(['tokenize', '--', '--attentions', '12', '--json']).match(/(?<=Original text: ).*/g);
+    assert.deepEqual(texts, ['--attentions', '12', '--json']);
+  });
+  it('an empty value is not the default', () => {
+    for (const [command, option, ...rest] of [
+      ['inspect', '--config'],
+      ['quantize', '--out'],
+      ['pull', '--out', 'a/b'],
+      ['pull', '--hub', 'a/b'],
+      ['pull', '--revision', 'a/b'],
+    ]) {
+      failure([command, option, '', ...rest], 2, new RegExp(`${command}: ${option}: is empty`));
+    }
   });
   it('names the file of a vocabulary that is none', (t) => {
     const folder = temporaryFolder(t);
