@@ -23,6 +23,14 @@ Precision stored_precision(DType storage) {
                                   : Precision::kF32;
 }
 
+// What the checkpoint lacks of what is needed; empty: nothing.
+std::string missing_head(const Encoder& encoder, std::optional<Head> needed) {
+  if (needed == Head::kMlm && !encoder.has_mlm_head()) return "masked-language-model head (cls.predictions)";
+  if (needed != Head::kNsp || encoder.has_nsp_head()) return {};
+  return encoder.has_pooler() ? "next-sentence head (cls.seq_relationship)"
+                              : "pooler (bert.pooler.dense), which next sentence needs";
+}
+
 }  // namespace
 
 Expected<LoadedEncoder> load_encoder(const EngineOptions& options) {
@@ -43,9 +51,12 @@ Expected<LoadedEncoder> load_encoder(const EngineOptions& options) {
   return LoadedEncoder{std::move(*folder), std::move(*encoder), elapsed.count()};
 }
 
-Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding) {
+Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding,
+                                            std::optional<Head> needed) {
   Expected<LoadedEncoder> loaded = load_encoder(options);
   if (!loaded) return tl::unexpected(loaded.error());
+  if (const std::string missing = missing_head(*loaded->encoder, needed); !missing.empty())
+    return fail(ErrorCode::kMissingTensor, in_quotes(loaded->folder) + ": the checkpoint has no " + missing);
   Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options, false);
   if (!tokenizer) return tl::unexpected(tokenizer.error());
   auto tasks = Tasks::create(std::move(*tokenizer), std::move(loaded->encoder), encoding);

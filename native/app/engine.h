@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/options.h"
 #include "bert/encoder.h"
+#include "bert/model.h"
 #include "bert/result.h"
 #include "bert/tasks.h"
 #include "io/progress.h"
@@ -21,8 +23,10 @@ struct LoadedEncoder {
 };
 Expected<LoadedEncoder> load_encoder(const EngineOptions& options);
 
-/// The same with its vocabulary and the tasks.
-Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding);
+/// The same with its vocabulary and the tasks. Errors: also kMissingTensor where the checkpoint lacks the
+/// head that is `needed`, which no text can change.
+Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding,
+                                            std::optional<Head> needed = {});
 
 /// Shows the progress of one long call.
 CallControl control_with(Progress& progress);

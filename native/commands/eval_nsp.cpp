@@ -180,6 +180,8 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
       csv += line + "\n";
       continue;
     }
+    // as in a table, empty lines are left out; in a stream each line has its answer
+    if (*more && !options.output.json_lines && line.find_first_not_of(" \t\r") == std::string::npos) continue;
     if (*more) batch.push_back(pair_of_json(line));
     if (form == Form::kCsv) {
       Expected<std::vector<Pair>> pairs = pairs_of_csv(csv);
@@ -327,7 +329,7 @@ Table pair_table(const NextSentenceReport& report, const Evaluation& evaluation)
 
 Expected<int> run(const Options& options) {
   const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation));
+      load_tasks(options.engine, encode_options(options.truncation), Head::kNsp);
   if (!tasks) return tl::unexpected(tasks.error());
   Output out(1, "standard output");
   Evaluation evaluation;
@@ -340,7 +342,7 @@ Expected<int> run(const Options& options) {
   } else {
     report = evaluate_next_sentence(evaluation.answers, evaluation.labels, options.threshold);
   }
-  if (!report) return tl::unexpected(report.error());
+  if (!report) return fail(report.error().code, input_name(options) + ": " + report.error().message);
   return print_answer(out, options.output.format(),
                       {.json = [&](JsonWriter& json) { write_report(json, *report, evaluation); },
                        .table = [&] { return pair_table(*report, evaluation); },

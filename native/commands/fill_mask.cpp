@@ -185,7 +185,9 @@ void print_text(Output& out, const Tokenizer& tokenizer, const Question& questio
   out.line("[MASK] -> " + std::to_string(mask_id.value_or(0)));
   for (const MaskAnswer& mask : answer.masks) {
     const Prediction& best = mask.predictions.front();
-    out.line("Predicted token id: " + std::to_string(best.pieces.front()) + " -> " + best.token);
+    out.line("Predicted token id: " +
+             (best.pieces.size() > 1 ? number_list(best.pieces) : std::to_string(best.pieces.front())) +
+             " -> " + best.token);
   }
   out.line();
   if (answer.loss) print_labels(out, tokenizer, answer);
@@ -218,7 +220,9 @@ Expected<MaskedText> mask_chosen_words(const Options& options, const Tokenizer& 
     return fail(ErrorCode::kInvalidArgument,
                 in_quotes(text) + " has a [MASK] already: --mask-words takes a text without");
   }
-  return mask_words(tokenizer, text, options.mask_words, !options.one_mask_per_word);
+  Expected<MaskedText> masked = mask_words(tokenizer, text, options.mask_words, !options.one_mask_per_word);
+  if (!masked) return fail(masked.error().code, "--mask-words: " + masked.error().message);
+  return masked;
 }
 
 // Truncation may have cut masks off, which an answer without them would hide.
@@ -378,7 +382,7 @@ Expected<int> run(const Options& options) {
     usage_error("--mask-words and --label-text exclude each other: the text itself is the label");
   if (!options.mask_words.empty() && options.truncation.untrusted)
     usage_error("--mask-words and --untrusted exclude each other: the masks would be read as plain text");
-  return run_task(options, with_checked_top_k(stream), with_checked_top_k(one_answer));
+  return run_task(options, with_checked_top_k(stream), with_checked_top_k(one_answer), Head::kMlm);
 }
 
 }  // namespace

@@ -47,6 +47,14 @@ Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
 
 // Distances of one text for 0 ... most padding tokens.
 Expected<int> print_curve(const Options& options, Tasks& tasks, const std::string& text, Output& out) {
+  const std::size_t positions = tasks.encoder().config().max_position_embeddings;
+  const Expected<Encoding> row = tasks.tokenizer().encode(text, encode_options(options.truncation));
+  if (row && row->size() <= positions && *options.curve > positions - row->size()) {
+    return fail(ErrorCode::kInvalidArgument, "--curve " + std::to_string(*options.curve) + ": the text's " +
+                                                 std::to_string(row->size()) +
+                                                 " tokens leave the model's positions for at most " +
+                                                 std::to_string(positions - row->size()));
+  }
   std::vector<std::size_t> paddings(*options.curve + 1);
   for (std::size_t i = 0; i < paddings.size(); ++i) paddings[i] = i;
   Progress progress("mask-effect", Progress::Unit::kCount);

@@ -107,7 +107,7 @@ Action define_nsp(CLI::App& app) {
     if (options->output.json_lines && !options->input.texts.empty()) {
       usage_error("with --jsonl the pairs come from --file or standard input, not as arguments");
     }
-    return run_task(*options, stream, one_answer);
+    return run_task(*options, stream, one_answer, Head::kNsp);
   };
 }
 

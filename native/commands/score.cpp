@@ -115,7 +115,7 @@ Action define_score(CLI::App& app) {
       "examples\n"
       "  bertlens score \"The cat sat on the mat.\" \"The cat sat on the moon.\"\n"
       "  printf '{\"text\": \"The cat sat on the mat.\"}\\n' | bertlens score --jsonl");
-  return [options] { return run_task(*options, stream, one_answer); };
+  return [options] { return run_task(*options, stream, one_answer, Head::kMlm); };
 }
 
 }  // namespace bert::cli

@@ -173,6 +173,12 @@ describe('fill-mask', () => {
     assert.ok(byToken.antidisestablishment.ids.length > 2);
     assert.ok(byToken.antidisestablishment.loss > 0);
   });
+  it('a target of several pieces is reported with all of their ids', () => {
+    const [{ ids }] = json(withTiny('fill-mask', '--json', '--targets', 'new york', sentence)).masks[0]
+      .predictions;
+    const report = output(withTiny('fill-mask', '--targets', 'new york', sentence));
+    assert.ok(report.includes(`Predicted token id: [${ids.join(', ')}] -> new york\n`), report);
+  });
   it('several masks in three orders', () => {
     const text = '[MASK] is the [MASK] of Germany.';
     for (const order of ['independent', 'left_to_right', 'most_confident']) {
@@ -202,7 +208,11 @@ describe('fill-mask', () => {
     failure(withTiny('fill-mask', '--top-k', '0', sentence), 2, /--top-k: .*got 0/);
     failure(withTiny('fill-mask', 'no mask'), 1, /no \[MASK\]/);
     failure(withTiny('fill-mask', '--mask-words', '1,x', 'a b'), 2, /'x' is not the position of a word/);
-    failure(withTiny('fill-mask', '--mask-words', '7', 'a b'), 1, /word position 7 is not in the text/);
+    failure(
+      withTiny('fill-mask', '--mask-words', '7', 'a b'),
+      1,
+      /--mask-words: word position 7 is not in the text/,
+    );
     const masking = (...args) => withTiny('fill-mask', '--mask-words', '1', ...args);
     failure(masking('[MASK] brown fox'), 1, /'\[MASK\] brown fox' has a \[MASK\] already/);
     failure(masking('--json', '[MASK] brown fox'), 1, /has a \[MASK\] already/);
@@ -290,6 +300,15 @@ describe('next sentence', () => {
     assert.deepEqual(json(withTiny('eval-nsp', '--json', '--file', file)), report, 'a byte order mark');
     assert.match(output(withTiny('eval-nsp', '--file', file)), /Pair 1 \(Weather\) - [✓✗] (CORRECT|WRONG)\n/);
   });
+  it('eval-nsp leaves empty lines out where it is no stream', () => {
+    const lines = pairs.map((pair) => JSON.stringify(pair));
+    const input = `\n${lines.join('\n\r\n')}\n  \n`;
+    assert.deepEqual(
+      json(withTiny('eval-nsp', '--json'), { input }),
+      json(withTiny('eval-nsp', '--json'), { input: lines.join('\n') }),
+    );
+    assert.match(stream(withTiny('eval-nsp'), [pairs[0], ''], 1)[0].error.message, /the line is empty/);
+  });
   it('eval-nsp: a bad line keeps its place; a stream ends with its object even without a pair', () => {
     const answers = stream(
       withTiny('eval-nsp'),
@@ -304,7 +323,7 @@ describe('next sentence', () => {
     const alone = stream(withTiny('eval-nsp'), ['bad'], 1);
     assert.match(alone[0].error.message, /not JSON/);
     assert.deepEqual(alone[1], nothing);
-    failure(withTiny('eval-nsp'), 1, /no pair to evaluate/);
+    failure(withTiny('eval-nsp'), 1, /standard input: no pair to evaluate/);
     failure(withTiny('eval-nsp', '--threshold', '2'), 2, /--threshold: must be from 0 to 1/);
     failure(withTiny('eval-nsp'), 1, /pair 1: .*is_next/, { input: '{"text":"a","pair":"b"}\n' });
     const csv = (input, pattern) => failure(withTiny('eval-nsp'), 1, pattern, { input });
@@ -374,7 +393,11 @@ describe('one answer', () => {
     }
     failure(withTiny('nsp', 'a', 'b', 'c '.repeat(600)), 1, /nsp: text 3: .*tokens/);
     failure(withTiny('fill-mask', sentence, 'none'), 1, /text 2: no \[MASK\]/);
-    failure(withTiny('fill-mask', '--mask-words', '1', 'a b', 'a'), 1, /text 2: word position 1/);
+    failure(
+      withTiny('fill-mask', '--mask-words', '1', 'a b', 'a'),
+      1,
+      /text 2: --mask-words: word position 1/,
+    );
     failure(withTiny('decode', '--file', '-'), 1, /text 2: no token has the id 99999/, {
       input: '101\n99999\n',
     });
@@ -434,6 +457,12 @@ describe('embed, score, mask-effect', () => {
     assert.match(report, /^L2 distance between CLS with\/without mask per sequence: \[0\.0, \d+\.\d+\]\n/);
     const curve = json(withTiny('mask-effect', '--json', '--curve', '3', 'hello'));
     close(curve.cls_l2[1], answer.cls_l2[1], 1e-4);
+    failure(
+      withTiny('mask-effect', '--curve', '600', 'hello'),
+      1,
+      /--curve 600: the text's 3 tokens leave the model's positions for at most 509/,
+    );
+    assert.equal(json(withTiny('mask-effect', '--json', '--curve', '509', 'hello')).cls_l2.length, 510);
     for (const line of [{ texts: [] }, { texts: 'a' }, { text: 'a' }, { texts: [1] }]) {
       assert.ok(stream(withTiny('mask-effect'), [line], 1)[0].error);
     }
@@ -586,6 +615,19 @@ describe('models that cannot be used', () => {
     failure(['embed', 'a'], 1, /BERTLENS_MODEL '\/none'/, { env: { BERTLENS_MODEL: '/none' } });
     failure(['nsp', '--model', goldenModel('masked'), 'a', 'b'], 1, /pooler|seq_relationship|nsp/);
     failure(withTiny('embed', '--backend', 'cuda', 'a'), 1, /--backend cuda/);
+  });
+  it('that lack the head of a task say so, not of one of its texts', () => {
+    const missing = (model, head, command, ...texts) => {
+      const folder = goldenModel(model);
+      const message = new RegExp(`${command}: '${folder}': the checkpoint has no ${head}`);
+      failure([command, '--model', folder, ...texts], 1, message);
+      failure([command, '--model', folder, '--jsonl'], 1, message, { input: '{"text":"a","pair":"b"}\n' });
+    };
+    missing('plain', 'next-sentence head', 'nsp', 'a', 'b');
+    missing('masked', 'pooler', 'nsp', 'a', 'b');
+    missing('plain', 'next-sentence head', 'eval-nsp');
+    missing('plain', 'masked-language-model head', 'fill-mask', '[MASK]');
+    missing('plain', 'masked-language-model head', 'score', 'a');
   });
   it('pytorch_model.bin is refused with what to do', (t) => {
     const folder = temporaryFolder(t);
