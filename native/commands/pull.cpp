@@ -45,6 +45,23 @@ bool is_repository(const std::string& name) {
   return length > 0;
 }
 
+// `name` as one part of an address: a revision may be refs/pr/1, and a file's name may hold a blank.
+std::string percent_encoded(std::string_view name) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || c == '~';
+    if (plain) {
+      encoded += c;
+    } else {
+      encoded += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  return encoded;
+}
+
 // One pull: where from, where to, and what came.
 class Pull {
  public:
@@ -53,7 +70,8 @@ class Pull {
 
   /// Fetches a file that need not be there; true if it is.
   Expected<bool> optional(const std::string& name) {
-    const Expected<Fetched> fetched = downloader_.fetch(base_ + name, folder_ + "/" + name, name);
+    const Expected<Fetched> fetched =
+        downloader_.fetch(base_ + percent_encoded(name), folder_ + "/" + name, name);
     if (!fetched) return tl::unexpected(fetched.error());
     if (*fetched == Fetched::kMissing) return false;
     files_.push_back(name);
@@ -113,8 +131,8 @@ class Pull {
 Expected<int> pull_into(const Options& options, const std::string& folder) {
   Expected<Downloader> downloader = Downloader::create(options.tries);
   if (!downloader) return tl::unexpected(downloader.error());
-  Pull pull(std::move(*downloader), options.hub + "/" + options.name + "/resolve/" + options.revision + "/",
-            folder);
+  Pull pull(std::move(*downloader),
+            options.hub + "/" + options.name + "/resolve/" + percent_encoded(options.revision) + "/", folder);
   if (Status fetched = pull.required("config.json"); !fetched) return tl::unexpected(fetched.error());
   // a model that is no BERT is found out before its weights come
   if (const Expected<ModelConfig> config = read_config(folder + "/config.json"); !config) {
@@ -126,17 +144,22 @@ Expected<int> pull_into(const Options& options, const std::string& folder) {
   if (!checkpoint) return tl::unexpected(checkpoint.error());
 
   Output out(1, "standard output");
-  if (options.output.json) {
-    std::string text;
-    JsonWriter json(text);
+  const auto write = [&](JsonWriter& json) {
     json.begin_object().key("out").string(folder).key("files").strings(pull.files());
     json.key("bytes").number(checkpoint->bytes);
     json.key("parameters").number(parameter_table(checkpoint->checkpoint.config()).total).end_object();
-    out.line(text);
-  } else {
-    out.line(folder);
-  }
-  return finish(out);
+  };
+  const auto table = [&] {
+    Table files({{"file", Align::kLeft}, {"bytes", Align::kRight}});
+    for (const std::string& name : pull.files()) {
+      std::error_code error;
+      const fs::path path = fs::path(folder) / name;
+      files.add({path.string(), std::to_string(fs::file_size(path, error))});
+    }
+    return files;
+  };
+  return print_answer(out, options.output.format(),
+                      {.json = write, .table = table, .report = [&] { out.line(folder); }});
 }
 
 Expected<int> run(Options& options) {
@@ -148,7 +171,10 @@ Expected<int> run(Options& options) {
     const char* variable = std::getenv("BERTLENS_HUB");
     options.hub = variable && *variable ? variable : kHub;
   }
-  if (!options.hub.starts_with("http://") && !options.hub.starts_with("https://")) {
+  const std::size_t scheme = options.hub.starts_with("http://")    ? 7
+                             : options.hub.starts_with("https://") ? 8
+                                                                   : std::string::npos;
+  if (options.hub.find_first_not_of('/', scheme) == std::string::npos) {
     usage_error("--hub: " + in_quotes(options.hub) +
                 " is not an address that starts with https:// or http://");
   }
@@ -189,7 +215,7 @@ Action define_pull(CLI::App& app) {
   app.add_option("--tries", options->tries, "failures in a row before it gives up; default: 5")
       ->type_name("N")
       ->check(whole_number(1, 1000));
-  app.add_flag("--json,--jsonl", options->output.json, "one JSON value")->group("Output");
+  add_format_options(app, options->output);
   add_engine_options(app, options->engine);
   app.footer(
       "Fetches config.json, the vocabulary and the safetensors files. A download that was cut off goes on "

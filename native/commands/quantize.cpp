@@ -142,18 +142,25 @@ Expected<int> run(const Options& options) {
   const auto megabytes = [](std::uint64_t bytes) {
     return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB";
   };
-  if (options.output.json) {
-    std::string text;
-    JsonWriter json(text);
+  const auto write = [&](JsonWriter& json) {
     json.begin_object().key("out").string(options.out).key("precision").string(precision_name(precision));
     json.key("bytes").number(plan->file_bytes()).key("source_bytes").number(source->bytes).end_object();
-    out.line(text);
-  } else {
+  };
+  const auto table = [&] {
+    Table one({{"out", Align::kLeft},
+               {"precision", Align::kLeft},
+               {"bytes", Align::kRight},
+               {"source_bytes", Align::kRight}});
+    one.add({options.out, std::string(precision_name(precision)), std::to_string(plan->file_bytes()),
+             std::to_string(source->bytes)});
+    return one;
+  };
+  const auto report = [&] {
     out.line(options.out + ": " + std::string(precision_name(precision)) + ", " +
              megabytes(plan->file_bytes()) + " (before: " +
              std::string(dtype_name(source->checkpoint.storage())) + ", " + megabytes(source->bytes) + ")");
-  }
-  return finish(out);
+  };
+  return print_answer(out, options.output.format(), {.json = write, .table = table, .report = report});
 }
 
 }  // namespace
@@ -164,7 +171,7 @@ Action define_quantize(CLI::App& app) {
       ->type_name("DIR")
       ->check(not_empty())
       ->required();
-  app.add_flag("--json,--jsonl", options->output.json, "one JSON value")->group("Output");
+  add_format_options(app, options->output);
   add_engine_options(app, options->engine);
   app.footer(
       "int8 (the default here) keeps a quarter of the bytes: every matrix per output channel, embeddings per "

@@ -548,6 +548,12 @@ describe('quantize and bench', () => {
         precision,
       );
     }
+    const out = path.join(modelsFolder(), 'tiny-table');
+    const size = statSync(path.join(tinyModel(), 'model.safetensors')).size;
+    assert.match(
+      output(withTiny('quantize', '--out', out, '--csv')),
+      new RegExp(`^out,precision,bytes,source_bytes\n${out},int8,\\d+,${size}\n$`),
+    );
     failure(withTiny('quantize'), 2, /--out is required/);
     failure(withTiny('quantize', '--out', tinyModel()), 1, /is the model's own folder/);
     failure(withTiny('quantize', '--out', '/dev/null'), 1, /'\/dev\/null' is not a folder/);

@@ -52,7 +52,11 @@ async function hub(t, folder, trouble = () => false) {
 function pull(url, out, ...args) {
   return new Promise((resolve) => {
     const env = { ...process.env, BERTLENS_HUB: url, BERTLENS_MODEL: '', no_proxy: '*' };
-    const child = spawn(binary, ['pull', 'some/model', '--out', out, '--tries', '3', ...args], { env });
+    const child = spawn(
+      binary,
+      ['pull', 'some/model', '--out', out, ...(args.includes('--tries') ? [] : ['--tries', '3']), ...args],
+      { env },
+    );
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (data) => (stdout += data));
@@ -156,6 +160,45 @@ describe('pull', () => {
     assert.equal(result.status, 0, result.stderr);
     same(out, tinyModel(), ['model.safetensors']);
   });
+  it('a server that knows GET alone serves as well', async (t) => {
+    for (const status of [405, 501]) {
+      const { url } = await hub(t, tinyModel());
+      const front = http.createServer((request, response) =>
+        request.method === 'GET'
+          ? response.writeHead(302, { Location: url + request.url }).end()
+          : response.writeHead(status).end(),
+      );
+      await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
+      t.after(() => front.close());
+      t.after(() => front.closeAllConnections());
+      const out = temporaryFolder(t);
+      const result = await pull(`http://127.0.0.1:${front.address().port}`, out);
+      assert.equal(result.status, 0, result.stderr);
+      same(out, tinyModel(), ['config.json', 'vocab.txt', 'model.safetensors']);
+    }
+  });
+  it('says how many bytes came where they are not as many as were announced', async (t) => {
+    const serve = async (difference) => {
+      const { url } = await hub(t, tinyModel(), (name, _, response, bytes) => {
+        if (name !== 'model.safetensors') return false;
+        const sent = difference < 0 ? bytes.subarray(0, difference) : Buffer.concat([bytes, bytes]);
+        response.setHeader('Content-Length', sent.length);
+        response.end(sent);
+        return true;
+      });
+      const out = temporaryFolder(t);
+      const result = await pull(url, out, '--tries', '1');
+      assert.equal(result.status, 1);
+      assertOneLine(result.stderr);
+      return [result.stderr, readdirSync(out).filter((name) => name.startsWith('model'))];
+    };
+    const { length } = readFileSync(path.join(tinyModel(), 'model.safetensors'));
+    const [few] = await serve(-10);
+    assert.match(few, new RegExp(`: ${length - 10} of ${length} bytes came; gave up after 1 try,`));
+    const [many, files] = await serve(1);
+    assert.match(many, new RegExp(`: ${2 * length} bytes came, ${length} were announced`));
+    assert.deepEqual(files, []);
+  });
   it('throws wrong bytes away', async (t) => {
     const { url } = await hub(t, tinyModel(), (name, _, response, bytes) => {
       if (name !== 'model.safetensors') return false;
@@ -192,6 +235,42 @@ describe('pull', () => {
     const { files } = JSON.parse(result.stdout);
     assert.equal(files.filter((name) => /^model-0000\d-of-00003\.safetensors$/.test(name)).length, 3);
     same(out, goldenModel('sharded'), files);
+  });
+  it('asks for a revision and for files by names that addresses can hold', async (t) => {
+    const folder = temporaryFolder(t);
+    const index = JSON.parse(readFileSync(path.join(goldenModel('sharded'), 'model.safetensors.index.json')));
+    for (const name of readdirSync(goldenModel('sharded'))) {
+      const renamed = name.endsWith('.safetensors') ? name.replace('model-', 'model #') : name;
+      writeFileSync(path.join(folder, renamed), readFileSync(path.join(goldenModel('sharded'), name)));
+    }
+    for (const [tensor, file] of Object.entries(index.weight_map))
+      index.weight_map[tensor] = file.replace('model-', 'model #');
+    writeFileSync(path.join(folder, 'model.safetensors.index.json'), JSON.stringify(index));
+    const addresses = [];
+    const { url } = await hub(t, folder);
+    const front = http.createServer((request, response) => {
+      addresses.push(request.url);
+      const address = request.url.replace('refs%2Fpr%2F1', 'main');
+      response.writeHead(302, { Location: url + address }).end();
+    });
+    await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
+    t.after(() => front.close());
+    t.after(() => front.closeAllConnections());
+    const out = temporaryFolder(t);
+    const address = `http://127.0.0.1:${front.address().port}`;
+    const result = await pull(address, out, '--revision', 'refs/pr/1', '--csv');
+    assert.equal(result.status, 0, result.stderr);
+    assert.ok(addresses.every((one) => one.startsWith('/some/model/resolve/refs%2Fpr%2F1/')));
+    const files = readdirSync(out).filter((name) => name.endsWith('.safetensors'));
+    assert.equal(files.length, 3);
+    same(out, folder, files);
+    // --csv lists what came with its size
+    const rows = result.stdout.trim().split('\n');
+    assert.equal(rows[0], 'file,bytes');
+    for (const name of files) {
+      const file = path.join(out, name);
+      assert.ok(rows.includes(`${file},${readFileSync(file).length}`), result.stdout);
+    }
   });
   it('follows redirections', async (t) => {
     const { url } = await hub(t, tinyModel());
@@ -240,7 +319,9 @@ describe('pull', () => {
     for (const name of ['../x', 'a/b/c', '/a', 'a/', 'a b', 'a/../b']) {
       failure(['pull', name, '--hub', 'http://127.0.0.1:1'], 2, /is not the name of a repository/);
     }
-    failure(['pull', 'a/b', '--hub', 'ftp://x'], 2, /--hub: 'ftp:\/\/x' is not an address/);
+    for (const address of ['ftp://x', 'http://', 'https:///']) {
+      failure(['pull', 'a/b', '--hub', address], 2, new RegExp(`--hub: '${address}' is not an address`));
+    }
     mkdirSync(path.join(temporaryFolder(t), 'x'));
   });
 });

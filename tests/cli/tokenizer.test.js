@@ -497,6 +497,13 @@ describe('usage', () => {
     failure(['tokenize', '--words', '--jsonl'], 2, /--jsonl and --words exclude each other/);
     failure(['tokenize', 'a', '--file', 'b'], 2, /not both/);
     failure(['tokenize', '--max-length'], 2, /--max-length/);
+    // only where a command takes texts is there one that could start with -
+    failure(
+      ['tokenize', '--texts'],
+      2,
+      /unknown option '--texts'.*; a text that starts with - goes after --/,
+    );
+    failure(['quantize', '--csw', '--out', 'x'], 2, /unknown option '--csw' \(did you mean --csv\?\); see/);
     failure(['tokenize'], 2, /standard input is empty/);
     failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
   });
