@@ -87,6 +87,9 @@ describe('with the default model', { skip: missing }, () => {
       assert.equal(fp! + tn!, 5);
       const accuracy = await page.locator('.metrics dd').first().innerText();
       assert.equal(accuracy.replaceAll('\u00a0', ' '), `${(10 * (tp! + tn!)).toFixed(2)} %`);
+      const [right, , found] = await page.locator('.metrics .meaning').allInnerTexts();
+      assert.equal(right, `${tp! + tn!} of 10 judged right`);
+      assert.equal(found, `${tp!} of 5 that are next were found`);
       await page.locator('[data-cell="tn"]').click();
       assert.equal(await page.locator('.pairs tbody tr:not(.dimmed)').count(), tn);
       // every pair is "next" above a threshold of 0
@@ -295,7 +298,7 @@ describe('with the default model', { skip: missing }, () => {
       // the scale is said once, for all columns
       const values = await page.locator('[data-testid^="mask-"] .bar-value').allInnerTexts();
       const full = await page.getByText(/^All bars are to one scale/).innerText();
-      assert.ok(full.includes(`: a full one is ${Math.max(...values.map(Number)).toFixed(4)}.`), full);
+      assert.ok(full.includes(`: the longest is ${Math.max(...values.map(Number)).toFixed(4)}.`), full);
       assert.equal(await page.getByText('longest bar').count(), 0);
       await page.getByText('Mean loss of what was hidden:').waitFor();
     });

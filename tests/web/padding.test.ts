@@ -34,12 +34,12 @@ test('the notebook’s batch in the three strategies', async () => {
     assert.deepEqual(await facts(page, 'longest'), {
       shape: '[3, 11]',
       padding: '33.33 %',
-      cells: '22 + 11',
+      'real + padding': '22 + 11',
     });
     assert.deepEqual(await facts(page, 'max_length'), {
       shape: '[3, 16]',
       padding: '54.17 %',
-      cells: '22 + 26',
+      'real + padding': '22 + 26',
     });
   });
 });
@@ -126,18 +126,30 @@ test('the batch can be edited and lives in the address', async () => {
   });
 });
 
+test('the hand goes on where a sentence was added, and stays when the last one is removed', async () => {
+  await onPage('#/padding', async ({ page }) => {
+    await page.getByRole('button', { name: 'Add a sentence' }).click();
+    await page.keyboard.type('One more');
+    assert.equal((await facts(page, 'longest'))['shape'], '[4, 11]');
+    assert.equal(await page.getByRole('textbox', { name: 'Sentence 4' }).inputValue(), 'One more');
+    await page.getByRole('button', { name: 'Remove sentence 4' }).press('Enter');
+    await page.keyboard.type('!');
+    assert.match(await page.getByRole('textbox', { name: 'Sentence 3' }).inputValue(), /!/);
+  });
+});
+
 test('Exercise 2: 48.75, 83.98 and 35.23 percent', async () => {
   await onPage('#/padding', async ({ page }) => {
     await page.getByRole('button', { name: 'Exercise 2’s' }).click();
     assert.deepEqual(await facts(page, 'longest'), {
       shape: '[4, 20]',
       padding: '48.75 %',
-      cells: '41 + 39',
+      'real + padding': '41 + 39',
     });
     assert.deepEqual(await facts(page, 'max_length'), {
       shape: '[4, 64]',
       padding: '83.98 %',
-      cells: '41 + 215',
+      'real + padding': '41 + 215',
     });
     const exercise = page.locator('.exercise');
     const answers = ['20', '48.75', '83,98 %', '35.23'];

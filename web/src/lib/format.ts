@@ -12,7 +12,7 @@ export function plural(value: number, one: string, many = `${one}s`): string {
 
 /** Four digits; what would round to zero is said to be small, not nothing. */
 export function probability(value: number): string {
-  if (value > 0 && value < 0.00005) return '< 0.0001';
+  if (value > 0 && value < 0.00005) return '<\u00a00.0001';
   return value.toFixed(4);
 }
 

@@ -114,7 +114,8 @@ export function DataTable<Row>({
     const element = scroller.current;
     if (!element) return;
     const limit = virtual || height !== undefined;
-    element.style.maxHeight = limit ? `${(visible + 1) * rowHeight}px` : '';
+    // half a row more than fits shows that there are others
+    element.style.maxHeight = limit ? `${(visible + 1.5) * rowHeight}px` : '';
   }, [virtual, height, visible, rowHeight]);
 
   // Another set of rows starts from its top. Only fewer rows can leave it beyond their end, and only then is it worth the

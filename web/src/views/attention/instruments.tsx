@@ -15,14 +15,15 @@ import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Results } from '../../ui/results';
-import { Tabs } from '../../ui/tabs';
+import { Slider } from '../../ui/slider';
+import { PlaceTabs, Tabs } from '../../ui/tabs';
 import { TokenText, tintClass } from '../../ui/token';
 import { TextTrouble } from '../../ui/too-long';
 import { useRested } from '../../ui/use-rested';
 import { useWidth } from '../../ui/use-width';
 import { WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
-import { scopeOf, spansOf } from '../tokenizer/chips';
+import { scopeOf, SecondSentence, spansOf } from '../tokenizer/chips';
 import { encoding, second } from '../tokenizer/state';
 import {
   attentions,
@@ -144,6 +145,7 @@ export function HeadsInstrument() {
   return (
     <Instrument
       title="Every head of every layer"
+      tools={<SecondSentence />}
       exports={[
         ...pictureExports('attention-heads', () => drawing ?? noDrawing),
         { kind: 'table', name: 'attention-heads', table: () => tableOf(summaryColumns, summaries.value) },
@@ -173,17 +175,6 @@ export function HeadsInstrument() {
                   }}
                 />
               )}
-              <div class="row">
-                <button
-                  type="button"
-                  class="quiet"
-                  onClick={() => {
-                    second.value = second.value === undefined ? '' : undefined;
-                  }}
-                >
-                  {second.value === undefined ? 'Add a second sentence' : 'Remove the second'}
-                </button>
-              </div>
             </>
           )}
         </WithTokenizer>
@@ -241,17 +232,19 @@ export function HeadsInstrument() {
                 <Scale blank={thumbBlank} />
               </Results>
               <div class="row">
-                <Numbers
+                <PlaceTabs
                   label="Layer"
-                  count={layers}
+                  caption="Layer"
+                  places={layers}
                   value={layer.value}
                   onChange={(next) => {
                     openHead(next, head.value);
                   }}
                 />
-                <Numbers
+                <PlaceTabs
                   label="Head"
-                  count={heads}
+                  caption="Head"
+                  places={heads}
                   value={head.value}
                   onChange={(next) => {
                     openHead(layer.value, next);
@@ -323,29 +316,6 @@ function besideOf(found: Head, room: number): Drawing {
 
 /** The card of the open head's lines. */
 const linesCard: { current: HTMLDivElement | null } = { current: null };
-
-interface NumbersProps {
-  label: string;
-  count: number;
-  value: number;
-  onChange: (value: number) => void;
-}
-
-function Numbers({ label, count, value, onChange }: NumbersProps) {
-  return (
-    <div class="row">
-      <span class="hint">{label}</span>
-      <Tabs
-        label={label}
-        options={Object.fromEntries(Array.from({ length: count }, (_, i) => [String(i), String(i + 1)]))}
-        value={String(value)}
-        onChange={(next) => {
-          onChange(Number(next));
-        }}
-      />
-    </div>
-  );
-}
 
 const rowHeight = 24;
 
@@ -517,7 +487,7 @@ export function LinesInstrument() {
             found &&
             drawing && (
               <Results of={attentions.answer.value}>
-                <div class="row">
+                <div class="row low">
                   {second.value !== undefined && (
                     <Tabs
                       label="From which sentence to which"
@@ -538,20 +508,17 @@ export function LinesInstrument() {
                     />
                     Hide [CLS] and [SEP]
                   </label>
-                  <label class="field slider short-slider">
-                    <span>
-                      Strongest <b class="mono">{share.value} %</b> of each row
-                    </span>
-                    <input
-                      type="range"
-                      min={1}
-                      max={100}
-                      value={share.value}
-                      onInput={(event) => {
-                        share.value = event.currentTarget.valueAsNumber;
-                      }}
-                    />
-                  </label>
+                  <Slider
+                    class="short-slider"
+                    low={1}
+                    high={100}
+                    value={share.value}
+                    onChange={(next) => {
+                      share.value = next;
+                    }}
+                  >
+                    Strongest <b class="mono">{share.value} %</b> of each row
+                  </Slider>
                 </div>
                 <div class="columns">
                   <section>

@@ -4,19 +4,19 @@ import { line } from 'd3-shape';
 import type { MaskEffectResult } from 'bertlens';
 import { useMemo } from 'preact/hooks';
 import { answers } from '../../engine/answers';
-import { timed } from '../../engine/model';
+import { bert, timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
 import { families, mix, readableOn, type Colours } from '../../lib/colours';
-import { plural } from '../../lib/format';
+import { count, plural } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import type { Painter } from '../../lib/painter';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
-import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Printed } from '../../ui/printed';
 import { Results } from '../../ui/results';
-import { Tabs } from '../../ui/tabs';
+import { PlaceTabs } from '../../ui/tabs';
+import { TextList } from '../../ui/texts';
 import { useWidth } from '../../ui/use-width';
 import { TextTrouble } from '../../ui/too-long';
 import { Trouble, WithModel } from '../../ui/with-model';
@@ -102,54 +102,20 @@ function BatchInstrument() {
       exports={[{ kind: 'table', name: 'mask-effect', table: () => tableOf(columns, rows) }]}
     >
       <div class="flow">
-        <WithTokenizer room="7rem">
+        <WithTokenizer room="10rem">
           {(ready) => (
-            <ol class="batch">
-              {texts.value.map((text, i) => {
-                const row = ready.encode(text);
-                return (
-                  <li key={i}>
-                    <Editor
-                      label={`Text ${i + 1}`}
-                      value={text}
-                      scope={`mask${i}`}
-                      spans={ready
-                        .words(row)
-                        .map((word) => ({ start: word.offsets[0], end: word.offsets[1], word: word.wordId }))}
-                      onChange={(next) => {
-                        texts.value = texts.value.map((old, at) => (at === i ? next : old));
-                      }}
-                    />
-                    <span class="batch-length">{plural(row.length, 'token')}</span>
-                    <button
-                      type="button"
-                      class="quiet"
-                      aria-label={`Remove text ${i + 1}`}
-                      disabled={texts.value.length === 1}
-                      onClick={() => {
-                        texts.value = texts.value.filter((_, at) => at !== i);
-                      }}
-                    >
-                      Remove
-                    </button>
-                  </li>
-                );
-              })}
-            </ol>
+            <TextList
+              ready={ready}
+              what="text"
+              texts={texts.value}
+              most={8}
+              scope={(i) => `mask${i}`}
+              onChange={(next) => {
+                texts.value = next;
+              }}
+            />
           )}
         </WithTokenizer>
-        <div class="row">
-          <button
-            type="button"
-            class="button"
-            disabled={texts.value.length >= 8}
-            onClick={() => {
-              texts.value = [...texts.value, ''];
-            }}
-          >
-            Add a text
-          </button>
-        </div>
         <WithModel speaks room="7rem">
           {() => (
             <div class="flow">
@@ -169,6 +135,11 @@ function BatchInstrument() {
                     rows={rows}
                     narrow="shrinks"
                   />
+                  <p class="hint">
+                    L2 is the straight line between two vectors: the differences of their{' '}
+                    {count(bert.value?.info.config.hiddenSize ?? 0)} numbers squared, summed, and the root of
+                    that. At 0 they are the same vector.
+                  </p>
                 </Results>
               )}
             </div>
@@ -362,12 +333,12 @@ function TokensInstrument() {
           drawing && (
             <Results of={answer} about="the texts">
               {input && input.length > 1 && (
-                <Tabs
+                <PlaceTabs
                   label="Which text"
-                  options={Object.fromEntries(input.map((one, i) => [String(i), shorten(one)]))}
-                  value={String(at)}
+                  places={input.map(shorten)}
+                  value={at}
                   onChange={(next) => {
-                    chosen.value = Number(next);
+                    chosen.value = next;
                   }}
                 />
               )}

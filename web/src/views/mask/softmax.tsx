@@ -8,7 +8,7 @@ import { plural, probability } from '../../lib/format';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Instrument } from '../../ui/instrument';
 import { Results } from '../../ui/results';
-import { Tabs } from '../../ui/tabs';
+import { PlaceTabs } from '../../ui/tabs';
 import { Trouble, WithModel } from '../../ui/with-model';
 import '../../styles/mask.css';
 import { chosen, shorten, texts } from './state';
@@ -171,24 +171,22 @@ export function SoftmaxInstrument() {
             </p>
             <div class="row">
               {all.length > 1 && (
-                <Tabs
+                <PlaceTabs
                   label="Which text’s scores"
-                  options={Object.fromEntries(all.map((one, i) => [String(i), shorten(one)]))}
-                  value={String(Math.min(chosen.value, all.length - 1))}
+                  places={all.map(shorten)}
+                  value={Math.min(chosen.value, all.length - 1)}
                   onChange={(next) => {
-                    chosen.value = Number(next);
+                    chosen.value = next;
                   }}
                 />
               )}
-              <span class="hint">Layer 1, head</span>
-              <Tabs
+              <PlaceTabs
                 label="Head"
-                options={Object.fromEntries(
-                  Array.from({ length: heads }, (_, i) => [String(i), String(i + 1)]),
-                )}
-                value={String(head)}
+                caption="Layer 1, head"
+                places={heads}
+                value={head}
                 onChange={(next) => {
-                  chosenHead.value = Number(next);
+                  chosenHead.value = next;
                 }}
               />
             </div>

@@ -208,6 +208,16 @@ function Notebook() {
             otherModel
             lines={[
               {
+                what: '[MASK]',
+                printed: '103',
+                here: String(ready.maskTokenId),
+              },
+              {
+                what: 'Predicted',
+                printed: '3000 -> paris',
+                here: best[0] && `${best[0].id} -> ${best[0].token}`,
+              },
+              {
                 what: 'Tokens',
                 printed: "['[CLS]', 'the', 'capital', 'of', 'france', 'is', 'paris', '.', '[SEP]']",
                 here: pythonList(ready.encode(notebookText).tokens),
@@ -222,17 +232,7 @@ function Notebook() {
                 printed: '[-100, -100, -100, -100, -100, -100, 3000, -100, -100]',
                 here: value?.labels ? pythonList(value.labels) : undefined,
               },
-              {
-                what: 'Predicted',
-                printed: '3000 -> paris',
-                here: best[0] && `${best[0].id} -> ${best[0].token}`,
-              },
               { what: 'Loss', printed: '0.88', here: value?.loss },
-              {
-                what: '[MASK]',
-                printed: '103',
-                here: String(ready.maskTokenId),
-              },
             ]}
           >
             <p class="hint">

@@ -16,6 +16,7 @@ import { Instrument } from '../../ui/instrument';
 import { NumberField } from '../../ui/number-field';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Results } from '../../ui/results';
+import { Slider } from '../../ui/slider';
 import { SmallModel } from '../../ui/small-model';
 import { Suggestions } from '../../ui/suggestions';
 import { Tabs } from '../../ui/tabs';
@@ -214,16 +215,8 @@ export function MaskInstrument() {
                 </div>
               </div>
               <div class="row">
-                <Tabs
-                  label="Order in which several masks are filled"
-                  options={orderNames}
-                  value={order.value}
-                  onChange={(next) => {
-                    order.value = next;
-                  }}
-                />
                 <NumberField
-                  label="Best"
+                  label="Show the best"
                   value={topK.value}
                   low={1}
                   high={50}
@@ -246,6 +239,17 @@ export function MaskInstrument() {
                   />
                 </label>
               </div>
+              {asked.pieces.length > 1 && (
+                <Tabs
+                  label="Order in which several masks are filled"
+                  caption={`Fill the ${asked.pieces.length} masks`}
+                  options={orderNames}
+                  value={order.value}
+                  onChange={(next) => {
+                    order.value = next;
+                  }}
+                />
+              )}
             </>
           )}
         </WithTokenizer>
@@ -260,7 +264,9 @@ export function MaskInstrument() {
                 input && (
                   <Results of={answer}>
                     <p class="hint">
-                      {value.masks.length > 1 ? 'All bars are to one scale: a full one is' : 'A full bar is'}{' '}
+                      {value.masks.length > 1
+                        ? 'All bars are to one scale: the longest is'
+                        : 'The longest bar is'}{' '}
                       {probability(highest(value))}.
                     </p>
                     <div class="columns">
@@ -516,22 +522,18 @@ export function LossInstrument() {
             label={`Loss against probability: at ${at.toFixed(2)} the loss is ${(-Math.log(at)).toFixed(2)}`}
           />
         )}
-        <label class="field slider">
-          <span>
-            Probability of the right word <b class="mono">{at.toFixed(2)}</b>, loss{' '}
-            <b class="mono">{(-Math.log(at)).toFixed(2)}</b>
-          </span>
-          <input
-            type="range"
-            min={0.01}
-            max={1}
-            step={0.01}
-            value={at}
-            onInput={(event) => {
-              probe.value = event.currentTarget.valueAsNumber;
-            }}
-          />
-        </label>
+        <Slider
+          low={0.01}
+          high={1}
+          step={0.01}
+          value={at}
+          onChange={(next) => {
+            probe.value = next;
+          }}
+        >
+          Probability of the right word <b class="mono">{at.toFixed(2)}</b>, loss{' '}
+          <b class="mono">{(-Math.log(at)).toFixed(2)}</b>
+        </Slider>
         <Suggestions
           title="The notebook’s"
           items={notebookLosses.map(([loss, p]) => [`loss ${loss} → ${Math.round(100 * p)} %`, p])}

@@ -275,9 +275,9 @@ export function PickerInstrument() {
         {way.value === 'hub' && <HubWay />}
         {way.value === 'device' && <DeviceWay />}
         <div class="row">
-          <span class="hint">Precision</span>
           <Tabs
             label="Precision"
+            caption="Precision"
             options={precisionNames}
             value={wantedPrecision.value}
             onChange={(next) => {

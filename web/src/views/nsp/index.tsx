@@ -209,7 +209,7 @@ function Exercise() {
         <div class="exercise">
           <p>
             The table above holds the notebook’s ten pairs: five that continue and five that do not. Read the
-            model’s verdicts, then work out the metrics by hand.
+            model’s verdicts, work out the metrics by hand, and compare them with those above.
           </p>
           <Trouble text={trouble} />
           {value && (

@@ -9,17 +9,17 @@ import { percent, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { Bars } from '../../ui/bars';
 import { tableOf, type Column } from '../../ui/data-table';
-import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Results } from '../../ui/results';
+import { Slider } from '../../ui/slider';
 import { SmallModel } from '../../ui/small-model';
 import { Suggestions } from '../../ui/suggestions';
+import { TextEditor, useFocusAtEnd } from '../../ui/texts';
 import { TextTrouble } from '../../ui/too-long';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
-import type { Tokenizer } from '../../engine/tokenizer';
 import { notebookFirst, notebookPairs, notebookSeconds, printedFor } from './notebook';
 import {
   chosenCell,
@@ -32,12 +32,6 @@ import {
   verdict,
   type Cell,
 } from './state';
-
-function spans(ready: Tokenizer, text: string) {
-  return ready
-    .words(ready.encode(text))
-    .map((word) => ({ start: word.offsets[0], end: word.offsets[1], word: word.wordId }));
-}
 
 export function PairInstrument() {
   verdict.use();
@@ -62,20 +56,20 @@ export function PairInstrument() {
         <WithTokenizer room="11rem">
           {(ready) => (
             <>
-              <Editor
+              <TextEditor
+                ready={ready}
                 label="First sentence"
                 value={first.value}
                 scope="nsp-a"
-                spans={spans(ready, first.value)}
                 onChange={(next) => {
                   first.value = next;
                 }}
               />
-              <Editor
+              <TextEditor
+                ready={ready}
                 label="Second sentence"
                 value={second.value}
                 scope="nsp-b"
-                spans={spans(ready, second.value)}
                 onChange={(next) => {
                   second.value = next;
                 }}
@@ -222,11 +216,13 @@ function PairRow({
   judged,
   outdated,
   highest,
+  onRemove,
 }: {
   at: number;
   judged: EvaluatedPair | undefined;
   outdated: boolean;
   highest: boolean;
+  onRemove: () => void;
 }) {
   const pair = pairs.value[at]!;
   const out = chosenCell.value !== null && judged !== undefined && cellOf(judged) !== chosenCell.value;
@@ -258,7 +254,7 @@ function PairRow({
       <td role="cell">
         <button
           type="button"
-          class="quiet inset"
+          class="button label-switch"
           aria-label={`Pair ${at + 1} is labelled ${pair.isNext ? 'next' : 'not next'}; change`}
           onClick={() => {
             setPair(at, { isNext: !pair.isNext });
@@ -284,9 +280,7 @@ function PairRow({
           class="quiet inset"
           aria-label={`Remove pair ${at + 1}`}
           disabled={pairs.value.length === 1}
-          onClick={() => {
-            pairs.value = pairs.value.filter((_, i) => i !== at);
-          }}
+          onClick={onRemove}
         >
           Remove
         </button>
@@ -309,6 +303,7 @@ export function PairsInstrument() {
   const [pasting, setPasting] = useState(false);
   const [refused, setRefused] = useState<string | null>(null);
   const file = useRef<HTMLInputElement>(null);
+  const { root, follow } = useFocusAtEnd(pairs.value.length, '.cell-input:first-child');
   const answer = evaluation.answer.value;
   const { value, input, outdated, trouble } = answer;
   // while a verdict is on its way the ones before it stand beside their pairs, as far as these are still the same ones
@@ -392,6 +387,7 @@ export function PairsInstrument() {
         />
         <div
           class="table-scroll pairs"
+          ref={root}
           role="region"
           aria-label="Pairs of sentences with label and verdict"
           tabIndex={0}
@@ -429,6 +425,10 @@ export function PairsInstrument() {
                   judged={current?.pairs[i]}
                   outdated={outdated}
                   highest={current !== null && current.highestConfidence === i}
+                  onRemove={() => {
+                    if (i === pairs.value.length - 1) follow();
+                    pairs.value = pairs.value.filter((_, at) => at !== i);
+                  }}
                 />
               ))}
             </tbody>
@@ -440,6 +440,7 @@ export function PairsInstrument() {
             class="button"
             disabled={pairs.value.length >= mostPairs}
             onClick={() => {
+              follow();
               pairs.value = [...pairs.value, { text: '', pair: '', isNext: true }];
             }}
           >
@@ -468,7 +469,8 @@ const cellNames: Record<Cell, readonly [label: string, what: string]> = {
 };
 
 function Metrics({ result }: { result: EvaluationResult }) {
-  const most = Math.max(1, ...Object.values(result.confusion));
+  const { tp, fp, fn, tn } = result.confusion;
+  const most = Math.max(1, tp, fp, fn, tn);
   return (
     <div class="columns">
       <section aria-label="Metrics">
@@ -476,32 +478,29 @@ function Metrics({ result }: { result: EvaluationResult }) {
         <dl class="facts metrics">
           {(
             [
-              ['Accuracy', result.accuracy],
-              ['Precision', result.precision],
-              ['Recall', result.recall],
-              ['F1', result.f1],
+              ['Accuracy', result.accuracy, `${tp + tn} of ${tp + tn + fp + fn} judged right`],
+              ['Precision', result.precision, `${tp} of ${tp + fp} judged “next” are`],
+              ['Recall', result.recall, `${tp} of ${tp + fn} that are next were found`],
+              ['F1', result.f1, 'the harmonic mean of precision and recall'],
             ] as const
-          ).map(([name, share]) => (
+          ).map(([name, share, meaning]) => (
             <div key={name}>
               <dt>{name}</dt>
               <dd>{percent(share)}</dd>
+              <dd class="meaning">{meaning}</dd>
             </div>
           ))}
         </dl>
-        <label class="field slider">
-          <span>
-            Judged “next” above <b class="mono">{(threshold.value / 100).toFixed(2)}</b>
-          </span>
-          <input
-            type="range"
-            min={0}
-            max={100}
-            value={threshold.value}
-            onInput={(event) => {
-              threshold.value = event.currentTarget.valueAsNumber;
-            }}
-          />
-        </label>
+        <Slider
+          low={0}
+          high={100}
+          value={threshold.value}
+          onChange={(next) => {
+            threshold.value = next;
+          }}
+        >
+          Judged “next” above <b class="mono">{(threshold.value / 100).toFixed(2)}</b>
+        </Slider>
       </section>
       <section aria-label="Confusion matrix">
         <h3>Confusion matrix</h3>

@@ -52,9 +52,9 @@ function Notice() {
         with [PAD], id 0, and the attention mask says 0 there: look away.
       </p>
       <p>
-        Padding to the longest makes <Shape of={longest} />, {percent(share(longest))} of it empty; max_length
-        = {fixed.columns} makes <Shape of={fixed} />, {percent(share(fixed))} empty. Both hold the same{' '}
-        {count(longest.real)} real tokens
+        Padding to the longest makes <Shape of={longest} />, {percent(share(longest))} of it empty;{' '}
+        <span class="nowrap">max_length = {fixed.columns}</span> makes <Shape of={fixed} />,{' '}
+        {percent(share(fixed))} empty. Both hold the same {count(longest.real)} real tokens
         {fixed.real < longest.real ? ', less what was cut off' : ''}.
       </p>
       <p>
@@ -186,7 +186,7 @@ function ExerciseTwo() {
         const gain = Number((100 * (share(fixed) - share(longest))).toFixed(2));
         return (
           <div class="exercise">
-            <ol class="quote mono">
+            <ol class="quote plain-list">
               {exerciseBatch.map((text) => (
                 <li key={text}>{text}</li>
               ))}
@@ -225,14 +225,14 @@ function ExerciseTwo() {
               </li>
               <li>
                 <CheckedField
-                  label="And with max_length = 64?"
+                  label="What percentage with max_length = 64?"
                   inputMode="decimal"
                   check={checkPercent(far)}
                 />
               </li>
               <li>
                 <CheckedField
-                  label="By how many points does padding to the longest save?"
+                  label="How many percentage points of padding are saved by going to the longest only?"
                   inputMode="decimal"
                   check={checkPercent(gain)}
                 />

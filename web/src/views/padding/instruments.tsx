@@ -3,16 +3,16 @@ import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { Encoding } from '../../engine/tokenizer';
 import type { Colours } from '../../lib/colours';
-import { count, list, percent, plural, sentenceCase, shape } from '../../lib/format';
+import { count, list, percent, sentenceCase, shape } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { wordMark } from '../../state/lit';
 import { language } from '../../ui/code';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
-import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { NumberField } from '../../ui/number-field';
 import { Picture, pictureExports, type Drawing } from '../../ui/picture';
-import { Tabs } from '../../ui/tabs';
+import { PlaceTabs, Tabs } from '../../ui/tabs';
+import { TextList } from '../../ui/texts';
 import { tintClass, TokenText } from '../../ui/token';
 import { useWidth } from '../../ui/use-width';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -34,10 +34,6 @@ export const strategyNames: Record<Strategy, string> = {
   longest: 'To the longest',
   max_length: 'To max_length',
 };
-
-function setText(at: number, text: string): void {
-  batch.value = batch.value.map((old, i) => (i === at ? text : old));
-}
 
 export function BatchInstrument() {
   return (
@@ -70,62 +66,27 @@ export function BatchInstrument() {
     >
       <WithTokenizer speaks>
         {(ready) => (
-          <div class="flow">
-            <ol class="batch">
-              {batch.value.map((text, i) => {
-                const row = ready.encode(text);
-                return (
-                  <li key={i}>
-                    <Editor
-                      label={`Sentence ${i + 1}`}
-                      value={text}
-                      scope={`row${i}`}
-                      spans={ready
-                        .words(row)
-                        .map((word) => ({ start: word.offsets[0], end: word.offsets[1], word: word.wordId }))}
-                      onChange={(next) => {
-                        setText(i, next);
-                      }}
-                    />
-                    <span class="batch-length">{plural(row.length, 'token')}</span>
-                    <button
-                      type="button"
-                      class="quiet"
-                      aria-label={`Remove sentence ${i + 1}`}
-                      disabled={batch.value.length === 1}
-                      onClick={() => {
-                        batch.value = batch.value.filter((_, at) => at !== i);
-                      }}
-                    >
-                      Remove
-                    </button>
-                  </li>
-                );
-              })}
-            </ol>
-            <div class="row">
-              <button
-                type="button"
-                class="button"
-                disabled={batch.value.length >= mostRows}
-                onClick={() => {
-                  batch.value = [...batch.value, ''];
-                }}
-              >
-                Add a sentence
-              </button>
-              <NumberField
-                label="max_length"
-                value={maxLength.value}
-                low={2}
-                high={512}
-                inline
-                onChange={(length) => {
-                  maxLength.value = length;
-                }}
-              />
-            </div>
-          </div>
+          <TextList
+            ready={ready}
+            what="sentence"
+            texts={batch.value}
+            most={mostRows}
+            scope={(i) => `row${i}`}
+            onChange={(next) => {
+              batch.value = next;
+            }}
+          >
+            <NumberField
+              label="max_length"
+              value={maxLength.value}
+              low={2}
+              high={512}
+              inline
+              onChange={(length) => {
+                maxLength.value = length;
+              }}
+            />
+          </TextList>
         )}
       </WithTokenizer>
     </Instrument>
@@ -212,7 +173,7 @@ function Panel({ result, cell }: { result: Padded; cell: number }) {
             <dd>{percent(padding / result.total)}</dd>
           </div>
           <div>
-            <dt>cells</dt>
+            <dt>real + padding</dt>
             <dd>
               {count(result.real)} + {count(padding)}
             </dd>
@@ -458,17 +419,15 @@ export function DetailInstrument() {
               </div>
               <Matrix result={result} />
               {result.ragged !== undefined && <Ragged why={result.ragged} />}
-              <div class="row">
-                <span class="hint">One sequence as a table, as the notebook prints it</span>
-                <Tabs
-                  label="Sequence"
-                  options={Object.fromEntries(result.rows.map((_, i) => [String(i), String(i + 1)]))}
-                  value={String(at)}
-                  onChange={(next) => {
-                    chosenRow.value = Number(next);
-                  }}
-                />
-              </div>
+              <PlaceTabs
+                label="Sequence"
+                caption="One sequence as a table, as the notebook prints it"
+                places={result.rows.length}
+                value={at}
+                onChange={(next) => {
+                  chosenRow.value = next;
+                }}
+              />
               <DataTable
                 caption={`Sequence ${at + 1}: token, id and attention mask`}
                 columns={cellColumns}

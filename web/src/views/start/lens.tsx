@@ -11,7 +11,7 @@ import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Suggestions } from '../../ui/suggestions';
-import { Tabs } from '../../ui/tabs';
+import { PlaceTabs } from '../../ui/tabs';
 import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/token';
 import { useWidth } from '../../ui/use-width';
 import { modelArrival, Trouble } from '../../ui/with-model';
@@ -407,21 +407,7 @@ function Seen({ row }: { row: Encoding }) {
       </p>
       <Trouble text={trouble} />
       <div class="row lens-foot">
-        <div class="row">
-          <span class="hint">Layer</span>
-          {layers > 0 && (
-            <Tabs
-              label="Layer"
-              options={Object.fromEntries(
-                Array.from({ length: layers }, (_, i) => [String(i), String(i + 1)]),
-              )}
-              value={String(layer.value)}
-              onChange={(next) => {
-                openLayer(Number(next));
-              }}
-            />
-          )}
-        </div>
+        <PlaceTabs label="Layer" caption="Layer" places={layers} value={layer.value} onChange={openLayer} />
         <p class="hint">
           Above: where each piece looks, the mean of the layer’s {config?.numAttentionHeads ?? ''} heads.
           Below: how surprising it is, its loss when it alone is hidden. Point at a word, or press it.

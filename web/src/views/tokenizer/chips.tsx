@@ -92,14 +92,21 @@ export function TokenTable() {
       title="Every token, in numbers"
       exports={[{ kind: 'table', name: 'tokens', table: () => tableOf(columns, rows) }]}
     >
-      <DataTable
-        caption="The tokens of the sentence with id, type, attention mask, offsets and word"
-        columns={columns}
-        rows={rows}
-        window={18}
-        rowMark={(entry) => wordMark(scopeOf(entry.sequence), entry.word)}
-        rowClass={(entry) => tintClass(entry.word)}
-      />
+      <div class="flow">
+        <DataTable
+          caption="The tokens of the sentence with id, type, attention mask, offsets and word"
+          columns={columns}
+          rows={rows}
+          window={18}
+          rowMark={(entry) => wordMark(scopeOf(entry.sequence), entry.word)}
+          rowClass={(entry) => tintClass(entry.word)}
+        />
+        <p class="hint">
+          <b>type</b>: 0 in the first text, 1 in the second. <b>mask</b>: 1 for a real token, 0 for padding.{' '}
+          <b>offsets</b>: from which character of the text to which. <b>word</b>: the pieces of a word share
+          its number.
+        </p>
+      </div>
     </Instrument>
   );
 }
@@ -141,21 +148,26 @@ function Summary({ ready, row }: { ready: Tokenizer; row: Encoding }) {
   );
 }
 
+/** The page's sentence alone, or as a pair with a second one. */
+export function SecondSentence() {
+  return (
+    <button
+      type="button"
+      class="quiet"
+      onClick={() => {
+        second.value = second.value === undefined ? '' : undefined;
+      }}
+    >
+      {second.value === undefined ? 'Add a second sentence' : 'Remove the second'}
+    </button>
+  );
+}
+
 export function SentenceInstrument() {
   return (
     <Instrument
       title="Your sentence"
-      tools={
-        <button
-          type="button"
-          class="quiet"
-          onClick={() => {
-            second.value = second.value === undefined ? '' : undefined;
-          }}
-        >
-          {second.value === undefined ? 'Add a second sentence' : 'Remove the second'}
-        </button>
-      }
+      tools={<SecondSentence />}
       exports={[
         {
           kind: 'table',

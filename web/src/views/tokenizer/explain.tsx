@@ -15,7 +15,7 @@ type ExplainedWord = Explanation['words'][number];
 
 const stepNames: Record<Step['name'], readonly [name: string, what: string]> = {
   clean_text: ['Clean', 'control characters out, plain blanks'],
-  tokenize_chinese_chars: ['Chinese characters', 'blanks (␣) around each'],
+  tokenize_chinese_chars: ['Chinese characters', 'set apart by ␣'],
   strip_accents: ['Accents', 'taken off the letters'],
   lowercase: ['Lower case', 'capitals to small letters'],
 };

@@ -19,6 +19,15 @@ const facets = {
 
 type Facet = keyof typeof facets;
 
+const facetNotes: Record<Facet, string> = {
+  all: '',
+  word: 'A word, or the piece that one begins with.',
+  subword: 'Each continues the piece before it.',
+  special:
+    '[CLS] begins the input, [SEP] ends each text, [PAD] fills up, [MASK] hides a word, [UNK] is what has no pieces here.',
+  unused: 'Rows left free in training, for words that a user may want to add without growing the model.',
+};
+
 const facet = parameter<Facet>('tokenizer', 'facet', 'all', choiceCodec(Object.keys(facets) as Facet[]));
 const search = parameter('tokenizer', 'find', '', textCodec);
 /** '' means any. */
@@ -125,6 +134,7 @@ function Lookup({ ready }: { ready: Tokenizer }) {
       </div>
       <p class="hint" role="status">
         {total === 0 ? 'No entry matches.' : `${plural(total, 'entry', 'entries')}, in the order of ids`}
+        {facetNotes[facet.value] && `. ${facetNotes[facet.value]}`}
       </p>
       {total > 0 && <DataTable caption="Vocabulary" columns={columns} rows={rows} window={10} />}
     </div>
