@@ -107,7 +107,7 @@ describe('architecture', { skip: missing }, () => {
       near('least', Math.min(...values));
       near('greatest', Math.max(...values));
       await page.getByPlaceholder(/^Find by name/).fill('LayerNorm.weight');
-      await page.getByRole('button', { name: 'greatest' }).click();
+      await page.getByRole('button', { name: 'greatest', exact: true }).click();
       const sorted = (await tensorRows(page)).map((entry) => Number(entry['greatest']));
       assert.ok(sorted.length > 5);
       assert.deepEqual(

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { load, type Bert } from 'bertlens';
+import { cosineSimilarity, load, type Bert } from 'bertlens';
 import type { Page } from 'playwright-core';
 
 import { dist, onPage, tableRows, withPage } from './support.ts';
@@ -76,6 +76,32 @@ describe('with the default model', { skip: missing }, () => {
       assert.ok(Math.abs(isNext! - verdict.isNext) < near);
       assert.ok(Math.abs(isNext! + notNext! - 1) < 2e-4);
     });
+  });
+
+  test('texts as vectors: every two of them, the nearest first, as the package has them', async () => {
+    const texts = ['Another cup of tea?', 'One more cup of coffee.', 'Stocks fell in New York.'];
+    for (const pooling of ['mean', 'cls', 'max'] as const) {
+      const vectors = await Promise.all(texts.map((text) => bert.embed(text, { pooling })));
+      const query = new URLSearchParams({ texts: JSON.stringify(texts), pooling });
+      await onPage(`#/architecture?${query.toString()}`, async ({ page }) => {
+        await page.getByText('Every pair in numbers').click({ timeout: 60_000 });
+        const rows = await tableRows(page, 'Cosine of every two texts');
+        const shown = rows.map((row) => Number(row[2]!.replace('−', '-')));
+        assert.deepEqual(
+          shown,
+          shown.toSorted((a, b) => b - a),
+        );
+        assert.equal(rows.length, 3);
+        for (const [i, row] of rows.entries()) {
+          const [a, b] = [row[0], row[1]].map((text) => Number(text!.split(' ')[0]) - 1) as [number, number];
+          assert.equal(row[0], `${a + 1} ${texts[a]!}`);
+          assert.ok(Math.abs(shown[i]! - cosineSimilarity(vectors[a]!, vectors[b]!)) < 0.01, pooling);
+        }
+        const said = await page.getByTestId('nearest').innerText();
+        const [first, second] = [rows[0]![0]!.charAt(0), rows[0]![1]!.charAt(0)];
+        assert.ok(said.startsWith(`Nearest are ${first} and ${second} with ${rows[0]![2]!}`), said);
+      });
+    }
   });
 
   test('Exercise 5: the confusion matrix counts the ten pairs and picks them out', async () => {

@@ -124,6 +124,7 @@ describe('tables', { skip: !withModel }, () => {
     [360, 'model', 'The loaded model'],
     [360, 'model', 'Figures of the notebook'],
     [360, 'mlm', 'The ten best words for the capital'],
+    [360, 'architecture', 'Layer: parts, shapes'],
     [1440, 'architecture', 'Tensors with shape'],
   ] as const) {
     test(`“${caption}” is in view whole at ${width} pixels`, async () => {
@@ -144,12 +145,12 @@ describe('tables', { skip: !withModel }, () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     test(`a table has a shadow at the side that has more, ${colorScheme}`, async () => {
       await onPage(
-        '#/architecture',
+        '#/tokenizer',
         async ({ page }) => {
-          const table = page.getByRole('region', { name: /parts, shapes, formulas/ });
-          const empty = table.getByRole('row', { name: /Context/ });
+          const table = page.getByRole('region', { name: /^The tokens of the sentence/ });
+          const empty = table.getByRole('row', { name: /SEP/ });
           await empty.scrollIntoViewIfNeeded();
-          /** How bright the edges are in the row that has no formula, left and right. */
+          /** How bright the edges are in the row that belongs to no word, left and right. */
           const edges = async () => {
             const region = (await table.boundingBox())!;
             const row = (await empty.boundingBox())!;

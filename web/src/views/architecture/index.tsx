@@ -3,9 +3,11 @@ import { count, percent } from '../../lib/format';
 import { Answer, CheckedField } from '../../ui/exercise';
 import { Printed } from '../../ui/printed';
 import '../../styles/architecture.css';
+import '../../styles/padding.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
 import { ParametersInstrument, StackInstrument } from './instruments';
+import { SimilarityInstrument } from './similarity';
 import { TensorsInstrument } from './tensors';
 import { findPart, partsOf, published } from './parts';
 import { configuration, configurationTrouble, parts } from './state';
@@ -16,6 +18,7 @@ function Instruments() {
       <StackInstrument />
       <ParametersInstrument />
       <TensorsInstrument />
+      <SimilarityInstrument />
     </>
   );
 }
@@ -92,6 +95,7 @@ function Notebook() {
         cell="Cell 8 printed, for bert-base-uncased; here counted from its configuration"
         lines={[
           { what: 'Total params', printed: '109,482,240', here: count(reference.parameters) },
+          { what: 'Trainable', printed: '109,482,240', here: count(reference.parameters) },
           ...modules.map(([what, printed]) => ({ what, printed, here: undefined })),
           { what: 'Stack depth', printed: '12', here: String(published.base.numHiddenLayers) },
           { what: 'Hidden size', printed: '768', here: String(published.base.hiddenSize) },

@@ -124,7 +124,14 @@ const partColumns: readonly Column<PartRow>[] = [
     value: ({ part }) => part.name,
     show: ({ part, depth }) => (
       <span class={`indent-${depth}`}>
-        {depth === 0 ? <strong>{part.name}</strong> : part.name} <span class="hint">{part.what}</span>
+        {/* what the whole is stands above the table */}
+        {depth === 0 ? (
+          <strong>{part.name}</strong>
+        ) : (
+          <>
+            {part.name} <span class="hint">{part.what}</span>
+          </>
+        )}
       </span>
     ),
   },
@@ -209,6 +216,8 @@ export function StackInstrument() {
               caption={`${part.name}: parts, shapes, formulas and parameters`}
               columns={partColumns}
               rows={rows}
+              narrow="blocks"
+              class="part-rows"
             />
           </>
         )}

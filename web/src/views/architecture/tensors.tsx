@@ -109,8 +109,35 @@ function columnsFor(most: number): readonly Column<TensorInfo>[] {
   ];
 }
 
+const order = [
+  ...['embeddings', 'word_', 'position_', 'token_type_', 'encoder', 'attention', 'self', 'query', 'key'],
+  ...['value', 'intermediate', 'output', 'pooler', 'cls', 'dense', 'LayerNorm', 'weight', 'bias'],
+];
+
+/** Where the text comes by each: embeddings, layer after layer, pooler, heads. A file has them in an order of its own. */
+function inReadingOrder(tensors: readonly TensorInfo[]): readonly TensorInfo[] {
+  const ranks = (name: string) =>
+    name
+      .replace(/^bert\./, '')
+      .split('.')
+      .map((part) => {
+        const at = order.findIndex((known) => part.startsWith(known));
+        if (/^\d+$/.test(part)) return Number(part);
+        // the scales of quantised weights come right after these
+        return part === 'weight_scale' ? at + 0.5 : at < 0 ? order.length : at;
+      });
+  return tensors
+    .map((tensor) => ({ tensor, at: ranks(tensor.name) }))
+    .sort((a, b) => {
+      const differs = a.at.findIndex((rank, i) => rank !== b.at[i]);
+      return differs < 0 ? 0 : a.at[differs]! - (b.at[differs] ?? -1);
+    })
+    .map(({ tensor }) => tensor);
+}
+
 export function TensorsInstrument() {
-  const tensors = bert.value?.info.tensors;
+  const given = bert.value?.info.tensors;
+  const tensors = useMemo(() => given && inReadingOrder(given), [given]);
   const text = tensorText.value.trim().toLowerCase();
   const rows = useMemo(
     () => (tensors ?? []).filter((tensor) => tensor.name.toLowerCase().includes(text)),
