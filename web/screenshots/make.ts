@@ -31,9 +31,9 @@ const pictures: readonly Picture[] = [
     ready: async (page) => {
       const lines = page.locator('canvas[aria-label^="Lines from"]');
       await lines.waitFor();
+      await page.waitForTimeout(1500); // what stands above it has its height by then
       await page.getByRole('heading', { name: /who looks at whom/ }).evaluate((found) => {
-        found.closest('.instrument')?.scrollIntoView();
-        window.scrollBy(0, -24);
+        window.scrollBy(0, found.closest('.instrument')!.getBoundingClientRect().top - 24);
       });
       await lines.hover({ position: { x: 40, y: 85 } });
     },
