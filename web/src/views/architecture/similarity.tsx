@@ -140,6 +140,7 @@ export function SimilarityInstrument() {
   const pairs = useMemo(() => pairsOf(value ?? []), [value]);
   const columns = columnsFor(asked);
   const [nearest, furthest] = [pairs[0], pairs.at(-1)];
+  const size = bert.value?.info.config.hiddenSize;
   return (
     <Instrument
       title="A text as one vector"
@@ -150,9 +151,9 @@ export function SimilarityInstrument() {
     >
       <div class="flow" ref={ref}>
         <p class="hint">
-          The last layer gives a vector for every token. Made into one of{' '}
-          {count(bert.value?.info.config.hiddenSize ?? 0)} numbers, a text can be compared with others: the
-          cosine of the angle between two is 1 where they point the same way.
+          The last layer gives a vector for every token. Made into one
+          {size !== undefined && ` of ${count(size)} numbers`}, a text can be compared with others: the cosine
+          of the angle between two is 1 where they point the same way.
         </p>
         <WithTokenizer room="17rem">
           {(ready) => (
