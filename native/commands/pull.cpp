@@ -45,23 +45,6 @@ bool is_repository(const std::string& name) {
   return length > 0;
 }
 
-// `name` as one part of an address: a revision may be refs/pr/1, and a file's name may hold a blank.
-std::string percent_encoded(std::string_view name) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string encoded;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain) {
-      encoded += c;
-    } else {
-      encoded += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
-    }
-  }
-  return encoded;
-}
-
 // One pull: where from, where to, and what came.
 class Pull {
  public:

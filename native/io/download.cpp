@@ -12,6 +12,8 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -379,6 +381,13 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
   }
   ::unlink(tag_file.c_str());
   return Fetched::kDownloaded;
+}
+
+std::string percent_encoded(const std::string& name) {
+  const std::unique_ptr<char, void (*)(void*)> encoded(
+      curl_easy_escape(nullptr, name.data(), static_cast<int>(name.size())), curl_free);
+  if (encoded == nullptr) throw std::bad_alloc();
+  return encoded.get();
 }
 
 }  // namespace bert::cli

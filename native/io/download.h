@@ -14,6 +14,9 @@ enum class Fetched {
   kMissing,  ///< the server has no such file (404)
 };
 
+/// `name` as one part of an address: a revision may be refs/pr/1, a file's name may hold a blank.
+std::string percent_encoded(const std::string& name);
+
 /// One connection, used for one file after the other. Not for two threads at once.
 class Downloader {
  public:
