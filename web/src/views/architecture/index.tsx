@@ -3,7 +3,6 @@ import { count, percent } from '../../lib/format';
 import { Answer, CheckedField } from '../../ui/exercise';
 import { Printed } from '../../ui/printed';
 import '../../styles/architecture.css';
-import '../../styles/padding.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
 import { ParametersInstrument, StackInstrument } from './instruments';

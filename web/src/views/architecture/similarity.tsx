@@ -11,11 +11,9 @@ import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Results } from '../../ui/results';
 import { Tabs } from '../../ui/tabs';
-import { TextList } from '../../ui/texts';
-import { TextTrouble } from '../../ui/too-long';
+import { TextList, TextListTrouble } from '../../ui/texts';
 import { useWidth } from '../../ui/use-width';
 import { WithModel } from '../../ui/with-model';
-import { WithTokenizer } from '../../ui/with-tokenizer';
 
 const texts = parameter(
   'architecture',
@@ -155,20 +153,7 @@ export function SimilarityInstrument() {
           {size !== undefined && ` of ${count(size)} numbers`}, a text can be compared with others: the cosine
           of the angle between two is 1 where they point the same way.
         </p>
-        <WithTokenizer room="17rem">
-          {(ready) => (
-            <TextList
-              ready={ready}
-              what="text"
-              texts={texts.value}
-              most={8}
-              scope={(i) => `similar${i}`}
-              onChange={(next) => {
-                texts.value = next;
-              }}
-            />
-          )}
-        </WithTokenizer>
+        <TextList what="text" texts={texts} most={8} scope="similar" room="17rem" />
         <WithModel room="20rem">
           {() => (
             <div class="flow">
@@ -184,14 +169,7 @@ export function SimilarityInstrument() {
                 />
                 <span class="hint">{poolingNotes[pooling.value]}</span>
               </div>
-              <TextTrouble
-                trouble={trouble}
-                what="Text"
-                texts={texts.value.map((text) => ({ text }))}
-                onCut={(cut) => {
-                  texts.value = cut.map(({ text }) => text);
-                }}
-              />
+              <TextListTrouble trouble={trouble} texts={texts} />
               {drawing && (
                 <Results of={answer} about="the texts">
                   <div class="table-scroll" tabIndex={0} role="region" aria-label="Cosines of the texts">

@@ -16,12 +16,9 @@ import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/pictu
 import { Printed } from '../../ui/printed';
 import { Results } from '../../ui/results';
 import { PlaceTabs } from '../../ui/tabs';
-import { TextList } from '../../ui/texts';
+import { TextList, TextListTrouble } from '../../ui/texts';
 import { useWidth } from '../../ui/use-width';
-import { TextTrouble } from '../../ui/too-long';
 import { Trouble, WithModel } from '../../ui/with-model';
-import { WithTokenizer } from '../../ui/with-tokenizer';
-import '../../styles/padding.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
 import { SoftmaxInstrument } from './softmax';
@@ -102,31 +99,11 @@ function BatchInstrument() {
       exports={[{ kind: 'table', name: 'mask-effect', table: () => tableOf(columns, rows) }]}
     >
       <div class="flow">
-        <WithTokenizer room="10rem">
-          {(ready) => (
-            <TextList
-              ready={ready}
-              what="text"
-              texts={texts.value}
-              most={8}
-              scope={(i) => `mask${i}`}
-              onChange={(next) => {
-                texts.value = next;
-              }}
-            />
-          )}
-        </WithTokenizer>
+        <TextList what="text" texts={texts} most={8} scope="mask" room="10rem" />
         <WithModel speaks room="7rem">
           {() => (
             <div class="flow">
-              <TextTrouble
-                trouble={trouble}
-                what="Text"
-                texts={texts.value.map((text) => ({ text }))}
-                onCut={(cut) => {
-                  texts.value = cut.map(({ text }) => text);
-                }}
-              />
+              <TextListTrouble trouble={trouble} texts={texts} />
               {rows.length > 0 && (
                 <Results of={answer} about="the texts">
                   <DataTable

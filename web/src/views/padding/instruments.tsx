@@ -64,31 +64,18 @@ export function BatchInstrument() {
         </>
       }
     >
-      <WithTokenizer speaks>
-        {(ready) => (
-          <TextList
-            ready={ready}
-            what="sentence"
-            texts={batch.value}
-            most={mostRows}
-            scope={(i) => `row${i}`}
-            onChange={(next) => {
-              batch.value = next;
-            }}
-          >
-            <NumberField
-              label="max_length"
-              value={maxLength.value}
-              low={2}
-              high={512}
-              inline
-              onChange={(length) => {
-                maxLength.value = length;
-              }}
-            />
-          </TextList>
-        )}
-      </WithTokenizer>
+      <TextList what="sentence" texts={batch} most={mostRows} scope="row" speaks>
+        <NumberField
+          label="max_length"
+          value={maxLength.value}
+          low={2}
+          high={512}
+          inline
+          onChange={(length) => {
+            maxLength.value = length;
+          }}
+        />
+      </TextList>
     </Instrument>
   );
 }
