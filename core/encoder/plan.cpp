@@ -147,6 +147,20 @@ Expected<Plan> Plan::make(const PackedBatch& batch, const Request& request, cons
   if (!request.mlm.empty() && !encoder.has_mlm_head())
     return fail(ErrorCode::kMissingTensor,
                 "the checkpoint has no masked-language-model head (cls.predictions)");
+  if (kMayFindBestWords && request.mlm_best > 0) {
+    const std::size_t most = encoder.backend().work_sizes().best_words;
+    if (request.mlm_best > most)
+      return fail(ErrorCode::kInvalidArgument, text(request.mlm_best) + " best words: the " +
+                                                   std::string(encoder.backend().name()) +
+                                                   " backend finds at most " + text(most));
+    if (request.mlm_tokens > config.vocab_size)
+      return fail(ErrorCode::kInvalidArgument, "best words among " + text(request.mlm_tokens) +
+                                                   " tokens: the vocabulary has " + text(config.vocab_size));
+    const std::size_t among = request.mlm_tokens == 0 ? config.vocab_size : request.mlm_tokens;
+    if (request.mlm_best > among)
+      return fail(ErrorCode::kInvalidArgument,
+                  text(request.mlm_best) + " best words among " + text(among) + " tokens");
+  }
   if (request.pooler || request.nsp || !request.mlm.empty()) whole = layers;
   plan.layers = std::max(whole, part);
   plan.last_in_full = whole >= part;

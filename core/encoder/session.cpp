@@ -11,11 +11,6 @@ namespace bert {
 
 namespace {
 
-/// Rows that go through a feed-forward layer together: their intermediate values stay in the cache.
-constexpr std::size_t kFeedForwardRows = 256;
-/// Rows whose vocabulary logits are computed together.
-constexpr std::size_t kVocabularyRows = 64;
-
 /// A buffer that grows.
 class Workspace {
  public:
@@ -65,10 +60,10 @@ struct Session::Data {
   Workspace qkv;           // [rows, 3H]
   Workspace queries;       // [rows, H] of the last layer
   Workspace context;       // [rows, H]
-  Workspace intermediate;  // [kFeedForwardRows, I], or [rows, I] when it is shown
+  Workspace intermediate;  // [WorkSizes::feed_forward_rows, I], or [rows, I] when it is shown
   Workspace picked;        // gathered rows
   Workspace heads;         // [rows, H] within the heads
-  Workspace logits;        // [kVocabularyRows, V]
+  Workspace logits;        // [WorkSizes::vocabulary_rows, V]
   Workspace probabilities, scores;
 
   const Encoder::Data* weights = nullptr;
@@ -89,6 +84,7 @@ class Run {
         plan_(plan),
         request_(request),
         output_(output),
+        sizes_(weights.backend->work_sizes()),
         hidden_(config_.hidden_size) {}
 
   Status all() {
@@ -120,7 +116,8 @@ class Run {
     const std::uint64_t rows = batch_.row_count(),
                         shown = request_.hidden_states.size() + request_.probes.size();
     std::uint64_t floats = rows * (shown + 8) * std::max<std::uint64_t>(hidden_, config_.intermediate_size) +
-                           std::uint64_t{plan_.mlm.size()} * config_.vocab_size;
+                           std::uint64_t{plan_.mlm.size()} *
+                               (request_.mlm_best == 0 ? config_.vocab_size : 2 * request_.mlm_best + 2);
     if (!request_.attentions.empty() || !output_.scores.empty()) {
       const std::uint64_t layers = request_.attentions.size() + output_.scores.size();
       for (const std::size_t tokens : batch_.tokens)
@@ -236,7 +233,8 @@ class Run {
     const Rows target = session_.states.rows(hidden_);
     const std::size_t count = asking.size();
     const std::size_t width = config_.intermediate_size;
-    const std::size_t block = wants(Probe::kFeedForward, index) ? count : std::min(count, kFeedForwardRows);
+    const std::size_t block =
+        wants(Probe::kFeedForward, index) ? count : std::min(count, sizes_.feed_forward_rows);
     if (const Status done = session_.intermediate.reserve(stream_, block * width); !done) return done;
     const Rows intermediate = session_.intermediate.rows(width);
     for (std::size_t first = 0; first < count; first += block) {
@@ -335,7 +333,8 @@ class Run {
     const Table& decoder = weights_.mlm_decoder != nullptr ? *weights_.mlm_decoder : *weights_.words;
     const std::size_t size = decoder.rows();
     const std::size_t count = plan_.mlm.size();
-    const std::size_t block = std::min(count, kVocabularyRows);
+    const std::size_t block = std::min(count, sizes_.vocabulary_rows);
+    const std::size_t best = kMayFindBestWords ? request_.mlm_best : 0;
     const std::vector<std::uint32_t> indices = within(plan_.mlm, live_);
     if (const Status done = session_.picked.reserve(stream_, block * hidden_); !done) return done;
     if (const Status done = session_.heads.reserve(stream_, block * hidden_); !done) return done;
@@ -343,8 +342,14 @@ class Run {
     const Rows picked = session_.picked.rows(hidden_);
     const Rows transformed = session_.heads.rows(hidden_);
     const Rows logits = session_.logits.rows(size);
-    output_.mlm.shape = {count, size};
-    output_.mlm.data.resize(count * size);
+    if (best == 0) {
+      output_.mlm.shape = {count, size};
+      output_.mlm.data.resize(count * size);
+    } else {
+      output_.mlm_best.log_sums.resize(count);
+      output_.mlm_best.ids.resize(count * best);
+      output_.mlm_best.logits.resize(count * best);
+    }
     for (std::size_t first = 0; first < count; first += block) {
       if (first != 0 && request_.aborted && request_.aborted())
         return fail(ErrorCode::kAborted, "aborted between vocabulary logits");
@@ -364,12 +369,26 @@ class Run {
       if (const Status done = stream_.vocabulary(decoder, weights_.mlm_bias.get(), some, transformed, logits);
           !done)
         return done;
-      if (const Status done = stream_.download(
-              *logits.buffer, 0, std::span(output_.mlm.data).subspan(first * size, some * size));
+      if (const Status done =
+              best == 0 ? take_logits(logits, first, some, size) : take_best(logits, first, some, size);
           !done)
         return done;
     }
     return {};
+  }
+  /// `some` rows of logits, those of the positions from `first` on.
+  Status take_logits(Rows logits, std::size_t first, std::size_t some, std::size_t size) {
+    return stream_.download(*logits.buffer, 0,
+                            std::span(output_.mlm.data).subspan(first * size, some * size));
+  }
+  /// The best words of these rows.
+  Status take_best(Rows logits, std::size_t first, std::size_t some, std::size_t size) {
+    const std::size_t best = request_.mlm_best;
+    MlmBest& all = output_.mlm_best;
+    return stream_.best(some, size, request_.mlm_tokens == 0 ? size : request_.mlm_tokens, best, logits,
+                        {.log_sums = std::span(all.log_sums).subspan(first, some),
+                         .ids = std::span(all.ids).subspan(first * best, some * best),
+                         .logits = std::span(all.logits).subspan(first * best, some * best)});
   }
 
   static bool contains(const std::vector<std::size_t>& list, std::size_t value) {
@@ -462,6 +481,7 @@ class Run {
   const Plan& plan_;
   const Request& request_;
   Output& output_;
+  WorkSizes sizes_;
   std::size_t hidden_;
   std::vector<std::uint32_t> all_rows_;
   std::vector<std::uint32_t> live_;  // the rows that session_.states holds

@@ -49,20 +49,24 @@ std::string quoted(std::string_view text) {
   return "'" + std::string(text.substr(0, end)) + "...'";
 }
 
-Status vocabulary_logits(Data& data, std::span<const MaskedQuery> queries, const CallControl& control,
-                         const UseLogits& use) {
-  // a row of logits is as much memory as some 32 tokens take in the encoder
-  constexpr std::size_t kCostOfPosition = 32;
+Status vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
+                         const CallControl& control, const UseScores& use) {
+  // a row of all logits is as much memory as some 32 tokens take in the encoder
+  const std::size_t cost_of_position = best == 0 ? 32 : 0;
   std::vector<std::size_t> costs;
   costs.reserve(queries.size());
   for (const MaskedQuery& query : queries) {
-    costs.push_back(query.ids.size() + kCostOfPosition * query.positions.size());
+    costs.push_back(query.ids.size() + cost_of_position * query.positions.size());
   }
-  for (const Slice slice : cut(costs, kTokensPerRun)) {
+  for (const Slice slice : cut(costs, data.sizes.tokens)) {
     if (Status going = check_abort(control); !going) return going;
     std::vector<Sequence> batch;
     Request request;
     request.aborted = control.aborted;
+    if (kMayFindBestWords) {
+      request.mlm_best = std::min(best, data.tokenizer->size());
+      request.mlm_tokens = data.tokenizer->size();
+    }
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
       for (const std::size_t position : queries[i].positions) {
         request.mlm.push_back({.sequence = batch.size(), .token = position});
@@ -71,12 +75,12 @@ Status vocabulary_logits(Data& data, std::span<const MaskedQuery> queries, const
     }
     const Expected<Output> output = data.session->run(batch, request);
     if (!output) return tl::unexpected(output.error());
-    const std::size_t width = output->mlm.shape.back();
-    std::span<const float> rest(output->mlm.data);
+    std::size_t row = 0;
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
       for (std::size_t which = 0; which < queries[i].positions.size(); ++which) {
-        if (Status used = use(i, which, rest.first(width)); !used) return used;
-        rest = rest.subspan(width);
+        const Expected<VocabularyScores> scores = VocabularyScores::create(*output, row++);
+        if (!scores) return tl::unexpected(scores.error());
+        use(i, which, *scores);
       }
     }
     if (control.progress) control.progress(slice.end, queries.size());

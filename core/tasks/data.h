@@ -14,6 +14,7 @@
 
 #include "bert/model.h"
 #include "bert/tasks.h"
+#include "tasks/vocabulary_scores.h"
 
 namespace bert::tasks {
 
@@ -27,6 +28,7 @@ struct Data {
   std::int32_t unknown_id = 0;
   std::size_t max_tokens = 0;
   std::size_t layers = 0;
+  WorkSizes sizes;  // of the encoder's backend
 
   /// The tokens of one input, without padding; kTooLong where the model lacks positions for them.
   Expected<Encoding> encode(const TextInput& input) const;
@@ -44,10 +46,6 @@ struct Slice {
 };
 std::vector<Slice> cut(std::span<const std::size_t> costs, std::size_t limit);
 
-/// Tokens that one run of the encoder is given at most, beyond the first sequence: enough rows for the matrix
-/// products to run at full speed, few enough for modest memory.
-inline constexpr std::size_t kTokensPerRun = 2048;
-
 /// A sequence of ids and the positions whose vocabulary logits are wanted.
 struct MaskedQuery {
   std::vector<std::int32_t> ids;
@@ -55,11 +53,12 @@ struct MaskedQuery {
   std::vector<std::size_t> positions;
 };
 
-/// Runs the queries and hands out the logits [vocabulary] of position `which` of query `query`, queries in
-/// order. The span lasts for the call only; an error of `use` ends everything.
-using UseLogits = std::function<Status(std::size_t query, std::size_t which, std::span<const float> logits)>;
-Status vocabulary_logits(Data& data, std::span<const MaskedQuery> queries, const CallControl& control,
-                         const UseLogits& use);
+/// Runs the queries and hands out what the model says at position `which` of query `query`, queries in order.
+/// The scores last for the call only. `best` 0: they hold the whole vocabulary; else only so many, the best
+/// of the tokenizer's tokens, and at most WorkSizes::best_words.
+using UseScores = std::function<void(std::size_t query, std::size_t which, const VocabularyScores& scores)>;
+Status vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
+                         const CallControl& control, const UseScores& use);
 
 /// kAborted once the caller asks to stop.
 Status check_abort(const CallControl& control);
@@ -85,7 +84,7 @@ std::vector<Expected<Answer>> answer_each(Data& data, std::span<const TextInput>
     owners.push_back(i);
   }
   request.aborted = control.aborted;
-  for (const Slice slice : cut(costs, kTokensPerRun)) {
+  for (const Slice slice : cut(costs, data.sizes.tokens)) {
     std::vector<Sequence> batch;
     batch.reserve(slice.end - slice.begin);
     for (std::size_t i = slice.begin; i < slice.end; ++i) batch.push_back(as_sequence(rows[i]));

@@ -6,13 +6,14 @@
 #include <utility>
 
 #include "tasks/data.h"
-#include "tasks/vocabulary_scores.h"
 
 namespace bert {
 namespace {
 
 using tasks::MaskedQuery;
 using tasks::VocabularyScores;
+
+constexpr std::size_t kDefaultPredictions = 5;
 
 struct Target {
   std::string text;
@@ -150,7 +151,8 @@ void read_mask(const tasks::Data& data, const Work& work, const FillMaskOptions&
                const VocabularyScores& scores, MaskAnswer& mask) {
   mask.predictions.clear();
   if (work.targets.empty()) {
-    const std::vector<std::int32_t> best = scores.best(options.top_k.value_or(5), data.tokenizer->size());
+    const std::vector<std::int32_t> best =
+        scores.best(options.top_k.value_or(kDefaultPredictions), data.tokenizer->size());
     for (std::size_t i = 0; i < best.size(); ++i) {
       mask.predictions.push_back(predict(data, scores, best[i], i + 1));
     }
@@ -184,12 +186,9 @@ Status add_long_targets(tasks::Data& data, const Work& work, const Filling& fill
     }
     double log_probability = 0;
     const CallControl quiet{.aborted = control.aborted, .progress = {}};
-    const Status done = tasks::vocabulary_logits(
-        data, queries, quiet, [&](std::size_t known, std::size_t, std::span<const float> logits) -> Status {
-          const Expected<VocabularyScores> scores = VocabularyScores::create(logits);
-          if (!scores) return tl::unexpected(scores.error());
-          log_probability += scores->log_probability(target.pieces[known]);
-          return {};
+    const Status done = tasks::vocabulary_scores(
+        data, queries, 0, quiet, [&](std::size_t known, std::size_t, const VocabularyScores& scores) {
+          log_probability += scores.log_probability(target.pieces[known]);
         });
     if (!done) return done;
     mask.predictions.push_back({.token = target.text,
@@ -220,12 +219,9 @@ Status predict_masks(tasks::Data& data, Work& work, const FillMaskOptions& optio
   MaskedQuery query{filling.ids, filling.type_ids, {}};
   for (const std::size_t mask : open) query.positions.push_back(filling.positions[mask]);
   const CallControl quiet{.aborted = control.aborted, .progress = {}};
-  Status done = tasks::vocabulary_logits(
-      data, {&query, 1}, quiet, [&](std::size_t, std::size_t which, std::span<const float> logits) -> Status {
-        const Expected<VocabularyScores> scores = VocabularyScores::create(logits);
-        if (!scores) return tl::unexpected(scores.error());
-        read_mask(data, work, options, *scores, work.answer.masks[open[which]]);
-        return {};
+  Status done = tasks::vocabulary_scores(
+      data, {&query, 1}, 0, quiet, [&](std::size_t, std::size_t which, const VocabularyScores& scores) {
+        read_mask(data, work, options, scores, work.answer.masks[open[which]]);
       });
   for (const std::size_t mask : open) {
     if (!done) return done;
@@ -304,17 +300,18 @@ std::vector<Expected<FillMaskAnswer>> Tasks::fill_mask_batch(std::span<const Fil
   Status done;
   if (options.order == MaskOrder::kIndependent) {
     std::vector<MaskedQuery> queries;
+    // a few predictions need no more than the backend's summary of the logits
+    std::size_t best = options.top_k.value_or(kDefaultPredictions);
+    if (!kMayFindBestWords || best > data_->sizes.best_words) best = 0;
     for (const Work& work : works) {
+      if (!work.targets.empty() || !work.answer.labels.empty()) best = 0;
       Filling filling = start_filling(work);
       queries.push_back({std::move(filling.ids), std::move(filling.type_ids), std::move(filling.positions)});
     }
-    done = tasks::vocabulary_logits(
-        *data_, queries, control,
-        [&](std::size_t query, std::size_t which, std::span<const float> logits) -> Status {
-          const Expected<VocabularyScores> scores = VocabularyScores::create(logits);
-          if (!scores) return tl::unexpected(scores.error());
-          read_mask(*data_, works[query], options, *scores, works[query].answer.masks[which]);
-          return {};
+    done = tasks::vocabulary_scores(
+        *data_, queries, best, control,
+        [&](std::size_t query, std::size_t which, const VocabularyScores& scores) {
+          read_mask(*data_, works[query], options, scores, works[query].answer.masks[which]);
         });
   }
   for (Work& work : works) {

@@ -97,7 +97,7 @@ Expected<std::vector<double>> Tasks::mask_effect_curve(const TextInput& text,
   }
   std::vector<double> distances;
   std::vector<float> masked;
-  for (const tasks::Slice slice : tasks::cut(costs, tasks::kTokensPerRun)) {
+  for (const tasks::Slice slice : tasks::cut(costs, data_->sizes.tokens)) {
     std::vector<Sequence> batch;
     batch.reserve(slice.end - slice.begin);
     for (std::size_t i = slice.begin; i < slice.end; ++i) {

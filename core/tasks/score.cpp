@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "tasks/data.h"
-#include "tasks/vocabulary_scores.h"
 
 namespace bert {
 
@@ -45,19 +44,17 @@ Expected<Score> Tasks::score(const TextInput& text, const ScoreOptions& options,
         control.progress(begin + done, score.tokens.size());
       };
     }
-    const Status done = tasks::vocabulary_logits(
-        *data_, queries, inner, [&](std::size_t query, std::size_t, std::span<const float> logits) -> Status {
-          const Expected<tasks::VocabularyScores> scores = tasks::VocabularyScores::create(logits);
-          if (!scores) return tl::unexpected(scores.error());
-          ScoredToken& token = stretch[query];
-          const std::int32_t id = row->ids[token.position];
-          token.log_probability = scores->log_probability(id);
-          token.rank = scores->rank(id);
-          token.best_id = scores->best(1, data_->tokenizer->size()).front();
-          token.best_probability = std::exp(scores->log_probability(token.best_id));
-          score.pseudo_log_likelihood += token.log_probability;
-          return {};
-        });
+    const Status done =
+        tasks::vocabulary_scores(*data_, queries, 0, inner,
+                                 [&](std::size_t query, std::size_t, const tasks::VocabularyScores& scores) {
+                                   ScoredToken& token = stretch[query];
+                                   const std::int32_t id = row->ids[token.position];
+                                   token.log_probability = scores.log_probability(id);
+                                   token.rank = scores.rank(id);
+                                   token.best_id = scores.best(1, data_->tokenizer->size()).front();
+                                   token.best_probability = std::exp(scores.log_probability(token.best_id));
+                                   score.pseudo_log_likelihood += token.log_probability;
+                                 });
     if (!done) return tl::unexpected(done.error());
   }
   score.encoding = std::move(*row);

@@ -47,6 +47,7 @@ Expected<std::unique_ptr<Tasks>> Tasks::create(std::shared_ptr<const Tokenizer> 
   data->encoding.return_overflowing = false;
   data->max_tokens = static_cast<std::size_t>(config.max_position_embeddings);
   data->layers = static_cast<std::size_t>(config.num_hidden_layers);
+  data->sizes = encoder->backend().work_sizes();
   data->encoder = std::move(encoder);
   return std::unique_ptr<Tasks>(new Tasks(std::move(data)));
 }

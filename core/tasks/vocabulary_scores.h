@@ -6,18 +6,19 @@
 #include <span>
 #include <vector>
 
+#include "bert/encoder.h"
 #include "bert/result.h"
 
 namespace bert::tasks {
 
-/// Views the logits, which must outlive it. Sums are in double.
+/// Views one position of an output, which must outlive it: all its logits, or the best ones alone (where that
+/// is what was asked for), and then only those may be named. Sums are in double.
 class VocabularyScores {
  public:
   /// kInvalidModel for a logit that is not a finite number, which only damaged weights give.
-  static Expected<VocabularyScores> create(std::span<const float> logits);
+  static Expected<VocabularyScores> create(const Output& output, std::size_t position);
 
-  std::size_t size() const { return logits_.size(); }
-  float logit(std::int32_t id) const { return logits_[static_cast<std::size_t>(id)]; }
+  float logit(std::int32_t id) const { return logits_[place(id)]; }
   /// ln softmax(logits)[id]
   double log_probability(std::int32_t id) const { return static_cast<double>(logit(id)) - log_sum_; }
   /// 1 for the best; of equal ones the smaller id comes first.
@@ -27,8 +28,12 @@ class VocabularyScores {
   std::vector<std::int32_t> best(std::size_t count, std::size_t tokens) const;
 
  private:
-  VocabularyScores(std::span<const float> logits, double log_sum) : logits_(logits), log_sum_(log_sum) {}
+  VocabularyScores(std::span<const std::int32_t> ids, std::span<const float> logits, double log_sum)
+      : ids_(ids), logits_(logits), log_sum_(log_sum) {}
+  bool holds_all() const { return !kMayFindBestWords || ids_.empty(); }
+  std::size_t place(std::int32_t id) const;
 
+  std::span<const std::int32_t> ids_;  // empty: logit i is that of id i
   std::span<const float> logits_;
   double log_sum_;
 };

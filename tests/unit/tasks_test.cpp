@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bert/backend.h"
@@ -424,6 +426,192 @@ TEST(Tasks, AModelMayHaveMoreLogitsThanTokens) {
     EXPECT_EQ(few->masks[0].predictions[next].pieces, prediction.pieces);
     EXPECT_EQ(few->masks[0].predictions[next++].probability, prediction.probability);
   }
+}
+
+// The reference backend with a stream that finds best words, as a device does.
+class SummarisingStream : public bert::Stream {
+ public:
+  explicit SummarisingStream(std::unique_ptr<bert::Stream> plain) : plain_(std::move(plain)) {}
+
+  bert::Expected<std::unique_ptr<bert::Buffer>> allocate(std::size_t floats) override {
+    return plain_->allocate(floats);
+  }
+  bert::Status upload(std::span<const float> source, bert::Buffer& target, std::size_t offset) override {
+    return plain_->upload(source, target, offset);
+  }
+  bert::Status download(const bert::Buffer& source, std::size_t offset, std::span<float> target) override {
+    return plain_->download(source, offset, target);
+  }
+  bert::Status embed(const bert::EmbeddingWeights& weights, std::span<const std::int32_t> ids,
+                     std::span<const std::int32_t> type_ids, std::span<const std::int32_t> position_ids,
+                     bert::Rows sum, bert::Rows output) override {
+    return plain_->embed(weights, ids, type_ids, position_ids, sum, output);
+  }
+  bert::Status linear(const bert::Linear& layer, bert::Activation activation, std::size_t rows,
+                      bert::Rows input, bert::Rows output) override {
+    return plain_->linear(layer, activation, rows, input, output);
+  }
+  bert::Status add_normalise(const bert::LayerNorm& norm, std::size_t rows, bert::Rows input,
+                             bert::Rows residual, bert::Rows output) override {
+    return plain_->add_normalise(norm, rows, input, residual, output);
+  }
+  bert::Status attention(const bert::AttentionCall& call) override { return plain_->attention(call); }
+  bert::Status vocabulary(const bert::Table& table, const bert::Vector* bias, std::size_t rows,
+                          bert::Rows input, bert::Rows output) override {
+    return plain_->vocabulary(table, bias, rows, input, output);
+  }
+  bert::Status gather(std::span<const std::uint32_t> indices, std::size_t columns, bert::Rows input,
+                      bert::Rows output) override {
+    return plain_->gather(indices, columns, input, output);
+  }
+  bert::Status best(std::size_t rows, std::size_t columns, std::size_t tokens, std::size_t count,
+                    bert::Rows logits, const bert::BestWords& results) override {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::vector<float> row(columns);
+      if (bert::Status done = download(*logits.buffer, logits.offset + r * logits.stride, row); !done)
+        return done;
+      std::vector<std::int32_t> order(tokens);
+      for (std::size_t i = 0; i < tokens; ++i) order[i] = static_cast<std::int32_t>(i);
+      const auto value = [&](std::int32_t id) { return row[static_cast<std::size_t>(id)]; };
+      std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+        return value(a) > value(b) || (value(a) == value(b) && a < b);
+      });
+      double sum = 0;
+      for (const float logit : row) sum += std::exp(static_cast<double>(logit));
+      results.log_sums[r] = std::log(sum);
+      if (damaged >= 0) {
+        results.log_sums[r] = std::numeric_limits<double>::quiet_NaN();
+        order.front() = damaged;
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        results.ids[r * count + i] = order[i];
+        results.logits[r * count + i] = value(order[i]);
+      }
+      ++summaries;
+    }
+    return {};
+  }
+
+  inline static std::size_t summaries = 0;
+  inline static std::int32_t damaged = -1;  // the column that is not finite
+
+ private:
+  std::unique_ptr<bert::Stream> plain_;
+};
+
+class SummarisingBackend : public bert::Backend {
+ public:
+  std::string_view name() const override { return "summarising"; }
+  std::string kernels() const override { return plain_->kernels(); }
+  std::size_t threads() const override { return 1; }
+  std::size_t int8_input_steps() const override { return 0; }
+  bert::WorkSizes work_sizes() const override {
+    return {.feed_forward_rows = 3, .vocabulary_rows = 2, .tokens = 12, .best_words = 6};
+  }
+  bert::Expected<std::unique_ptr<bert::Table>> make_table(const bert::WeightView& source,
+                                                          bert::Precision precision,
+                                                          bert::TableBytes bytes) override {
+    return plain_->make_table(source, precision, bytes);
+  }
+  bert::Expected<std::unique_ptr<bert::Linear>> make_linear(std::span<const bert::LinearView> parts,
+                                                            bert::Precision precision) override {
+    return plain_->make_linear(parts, precision);
+  }
+  bert::Expected<std::unique_ptr<bert::Vector>> make_vector(const bert::WeightView& source) override {
+    return plain_->make_vector(source);
+  }
+  bert::Expected<std::unique_ptr<bert::LayerNorm>> make_layer_norm(const bert::WeightView& gamma,
+                                                                   const bert::WeightView& beta,
+                                                                   float epsilon) override {
+    return plain_->make_layer_norm(gamma, beta, epsilon);
+  }
+  bert::Expected<std::unique_ptr<bert::Stream>> make_stream() override {
+    auto plain = plain_->make_stream();
+    if (!plain) return plain;
+    return std::make_unique<SummarisingStream>(std::move(*plain));
+  }
+
+ private:
+  std::shared_ptr<bert::Backend> plain_ = bert::make_reference_backend();
+};
+
+TEST(Tasks, BestWordsOfTheBackendGiveTheSameAnswers) {
+  Model model("deep");
+  const auto encoder = *bert::Encoder::create(model.opened->weights, std::make_shared<SummarisingBackend>(),
+                                              bert::Precision::kF32);
+  const std::size_t tokens = model.size() - 4;  // the others have a logit and no token
+  auto tokenizer = std::make_shared<const bert::Tokenizer>(*bert::Tokenizer::load(
+      {.vocab_txt = vocabulary(tokens), .tokenizer_json = {}, .tokenizer_config_json = {}}));
+  const auto summarised = *bert::Tasks::create(tokenizer, encoder);
+  const auto plain = *bert::Tasks::create(tokenizer, model.encoder);
+  const std::vector<std::string> texts = {"[MASK] " + word(10), word(11) + " [MASK] " + word(9) + " [MASK]",
+                                          "[MASK]", "no mask", word(8) + " [MASK] [MASK] [MASK]"};
+  std::vector<bert::FillMaskInput> inputs(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) inputs[i].text = texts[i];
+  const auto compare = [&](const bert::FillMaskOptions& options, std::size_t summaries) {
+    SummarisingStream::summaries = 0;
+    const auto ours = summarised->fill_mask_batch(inputs, options);
+    const auto expected = plain->fill_mask_batch(inputs, options);
+    EXPECT_EQ(SummarisingStream::summaries, summaries);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      ASSERT_EQ(ours[i].has_value(), expected[i].has_value()) << texts[i];
+      if (!ours[i]) continue;
+      EXPECT_EQ(ours[i]->sequence, expected[i]->sequence);
+      for (std::size_t m = 0; m < expected[i]->masks.size(); ++m) {
+        const auto &some = ours[i]->masks[m].predictions, &wanted = expected[i]->masks[m].predictions;
+        ASSERT_EQ(some.size(), wanted.size());
+        for (std::size_t p = 0; p < wanted.size(); ++p) {
+          EXPECT_EQ(some[p].token, wanted[p].token);
+          EXPECT_EQ(some[p].pieces, wanted[p].pieces);
+          EXPECT_EQ(some[p].rank, wanted[p].rank);
+          EXPECT_EQ(some[p].logit, wanted[p].logit);
+          EXPECT_NEAR(some[p].probability, wanted[p].probability, 1e-12);
+          EXPECT_NEAR(some[p].loss, wanted[p].loss, 1e-12);
+          EXPECT_NEAR(some[p].cumulative, wanted[p].cumulative, 1e-12);
+        }
+      }
+    }
+  };
+  compare({}, 7);
+  compare({.top_k = 6, .order = {}}, 7);
+  compare({.top_k = 7, .order = {}}, 0);  // more than the backend finds
+  compare({.top_k = {}, .order = bert::MaskOrder::kLeftToRight}, 0);
+  const std::vector<std::string> targets = {word(12), word(13)};
+  inputs[0].targets = targets;
+  compare({}, 0);
+
+  inputs[0].targets = {};
+  SummarisingStream::damaged = 7;
+  const auto damaged = summarised->fill_mask(inputs[0]);
+  SummarisingStream::damaged = -1;
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().message,
+            "the model's logit for token id 7 is not a finite number: its weights are damaged");
+
+  const std::vector<std::int32_t> ids = {2, kMask, 3};
+  const bert::Sequence sequence{.input_ids = ids};
+  bert::Request request;
+  request.mlm = {{.sequence = 0, .token = 1}};
+  for (const auto& [best, among, message] :
+       {std::tuple(7, 0, "7 best words: the summarising backend finds at most 6"),
+        {6, 5, "6 best words among 5 tokens"},
+        {1, 1 << 20, "best words among 1048576 tokens: the vocabulary has "}}) {
+    request.mlm_best = static_cast<std::size_t>(best);
+    request.mlm_tokens = static_cast<std::size_t>(among);
+    const auto refused = summarised->session().run({&sequence, 1}, request);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_TRUE(refused.error().message.starts_with(message)) << refused.error().message;
+  }
+  request.mlm_best = 2;
+  request.mlm_tokens = 0;
+  const auto output = summarised->session().run({&sequence, 1}, request);
+  ASSERT_TRUE(output);
+  EXPECT_TRUE(output->mlm.data.empty());
+  EXPECT_EQ(output->mlm_best.log_sums.size(), 1U);
+  EXPECT_EQ(output->mlm_best.ids.size(), 2U);
+  EXPECT_EQ(output->mlm_best.logits.size(), 2U);
+  EXPECT_EQ(plain->session().run({&sequence, 1}, request).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST(MaskWords, KeepPunctuationAndCountPieces) {

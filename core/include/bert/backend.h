@@ -18,9 +18,9 @@ namespace bert {
 /// How linear layers keep their weights and compute.
 enum class Precision {
   kF32,   ///< f32 weights and arithmetic
-  kF16,   ///< weights rounded to f16, arithmetic in f32
+  kF16,   ///< weights rounded to f16, arithmetic in f32 (a GPU: activations in f16, sums in f32)
   kInt8,  ///< weights int8 per output channel, inputs quantised by rows or parts of rows at run time, sums
-          ///< exact
+          ///< exact (a GPU: the same weights in f16, computed as kF16)
 };
 
 /// "f32", "f16" or "int8"; a literal that lives for ever.
@@ -136,6 +136,31 @@ struct AttentionCall {
   Buffer* scores = nullptr;         ///< q k^T * scale, before the mask, of hidden keys too
 };
 
+/// Whether a backend of this build may find best words (WorkSizes::best_words). WebAssembly's does not, and
+/// what is for them is left out of it, as every visitor of a page downloads it.
+#ifdef __EMSCRIPTEN__
+inline constexpr bool kMayFindBestWords = false;
+#else
+inline constexpr bool kMayFindBestWords = true;
+#endif
+
+/// How much work a backend takes best at once, and what it can do beyond the operations that all have.
+struct WorkSizes {
+  std::size_t feed_forward_rows = 256;  ///< rows that go through a feed-forward network together
+  std::size_t vocabulary_rows = 64;     ///< rows whose vocabulary logits are computed together
+  std::size_t tokens = 2048;            ///< tokens of one run, where a caller cuts a long list into runs
+  std::size_t best_words = 0;  ///< most words that Stream::best finds; 0: the caller reads all logits
+};
+
+/// Where Stream::best puts its results; the caller owns the memory.
+struct BestWords {
+  std::span<double> log_sums;   ///< [rows] ln of the sum of exp(logit) over all columns; NaN where a logit
+                                ///< is not finite
+  std::span<std::int32_t> ids;  ///< [rows, count] columns, best first; of equal logits the smaller column
+                                ///< comes first. Under a NaN the first is the column that is not finite
+  std::span<float> logits;      ///< [rows, count] theirs
+};
+
 /// Runs operations in order for one caller at a time. Each call returns when its results may be read, or (a
 /// device) when they are queued; `download` waits. Buffers and streams belong to the backend that made them,
 /// which must outlive them. Errors: kOutOfMemory, kInternal with the library's own status; after an error the
@@ -175,6 +200,16 @@ class Stream {
   /// Row indices[i] of `input` into row i of `output`, `columns` floats each. No overlap.
   virtual Status gather(std::span<const std::uint32_t> indices, std::size_t columns, Rows input,
                         Rows output) = 0;
+  /// What `rows` dense rows of logits [columns] say: the best ones among the first `tokens` columns. Returns
+  /// when the results are there. `count` is at most WorkSizes::best_words and at most `tokens`; kUnsupported
+  /// from a backend that has none.
+  virtual Status best([[maybe_unused]] std::size_t rows, [[maybe_unused]] std::size_t columns,
+                      [[maybe_unused]] std::size_t tokens, [[maybe_unused]] std::size_t count,
+                      [[maybe_unused]] Rows logits, [[maybe_unused]] const BestWords& results) {
+    // inline, as code built with type information could not derive from a class whose virtual function
+    // is defined in core, which is built without
+    return fail(ErrorCode::kUnsupported, "this backend finds no best words");
+  }
 };
 
 /// Whether a table may read the caller's bytes in place, or must have its own copy because they will go.
@@ -197,6 +232,8 @@ class Backend {
   /// Steps between the least and the largest value of a row, or of each part of it that has steps of its own
   /// (zero among them), when int8 layers quantise their inputs; 0 for inputs taken as they are.
   virtual std::size_t int8_input_steps() const = 0;
+  /// The defaults suit a processor's caches.
+  virtual WorkSizes work_sizes() const { return {}; }
 
   /// A table. A source as narrow as the precision or narrower keeps its type (so f16 stays f16 under kF32);
   /// under kBorrow it is read in the caller's memory where the backend can, and those bytes must outlive the

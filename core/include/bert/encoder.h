@@ -82,6 +82,10 @@ struct Request {
   bool pooler = false;  ///< tanh(W h + b), h the last hidden state of the row that RowChoice::kFirst names
   bool nsp = false;     ///< next-sentence logits: index 0 is "is next"
   std::vector<Position> mlm;  ///< vocabulary logits at these tokens
+  /// Instead of all logits only so many of each position, the best ones, with what turns them into
+  /// probabilities: at most WorkSizes::best_words of the backend. 0: all logits.
+  std::size_t mlm_best = 0;
+  std::size_t mlm_tokens = 0;  ///< with `mlm_best`: only ids below it are candidates; 0: all are
   /// Compute hidden states and attention rows of tokens with mask 0 too, as a padded implementation does.
   /// Without it they are left out of the computation, kAll skips them, attention rows and columns of theirs
   /// are 0, and a position that names one is an error. Real tokens' values are the same either way.
@@ -96,6 +100,15 @@ struct Tensor {
   std::vector<float> data;
 };
 
+/// What Request::mlm_best asks for, position by position.
+struct MlmBest {
+  std::vector<double> log_sums;   ///< [positions] ln of the sum of exp(logit) over the whole vocabulary; NaN
+                                  ///< where a logit is not finite
+  std::vector<std::int32_t> ids;  ///< [positions, mlm_best] best first; of equal logits the smaller id comes
+                                  ///< first. Under a NaN the first is that of a logit that is not finite
+  std::vector<float> logits;      ///< [positions, mlm_best] theirs
+};
+
 /// The results, in the order of the request's lists; lists that were not asked for are empty.
 struct Output {
   std::vector<Position> rows;         ///< which token each row of a hidden state or probe is
@@ -106,7 +119,8 @@ struct Output {
   std::vector<std::vector<Tensor>> scores;  ///< for each kScores probe in order: as attentions
   Tensor pooler;                            ///< [batch, hidden]
   Tensor nsp;                               ///< [batch, 2]
-  Tensor mlm;                               ///< [positions, vocabulary]
+  Tensor mlm;                               ///< [positions, vocabulary]; empty with Request::mlm_best
+  MlmBest mlm_best;                         ///< empty without
 };
 
 /// The weights of one checkpoint on one backend. Immutable: share one between any number of sessions and
@@ -177,9 +191,9 @@ class Session {
   /// Runs the encoder on a batch of sequences of any lengths. Hidden tokens cost nothing (see
   /// Request::padding_rows). A call gives the same bits each time on one machine, build and number of
   /// threads. Errors: kInvalidArgument (empty batch or sequence, sizes that differ, an id, type, mask value,
-  /// layer, head or position out of range, a sequence without a real token and without `padding_rows`),
-  /// kTooLong (more tokens than the model has positions), kMissingTensor (a head that the checkpoint lacks),
-  /// kAborted, kOutOfMemory. The session stays usable.
+  /// layer, head or position out of range, a sequence without a real token and without `padding_rows`, more
+  /// best words than the backend finds or there are), kTooLong (more tokens than the model has positions),
+  /// kMissingTensor (a head that the checkpoint lacks), kAborted, kOutOfMemory. The session stays usable.
   Expected<Output> run(std::span<const Sequence> batch, const Request& request);
 
   const Encoder& encoder() const;
