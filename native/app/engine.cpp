@@ -1,18 +1,26 @@
 // Loads models.
 #include "app/engine.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "app/checkpoint_folder.h"
 #include "app/model_folder.h"
 #include "io/error_line.h"
+#ifdef BERTLENS_CUDA
+#include "cuda/backend.h"
+#endif
 
 namespace bert::cli {
 namespace {
 
-Expected<std::shared_ptr<Backend>> make_backend(const EngineOptions& options) {
+Expected<std::shared_ptr<Backend>> make_backend(const EngineOptions& options,
+                                                [[maybe_unused]] Precision precision) {
   if (options.backend == "reference") return make_reference_backend();
   if (options.backend == "xnnpack") return make_xnnpack_backend(options.threads);
+#ifdef BERTLENS_CUDA
+  if (options.backend == "cuda") return cuda::make_backend(precision);
+#endif
   return fail(ErrorCode::kUnsupported,
               "--backend " + options.backend + ": this bertlens was built without it");
 }
@@ -41,9 +49,9 @@ Expected<LoadedEncoder> load_encoder(const EngineOptions& options) {
   if (!checkpoint) return tl::unexpected(checkpoint.error());
   const Expected<BertWeights> weights = bind_weights(*checkpoint);
   if (!weights) return tl::unexpected(weights.error());
-  Expected<std::shared_ptr<Backend>> backend = make_backend(options);
-  if (!backend) return tl::unexpected(backend.error());
   const Precision precision = options.precision.value_or(stored_precision(checkpoint->checkpoint.storage()));
+  Expected<std::shared_ptr<Backend>> backend = make_backend(options, precision);
+  if (!backend) return tl::unexpected(backend.error());
   Expected<std::shared_ptr<const Encoder>> encoder =
       Encoder::create(*weights, std::move(*backend), precision, release_pages);
   if (!encoder) return fail(encoder.error().code, in_quotes(*folder) + ": " + encoder.error().message);
@@ -51,17 +59,28 @@ Expected<LoadedEncoder> load_encoder(const EngineOptions& options) {
   return LoadedEncoder{std::move(*folder), std::move(*encoder), elapsed.count()};
 }
 
-Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding,
-                                            std::optional<Head> needed) {
+std::size_t stream_workers(const EngineOptions& options) {
+  // more than these keep no GPU busier
+  constexpr std::size_t kMost = 8;
+  return options.backend == "cuda" ? std::min(options.threads, kMost) : 1;
+}
+
+Expected<std::vector<std::unique_ptr<Tasks>>> load_tasks(const EngineOptions& options,
+                                                         const EncodeOptions& encoding, std::size_t count,
+                                                         std::optional<Head> needed) {
   Expected<LoadedEncoder> loaded = load_encoder(options);
   if (!loaded) return tl::unexpected(loaded.error());
   if (const std::string missing = missing_head(*loaded->encoder, needed); !missing.empty())
     return fail(ErrorCode::kMissingTensor, in_quotes(loaded->folder) + ": the checkpoint has no " + missing);
   Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options, false);
   if (!tokenizer) return tl::unexpected(tokenizer.error());
-  auto tasks = Tasks::create(std::move(*tokenizer), std::move(loaded->encoder), encoding);
-  if (!tasks) return fail(tasks.error().code, in_quotes(loaded->folder) + ": " + tasks.error().message);
-  return tasks;
+  std::vector<std::unique_ptr<Tasks>> all;
+  while (all.size() < count) {
+    auto tasks = Tasks::create(*tokenizer, loaded->encoder, encoding);
+    if (!tasks) return fail(tasks.error().code, in_quotes(loaded->folder) + ": " + tasks.error().message);
+    all.push_back(std::move(*tasks));
+  }
+  return all;
 }
 
 CallControl control_with(Progress& progress) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/options.h"
 #include "bert/encoder.h"
@@ -23,10 +24,16 @@ struct LoadedEncoder {
 };
 Expected<LoadedEncoder> load_encoder(const EngineOptions& options);
 
-/// The same with its vocabulary and the tasks. Errors: also kMissingTensor where the checkpoint lacks the
-/// head that is `needed`, which no text can change.
-Expected<std::unique_ptr<Tasks>> load_tasks(const EngineOptions& options, const EncodeOptions& encoding,
-                                            std::optional<Head> needed = {});
+/// The same with its vocabulary and the tasks, `count` of them, which share both: each is for one thread.
+/// Errors: also kMissingTensor where the checkpoint lacks the head that is `needed`, which no text can
+/// change.
+Expected<std::vector<std::unique_ptr<Tasks>>> load_tasks(const EngineOptions& options,
+                                                         const EncodeOptions& encoding, std::size_t count,
+                                                         std::optional<Head> needed = {});
+
+/// Threads that answer a stream of lines: one where the backend has threads of its own. A GPU computes beside
+/// them, so several keep it busy, one reading and tokenizing while it computes for another.
+std::size_t stream_workers(const EngineOptions& options);
 
 /// Shows the progress of one long call.
 CallControl control_with(Progress& progress);

@@ -75,11 +75,14 @@ void add_engine_options(CLI::App& app, EngineOptions& options) {
       ->group(group);
   add_choice<std::string>(app, "--backend", options.backend,
                           {{"xnnpack", "xnnpack"}, {"reference", "reference"}, {"cuda", "cuda"}},
-                          "fast; plain loops, the definition; not built in; default: xnnpack")
+                          std::string("fast; plain loops, the definition; ") +
+                              (kHasCuda ? "an NVIDIA GPU" : "not built in") + "; default: xnnpack")
       ->group(group);
   options.threads = usable_cores();
   app.add_option("--threads", options.threads,
-                 "threads; default: the cores available (here " + std::to_string(options.threads) + ")")
+                 std::string("threads; ") +
+                     (kHasCuda ? "with --backend cuda up to 8 that read, tokenize and write; " : "") +
+                     "default: the cores available (here " + std::to_string(options.threads) + ")")
       ->type_name("N")
       ->check(whole_number(1, 1024))
       ->group(group);
@@ -127,8 +130,10 @@ void add_input_options(CLI::App& app, InputOptions& options, const std::string& 
   if (!lines) return;
   app.add_option(
          "--batch", options.batch,
-         "with --jsonl: at most so many lines are computed and answered together; fewer when no more are "
-         "there yet; default: 256")
+         std::string(
+             "with --jsonl: at most so many lines are computed and answered together; fewer when no more are "
+             "there yet; default: 256") +
+             (kHasCuda ? ", for tasks with --backend cuda 512" : ""))
       ->type_name("N")
       ->check(whole_number(1, 1 << 20))
       ->group("Input");

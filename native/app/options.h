@@ -15,6 +15,13 @@
 
 namespace bert::cli {
 
+/// Whether this build has --backend cuda.
+#ifdef BERTLENS_CUDA
+inline constexpr bool kHasCuda = true;
+#else
+inline constexpr bool kHasCuda = false;
+#endif
+
 /// Where the model is and how to run it. Every command takes these; what has no use for one ignores it.
 struct EngineOptions {
   std::string model;  ///< empty: BERTLENS_MODEL, else the default model

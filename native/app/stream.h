@@ -93,10 +93,17 @@ enum class Batching {
   kFull,    ///< at its full size or the end of the stream: the answers depend on what is batched together
 };
 
+struct StreamOptions {
+  Batching batching = Batching::kPrompt;
+  std::size_t default_batch = 256;  ///< lines of a batch where --batch is not given
+};
+
 /// Runs the whole stream: arguments if there are any, else the file or standard input. Gives kOk, or kFailed
-/// when a line was bad. Errors: kIo, kNotFound. `label` names the work on the progress line.
+/// when a line was bad. Errors: kIo, kNotFound. `label` names the work on the progress line. One handler runs
+/// on this thread; each of several on a thread of its own, while this one reads ahead a little and writes the
+/// answers in the order of the lines.
 Expected<int> run_stream(const InputOptions& input, Output& out, const std::string& label,
-                         const StreamHandler& handler, Batching batching = Batching::kPrompt);
+                         std::span<const StreamHandler> handlers, const StreamOptions& options = {});
 
 /// {"error": {"code", "message"}} as an object.
 void write_error(JsonWriter& json, const Error& error);

@@ -12,6 +12,12 @@ void add_task_options(CLI::App& app, TaskOptions& options, const std::string& wh
   add_engine_options(app, options.engine);
 }
 
+StreamOptions task_stream(const EngineOptions& options) {
+  StreamOptions stream;
+  if (options.backend == "cuda") stream.default_batch = 512;
+  return stream;
+}
+
 Expected<std::string> read_text(const StreamLine& line) {
   return line.object().and_then([](const nlohmann::json& object) { return text_field(object, "text"); });
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/engine.h"
 #include "app/options.h"
@@ -21,17 +22,24 @@ struct TaskOptions {
 /// `what` and `help` as for add_input_options.
 void add_task_options(CLI::App& app, TaskOptions& options, const std::string& what, const std::string& help);
 
-/// Loads the model and answers with stream(options, tasks, out) for --jsonl, else with
-/// one_answer(options, tasks, out); both give Expected<int>. `needed`: the head that the task reads.
-template <class Options, class OnStream, class OnTexts>
-Expected<int> run_task(const Options& options, const OnStream& stream, const OnTexts& one_answer,
-                       std::optional<Head> needed = {}) {
+/// How lines become batches: larger ones for a GPU.
+StreamOptions task_stream(const EngineOptions& options);
+
+/// Loads the model and answers with stream_handler(options, tasks) for --jsonl, a StreamHandler for each
+/// worker, else with one_answer(options, tasks, out), an Expected<int>. `label` names the work on the
+/// progress line. `needed`: the head that the task reads.
+template <class Options, class MakeHandler, class OnTexts>
+Expected<int> run_task(const Options& options, const std::string& label, const MakeHandler& stream_handler,
+                       const OnTexts& one_answer, std::optional<Head> needed = {}) {
   check_input(options.input);
-  const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation), needed);
+  const std::size_t workers = options.output.json_lines ? stream_workers(options.engine) : 1;
+  const auto tasks = load_tasks(options.engine, encode_options(options.truncation), workers, needed);
   if (!tasks) return tl::unexpected(tasks.error());
   Output out(1, "standard output");
-  return options.output.json_lines ? stream(options, **tasks, out) : one_answer(options, **tasks, out);
+  if (!options.output.json_lines) return one_answer(options, *tasks->front(), out);
+  std::vector<StreamHandler> handlers;
+  for (const std::unique_ptr<Tasks>& own : *tasks) handlers.push_back(stream_handler(options, *own));
+  return run_stream(options.input, out, label, handlers, task_stream(options.engine));
 }
 
 /// The field "text" of a line.

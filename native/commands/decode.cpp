@@ -68,11 +68,12 @@ Expected<int> run(Options& options) {
   }
   Output out(1, "standard output");
   if (options.output.json_lines) {
-    return run_stream(options.input, out, "decode", [&](std::span<StreamLine> lines, const Emit&) {
+    const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit&) {
       parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
         lines[i].settle(decode_line(lines[i], **tokenizer, options.decoding), write_answer);
       });
-    });
+    };
+    return run_stream(options.input, out, "decode", {&handler, 1});
   }
   const Expected<std::vector<std::string>> rows = all_texts(options.input);
   if (!rows) return tl::unexpected(rows.error());

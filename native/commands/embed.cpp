@@ -20,11 +20,11 @@ void write_answer(JsonWriter& json, const std::vector<float>& embedding) {
   json.begin_object().key("embedding").numbers(embedding).end_object();
 }
 
-Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
-  const auto embed_all = [&](std::span<const std::string> texts) {
+StreamHandler stream_handler(const Options& options, Tasks& tasks) {
+  const auto embed_all = [&options, &tasks](std::span<const std::string> texts) {
     return tasks.embed_batch(std::vector<TextInput>(texts.begin(), texts.end()), options.embedding);
   };
-  return run_stream(options.input, out, "embed", solve_together(read_text, embed_all, write_answer));
+  return solve_together(read_text, embed_all, write_answer);
 }
 
 // The start of each vector, and how alike the texts are.
@@ -101,7 +101,7 @@ Action define_embed(CLI::App& app) {
       "  bertlens embed \"A cat sat on the mat.\" \"A dog lay on the rug.\" \"Rates rose again.\"\n"
       "  bertlens embed --json --pooling cls \"hello\"\n"
       "  bertlens embed --jsonl --normalize --truncation longest_first < texts.jsonl > vectors.jsonl");
-  return [options] { return run_task(*options, stream, one_answer); };
+  return [options] { return run_task(*options, "embed", stream_handler, one_answer); };
 }
 
 }  // namespace bert::cli

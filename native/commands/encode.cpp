@@ -190,15 +190,17 @@ void write_states(JsonWriter& json, const Options& options, const States& states
   json.end_object();
 }
 
-Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
+StreamHandler stream_handler(const Options& options, Tasks& tasks) {
+  const std::size_t threads =
+      std::max<std::size_t>(1, options.engine.threads / stream_workers(options.engine));
   const std::vector<std::size_t> layers = attention_layers(options.attentions, tasks);
-  const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+  return [&options, &tasks, threads, layers](std::span<StreamLine> lines, const Emit& emit) {
     std::vector<Ids> batch;
     std::vector<std::size_t> owners;
     const auto flush = [&] {
       if (batch.empty()) return;
       const std::vector<Expected<States>> states = run_each(options, tasks.session(), layers, batch);
-      parallel_for(batch.size(), options.engine.threads, [&](std::size_t i) {
+      parallel_for(batch.size(), threads, [&](std::size_t i) {
         lines[owners[i]].settle(states[i], [&](JsonWriter& json, const States& own) {
           write_states(json, options, own, batch[i].input_ids.size());
         });
@@ -227,7 +229,6 @@ Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
     }
     flush();
   };
-  return run_stream(options.input, out, "encode", handler);
 }
 
 // Each token with the length of its last hidden state and the first of its values.
@@ -352,7 +353,7 @@ Action define_encode(CLI::App& app) {
           std::string(output.csv ? "--csv" : "--md") +
           " holds the last hidden state alone: --hidden-states and --attentions go with --json or --jsonl");
     }
-    return run_task(*options, stream, one_answer);
+    return run_task(*options, "encode", stream_handler, one_answer);
   };
 }
 

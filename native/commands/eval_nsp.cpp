@@ -328,12 +328,12 @@ Table pair_table(const NextSentenceReport& report, const Evaluation& evaluation)
 }
 
 Expected<int> run(const Options& options) {
-  const Expected<std::unique_ptr<Tasks>> tasks =
-      load_tasks(options.engine, encode_options(options.truncation), Head::kNsp);
-  if (!tasks) return tl::unexpected(tasks.error());
+  const auto loaded = load_tasks(options.engine, encode_options(options.truncation), 1, Head::kNsp);
+  if (!loaded) return tl::unexpected(loaded.error());
+  Tasks& tasks = *loaded->front();
   Output out(1, "standard output");
   Evaluation evaluation;
-  if (Status read = read_and_answer(options, **tasks, out, evaluation); !read)
+  if (Status read = read_and_answer(options, tasks, out, evaluation); !read)
     return tl::unexpected(read.error());
   Expected<NextSentenceReport> report;
   // a stream ends with its object even where no line was a pair

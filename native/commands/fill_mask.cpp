@@ -126,23 +126,22 @@ void write_answer(JsonWriter& json, const FillMaskAnswer& answer) {
   json.end_object();
 }
 
-Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
-  const auto read = [&](const StreamLine& line) { return read_question(options, line); };
-  const auto fill_all = [&](std::span<const Question> questions) {
+StreamHandler stream_handler(const Options& options, Tasks& tasks) {
+  const auto read = [&options](const StreamLine& line) { return read_question(options, line); };
+  const auto fill_all = [&options, &tasks](std::span<const Question> questions) {
     return tasks.fill_mask_batch(inputs_of(questions), options.filling());
   };
   const StreamHandler together = solve_together(read, fill_all, write_answer);
   // predictions of all lines that are solved together are in memory at once
   constexpr std::size_t kMostPredictions = 1 << 16;
   const std::size_t most = std::max<std::size_t>(1, kMostPredictions / options.top_k.value_or(5));
-  const auto handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+  return [together, most](std::span<StreamLine> lines, const Emit& emit) {
     for (std::size_t begin = 0; begin < lines.size(); begin += most) {
       const std::size_t count = std::min(most, lines.size() - begin);
       together(lines.subspan(begin, count), emit);
       emit(begin + count - 1);
     }
   };
-  return run_stream(options.input, out, "fill-mask", handler);
 }
 
 // ---- reports for people ---------------------------------------------------------------------------------
@@ -365,13 +364,13 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
 // `answer` once the model is there to say how large its vocabulary is.
 template <class OnTasks>
 auto with_checked_top_k(OnTasks answer) {
-  return [answer](const Options& options, Tasks& tasks, Output& out) {
+  return [answer](const Options& options, Tasks& tasks, auto&... out) {
     const std::size_t vocabulary = tasks.encoder().config().vocab_size;
     if (options.top_k && *options.top_k > vocabulary) {
       usage_error("--top-k: must be from 1 to " + std::to_string(vocabulary) + " (the vocabulary), got " +
                   std::to_string(*options.top_k));
     }
-    return answer(options, tasks, out);
+    return answer(options, tasks, out...);
   };
 }
 
@@ -382,7 +381,8 @@ Expected<int> run(const Options& options) {
     usage_error("--mask-words and --label-text exclude each other: the text itself is the label");
   if (!options.mask_words.empty() && options.truncation.untrusted)
     usage_error("--mask-words and --untrusted exclude each other: the masks would be read as plain text");
-  return run_task(options, with_checked_top_k(stream), with_checked_top_k(one_answer), Head::kMlm);
+  return run_task(options, "fill-mask", with_checked_top_k(stream_handler), with_checked_top_k(one_answer),
+                  Head::kMlm);
 }
 
 }  // namespace

@@ -33,16 +33,16 @@ Expected<std::vector<std::string>> read_texts(const StreamLine& line) {
       [](const nlohmann::json& object) { return text_list_field(object, "texts"); });
 }
 
-Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
+StreamHandler stream_handler(const Options& options, Tasks& tasks) {
   if (options.curve) usage_error("--curve works without --jsonl");
   if (!options.input.texts.empty())
     usage_error("with --jsonl the batches come from --file or standard input, not as arguments");
-  const auto compare = [&](const StreamLine& line) {
-    return read_texts(line).and_then([&](const std::vector<std::string>& texts) {
+  const auto compare = [&tasks](const StreamLine& line) {
+    return read_texts(line).and_then([&tasks](const std::vector<std::string>& texts) {
       return tasks.mask_effect(std::vector<TextInput>(texts.begin(), texts.end()));
     });
   };
-  return run_stream(options.input, out, "mask-effect", solve_in_turn(compare, write_answer));
+  return solve_in_turn(compare, write_answer);
 }
 
 // Distances of one text for 0 ... most padding tokens.
@@ -163,7 +163,7 @@ Action define_mask_effect(CLI::App& app) {
       "  bertlens mask-effect \"hello world\" \"hello\"                # cell 7 of the notebook\n"
       "  bertlens mask-effect --curve 32 \"hello\"\n"
       "  printf '{\"texts\": [\"hello world\", \"hello\"]}\\n' | bertlens mask-effect --jsonl");
-  return [options] { return run_task(*options, stream, one_answer); };
+  return [options] { return run_task(*options, "mask-effect", stream_handler, one_answer); };
 }
 
 }  // namespace bert::cli

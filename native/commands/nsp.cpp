@@ -31,14 +31,14 @@ void write_answer(JsonWriter& json, const NextSentence& answer) {
   json.key("logits").numbers(std::span<const float>(answer.logits)).end_object();
 }
 
-Expected<int> stream(const TaskOptions& options, Tasks& tasks, Output& out) {
-  const auto judge_all = [&](std::span<const Pair> pairs) {
+StreamHandler stream_handler(const TaskOptions&, Tasks& tasks) {
+  const auto judge_all = [&tasks](std::span<const Pair> pairs) {
     std::vector<TextInput> inputs;
     inputs.reserve(pairs.size());
     for (const Pair& pair : pairs) inputs.emplace_back(TextSequence(pair.text), TextSequence(pair.pair));
     return tasks.next_sentence_batch(inputs);
   };
-  return run_stream(options.input, out, "nsp", solve_together(read_pair, judge_all, write_answer));
+  return solve_together(read_pair, judge_all, write_answer);
 }
 
 // Cell 11.
@@ -107,7 +107,7 @@ Action define_nsp(CLI::App& app) {
     if (options->output.json_lines && !options->input.texts.empty()) {
       usage_error("with --jsonl the pairs come from --file or standard input, not as arguments");
     }
-    return run_task(*options, stream, one_answer, Head::kNsp);
+    return run_task(*options, "nsp", stream_handler, one_answer, Head::kNsp);
   };
 }
 

@@ -38,13 +38,15 @@ void write_answer(JsonWriter& json, const Tokenizer& tokenizer, const Score& sco
   json.end_array().end_object();
 }
 
-Expected<int> stream(const Options& options, Tasks& tasks, Output& out) {
-  const auto score = [&](const StreamLine& line) {
+StreamHandler stream_handler(const Options& options, Tasks& tasks) {
+  const auto score = [&options, &tasks](const StreamLine& line) {
     return read_text(line).and_then(
         [&](const std::string& text) { return tasks.score(text, options.scoring); });
   };
-  const auto write = [&](JsonWriter& json, const Score& one) { write_answer(json, tasks.tokenizer(), one); };
-  return run_stream(options.input, out, "score", solve_in_turn(score, write));
+  const auto write = [&tasks](JsonWriter& json, const Score& one) {
+    write_answer(json, tasks.tokenizer(), one);
+  };
+  return solve_in_turn(score, write);
 }
 
 Table token_table(const Tokenizer& tokenizer, std::span<const Score> scores) {
@@ -115,7 +117,7 @@ Action define_score(CLI::App& app) {
       "examples\n"
       "  bertlens score \"The cat sat on the mat.\" \"The cat sat on the moon.\"\n"
       "  printf '{\"text\": \"The cat sat on the mat.\"}\\n' | bertlens score --jsonl");
-  return [options] { return run_task(*options, stream, one_answer, Head::kMlm); };
+  return [options] { return run_task(*options, "score", stream_handler, one_answer, Head::kMlm); };
 }
 
 }  // namespace bert::cli

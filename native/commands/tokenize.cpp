@@ -148,7 +148,7 @@ Status read_row(const StreamLine& line, const Options& options, Row& row) {
 
 Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output& out) {
   const EncodeOptions encoding = options.encoding();
-  const auto handler = [&](std::span<StreamLine> lines, const Emit&) {
+  const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit&) {
     std::vector<Row> rows(lines.size());
     parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
       if (Status read = read_row(lines[i], options, rows[i]); !read)
@@ -167,7 +167,7 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
   };
   // a row is padded to the longest of its batch, so there a batch must not end when the writer pauses
   const Batching batching = options.padding == Padding::kLongest ? Batching::kFull : Batching::kPrompt;
-  return run_stream(options.input, out, "tokenize", handler, batching);
+  return run_stream(options.input, out, "tokenize", {&handler, 1}, {.batching = batching});
 }
 
 // ---- reports for people ---------------------------------------------------------------------------------

@@ -568,6 +568,28 @@ describe('quantize and bench', () => {
     assert.equal(answer.backend, 'xnnpack');
     assert.equal(answer.threads, 1);
     assert.ok(answer.kernels.length > 3);
+    assert.deepEqual([answer.batch, answer.seq, answer.tokens], [2, 16, 32]);
+  });
+  it('bench takes sequences of several lengths, and the pooler alone', () => {
+    const bench = (...args) => json(withTiny('bench', '--json', '--runs', '1', ...args));
+    const mixed = bench('--lengths', '9,128,31');
+    assert.deepEqual([mixed.batch, mixed.seq, mixed.tokens], [3, 128, 168]);
+    // operations, as far as they can be told: those of equal lengths are those of --batch and --seq
+    const work = (answer) => answer.gflops * answer.median_ms;
+    const near = (a, b) => assert.ok(Math.abs(a / b - 1) < 1e-9, `${a} ${b}`);
+    near(work(bench('--lengths', '16,16')), work(bench('--batch', '2', '--seq', '16')));
+    const pooler = bench('--lengths', '16,16', '--output', 'pooler');
+    assert.ok(work(pooler) < work(bench('--lengths', '16,16', '--output', 'states')));
+    for (const [args, message] of [
+      [['--lengths', '9,1'], /--lengths: must be from 2 to 1048576, got 1;/],
+      [['--lengths', '9,,7'], /--lengths: '' is not a whole number;/],
+      [['--lengths', '9,600'], /--lengths: must be from 2 to 512 \(the model's positions\), got 600;/],
+      [['--lengths', '9', '--batch', '2'], /--batch excludes --lengths;/],
+      [['--lengths', '9', '--seq', '2'], /--seq excludes --lengths;/],
+      [['--output', 'logits'], /--output: 'logits' is not one of states\|pooler;/],
+    ]) {
+      failure(withTiny('bench', ...args), 2, message);
+    }
   });
 });
 
