@@ -1,134 +1,31 @@
 // Every operation of every backend against the reference backend, at ragged and odd sizes: XNNPACK with each
-// of our SIMD kernel sets, with one thread and with two.
+// of our SIMD kernel sets, with one thread and with two, and CUDA in f32 where the build has it (its narrow
+// precisions and what it alone can do are in cuda_test.cpp).
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "bert/backend.h"
+#include "support/backends.h"
 
 namespace {
 
 using namespace bert;
-
-/// Numbers that are the same on every machine.
-class Numbers {
- public:
-  explicit Numbers(std::uint32_t seed) : state_(seed * 2654435761U + 12345U) {}
-  /// In [low, high).
-  float between(float low, float high) {
-    return low + (high - low) * static_cast<float>(next() >> 8) * 0x1p-24F;
-  }
-  std::size_t below(std::size_t count) { return next() % count; }
-  std::vector<float> floats(std::size_t count, float low = -1, float high = 1) {
-    std::vector<float> values(count);
-    for (float& value : values) value = between(low, high);
-    return values;
-  }
-
- private:
-  std::uint32_t next() {
-    state_ = state_ * 1664525U + 1013904223U;
-    return state_ ^ state_ >> 15;
-  }
-  std::uint32_t state_;
-};
-
-/// A weight of any type with its bytes, at an odd address: weights need not be aligned.
-struct Weight {
-  std::vector<std::byte> bytes, scale_bytes;
-  WeightView view;
-
-  Weight(const std::vector<float>& values, std::size_t rows, WeightType type) {
-    view.type = type;
-    view.rows = rows;
-    view.columns = rows == 0 ? 0 : values.size() / rows;
-    bytes.push_back({});
-    scale_bytes.push_back({});
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float scale = (1.0F + 0.1F * static_cast<float>(r % 7)) / 127;
-      if (type == WeightType::kInt8) append(scale_bytes, scale);
-      for (std::size_t c = 0; c < view.columns; ++c) {
-        const float value = values[r * view.columns + c];
-        const auto bits = std::bit_cast<std::uint32_t>(value);
-        if (type == WeightType::kF32) append(bytes, value);
-        if (type == WeightType::kBF16) append(bytes, static_cast<std::uint16_t>(bits >> 16));
-        if (type == WeightType::kF16) append(bytes, half(value));
-        if (type == WeightType::kInt8)
-          append(bytes, static_cast<std::int8_t>(std::lround(std::clamp(value, -1.0F, 1.0F) * 127)));
-      }
-    }
-    view.data = bytes.data() + 1;
-    view.scales = scale_bytes.data() + 1;
-  }
-
-  /// Values of 1/1024 and more, cut to the ten bits of a half.
-  static std::uint16_t half(float value) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    const auto sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000U);
-    if (std::fabs(value) < 0x1p-10F) return sign;
-    return static_cast<std::uint16_t>(sign | (((bits & 0x7fffffffU) - 0x38000000U) >> 13));
-  }
-  template <class T>
-  static void append(std::vector<std::byte>& target, T value) {
-    const auto* source = reinterpret_cast<const std::byte*>(&value);
-    target.insert(target.end(), source, source + sizeof(value));
-  }
-};
-
-/// Stops the test on an error.
-template <class T>
-T value_of(Expected<T> expected) {
-  if (!expected) {
-    ADD_FAILURE() << expected.error().message;
-    std::abort();
-  }
-  return std::move(*expected);
-}
-void succeed(const Status& status) {
-  ASSERT_TRUE(status) << status.error().message;
-}
-
-struct Host {
-  std::unique_ptr<Stream> stream;
-
-  explicit Host(Backend& backend) : stream(value_of(backend.make_stream())) {}
-  std::unique_ptr<Buffer> upload(const std::vector<float>& values) {
-    auto buffer = value_of(stream->allocate(values.size()));
-    succeed(stream->upload(values, *buffer, 0));
-    return buffer;
-  }
-  std::unique_ptr<Buffer> empty(std::size_t floats) { return upload(std::vector<float>(floats, -77.0F)); }
-  std::vector<float> download(const Buffer& buffer, std::size_t floats) {
-    std::vector<float> values(floats);
-    succeed(stream->download(buffer, 0, values));
-    return values;
-  }
-};
-
-void expect_near(const std::vector<float>& actual, const std::vector<float>& expected, double tolerance,
-                 const std::string& where) {
-  ASSERT_EQ(actual.size(), expected.size()) << where;
-  double worst = -1;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    const double error = std::fabs(static_cast<double>(actual[i]) - expected[i]);
-    if (!(error <= worst)) {
-      worst = error;
-      at = i;
-    }
-  }
-  if (!actual.empty())
-    EXPECT_LE(worst, tolerance) << where << ": " << actual[at] << " for " << expected[at] << " at " << at;
-}
+using bert_test::expect_near;
+using bert_test::Host;
+using bert_test::Numbers;
+using bert_test::succeed;
+using bert_test::value_of;
+using bert_test::Weight;
 
 struct Variant {
   std::string name;
   std::string simd;
   std::size_t threads;
+  bool cuda = false;
 };
 
 // GoogleTest looks this name up
@@ -146,6 +43,7 @@ std::vector<Variant> variants() {
       std::replace(name.begin(), name.end(), ' ', '_');
       all.push_back({name, std::string(simd), threads});
     }
+  if (bert_test::kWithCuda) all.push_back({"cuda", "", 1, true});
   return all;
 }
 
@@ -153,8 +51,21 @@ class Compute : public testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
     reference_ = make_reference_backend();
-    backend_ = value_of(make_xnnpack_backend(GetParam().threads, GetParam().simd));
+    if (!GetParam().cuda) {
+      backend_ = value_of(make_xnnpack_backend(GetParam().threads, GetParam().simd));
+      return;
+    }
+    auto made = bert_test::cuda_backend(Precision::kF32);
+    if (!made) GTEST_SKIP() << made.error().message;
+    backend_ = std::move(*made);
   }
+  /// Those that one backend takes: CUDA is made for one of them.
+  static std::vector<Precision> precisions() {
+    if (GetParam().cuda) return {Precision::kF32};
+    return {Precision::kF32, Precision::kF16, Precision::kInt8};
+  }
+  static bool takes(Precision precision) { return precision == Precision::kF32 || !GetParam().cuda; }
+
   std::shared_ptr<Backend> reference_, backend_;
 };
 
@@ -179,6 +90,7 @@ TEST_P(Compute, Embeds) {
   for (const std::size_t width : kWidths)
     for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8})
       for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
+        if (!takes(precision)) continue;
         Numbers numbers(static_cast<std::uint32_t>(width));
         const Weight words(numbers.floats(23 * width), 23, type);
         const Weight positions(numbers.floats(32 * width), 32, type);
@@ -217,6 +129,7 @@ TEST_P(Compute, Embeds) {
 }
 
 TEST_P(Compute, KeepsTheBytesOfTables) {
+  if (GetParam().cuda) GTEST_SKIP() << "a device reads no caller's memory";
   Numbers numbers(2);
   for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8}) {
     const Weight words(numbers.floats(6 * 10), 6, type);
@@ -260,6 +173,7 @@ TEST_P(Compute, Linear) {
     for (const WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16, WeightType::kInt8})
       for (const LinearSize& size : kLinearSizes)
         for (const std::size_t rows : {1U, 2U, 6U, 7U, 15U, 33U}) {
+          if (!takes(precision)) continue;
           Numbers numbers(static_cast<std::uint32_t>(size.inputs + rows));
           const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, type);
           const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
@@ -298,6 +212,7 @@ std::vector<float> whole_steps(Numbers& numbers, std::size_t rows, std::size_t i
 }
 
 TEST_P(Compute, LinearInt8IsExactOnWholeSteps) {
+  if (!takes(Precision::kInt8)) GTEST_SKIP() << "f32 alone";
   for (const WeightType type : {WeightType::kF32, WeightType::kInt8})
     for (const LinearSize& size : kLinearSizes) {
       if (size.inputs < 2) continue;
@@ -327,10 +242,13 @@ TEST_P(Compute, LargeLinear) {
       const LinearView layer{weight.view, bias.view};
       const std::string where = std::to_string(size.inputs) + " to " + std::to_string(size.outputs) +
                                 ", rows " + std::to_string(rows);
-      for (const Precision precision : {Precision::kF32, Precision::kF16})
+      for (const Precision precision : {Precision::kF32, Precision::kF16}) {
+        if (!takes(precision)) continue;
         compare_linear(*reference_, *backend_, std::span(&layer, 1), precision, Activation::kGelu,
                        numbers.floats(rows * size.inputs), rows, 3e-7 * static_cast<double>(size.inputs + 2),
                        std::string(precision_name(precision)) + " " + where);
+      }
+      if (!takes(Precision::kInt8)) continue;
       compare_linear(*reference_, *backend_, std::span(&layer, 1), Precision::kInt8, Activation::kNone,
                      whole_steps(numbers, rows, size.inputs, backend_->int8_input_steps()), rows,
                      4e-6 * static_cast<double>(size.inputs + 2), "int8 " + where);
@@ -340,6 +258,7 @@ TEST_P(Compute, LargeLinear) {
 /// Scales and steps that are powers of two leave only whole numbers below 2^24: no bit may differ from plain
 /// loops, whatever the order of the sums.
 TEST_P(Compute, LinearInt8IsExactToTheLastBit) {
+  if (!takes(Precision::kInt8)) GTEST_SKIP() << "f32 alone";
   std::vector<LinearSize> sizes = kLinearSizes;
   sizes.insert(sizes.end(), kLargeLinearSizes.begin(), kLargeLinearSizes.end());
   const std::size_t steps = backend_->int8_input_steps();
@@ -376,6 +295,7 @@ TEST_P(Compute, LinearInt8IsExactToTheLastBit) {
 }
 
 TEST_P(Compute, LinearInt8ErrsByHalfAStepOfItsInputs) {
+  if (!takes(Precision::kInt8)) GTEST_SKIP() << "f32 alone";
   Numbers numbers(5);
   const std::size_t inputs = 100, outputs = 33, rows = 21;
   const Weight weight(numbers.floats(inputs * outputs), outputs, WeightType::kInt8);
@@ -425,10 +345,11 @@ TEST_P(Compute, StacksLinearLayers) {
   const Weight bias_a(numbers.floats(20), 1, WeightType::kF32);
   const Weight bias_c(numbers.floats(50), 1, WeightType::kBF16);
   const std::vector<LinearView> parts = {{a.view, bias_a.view}, {b.view, {}}, {c.view, bias_c.view}};
-  for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8})
+  for (const Precision precision : precisions())
     compare_linear(*reference_, *backend_, parts, precision, Activation::kNone,
-                   whole_steps(numbers, rows, inputs, backend_->int8_input_steps()), rows,
-                   precision == Precision::kInt8 ? 2e-4 : 2e-5,
+                   takes(Precision::kInt8) ? whole_steps(numbers, rows, inputs, backend_->int8_input_steps())
+                                           : numbers.floats(rows * inputs),
+                   rows, precision == Precision::kInt8 ? 2e-4 : 2e-5,
                    "stacked, " + std::string(precision_name(precision)));
   const Weight narrow(numbers.floats(20 * 39), 20, WeightType::kF32);
   const std::vector<LinearView> misfit = {{a.view, bias_a.view}, {narrow.view, {}}};
@@ -603,7 +524,10 @@ TEST_P(Compute, Attends) {
           expect_near(scores[1], scores[0], tolerance, where + ", scores");
           expect_near(probabilities[1], probabilities[0], tolerance, where + ", probabilities");
           expect_near(contexts[2], contexts[0], 3 * tolerance * range, where);
-          EXPECT_EQ(contexts[2], contexts[3]) << where << ": taps change the result";
+          if (GetParam().cuda)  // other kernels, whose sums have another order
+            expect_near(contexts[3], contexts[0], 3 * tolerance * range, where + ", no taps");
+          else
+            EXPECT_EQ(contexts[2], contexts[3]) << where << ": taps change the result";
           // hidden keys have exactly nothing
           std::size_t at = 0;
           for (const AttentionSequence& sequence : sequences) {
@@ -659,7 +583,10 @@ TEST_P(Compute, AttendsOverLongSequences) {
     probabilities.push_back(host.download(*p, matrix));
   }
   expect_near(contexts[2], contexts[0], 1e-5, "contexts");
-  EXPECT_EQ(contexts[2], contexts[3]) << "taps change the result";
+  if (GetParam().cuda)
+    expect_near(contexts[3], contexts[0], 1e-5, "contexts with taps");
+  else
+    EXPECT_EQ(contexts[2], contexts[3]) << "taps change the result";
   expect_near(probabilities[1], probabilities[0], 1e-5, "probabilities");
 }
 
@@ -695,7 +622,7 @@ TEST_P(Compute, SharesWeightsBetweenStreams) {
   Numbers numbers(8);
   const Weight weight(numbers.floats(64 * 48), 48, WeightType::kF32);
   const LinearView layer{weight.view, {}};
-  for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8}) {
+  for (const Precision precision : precisions()) {
     const auto linear = value_of(backend_->make_linear(std::span(&layer, 1), precision));
     const auto input = numbers.floats(11 * 64);
     std::vector<std::vector<float>> results;
@@ -718,7 +645,7 @@ TEST_P(Compute, NotANumberShows) {
   Numbers numbers(9);
   const Weight weight(numbers.floats(40 * 24, 0.5F, 1.0F), 24, WeightType::kF32);
   const LinearView layer{weight.view, {}};
-  for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8})
+  for (const Precision precision : precisions())
     for (const float odd : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
       // XNNPACK's int8 operators quantise it to some number; ours, which this set has, do not
       if (precision == Precision::kInt8 && GetParam().simd != "avx2") continue;
@@ -738,7 +665,7 @@ TEST_P(Compute, NotANumberShows) {
 
 TEST_P(Compute, NotANumberPassesActivations) {
   // XNNPACK's products, which other sets have, make an infinity of it before
-  if (GetParam().simd != "avx2") GTEST_SKIP() << "not our own products";
+  if (GetParam().simd != "avx2" && !GetParam().cuda) GTEST_SKIP() << "not our own products";
   const Weight one({1.0F}, 1, WeightType::kF32);
   const LinearView layer{one.view, {}};
   const auto linear = value_of(backend_->make_linear(std::span(&layer, 1), Precision::kF32));
@@ -749,6 +676,7 @@ TEST_P(Compute, NotANumberPassesActivations) {
   const auto target = host.empty(points.size());
   for (const Activation activation :
        {Activation::kGelu, Activation::kGeluNew, Activation::kTanh, Activation::kRelu}) {
+    if (activation == Activation::kRelu && GetParam().cuda) continue;  // 0, as the reference's
     succeed(
         host.stream->linear(*linear, activation, points.size(), {source.get(), 0, 1}, {target.get(), 0, 1}));
     const auto values = host.download(*target, points.size());
@@ -786,6 +714,7 @@ TEST_P(Compute, NotANumberPassesAttention) {
 }
 
 TEST_P(Compute, RefusesWeightsThatAreNoNumbers) {
+  if (!takes(Precision::kInt8)) GTEST_SKIP() << "f32 alone";
   for (const float odd : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
     const Weight weight({1.0F, 2.0F, odd, 4.0F}, 2, WeightType::kF32);
     const LinearView layer{weight.view, {}};
@@ -799,6 +728,7 @@ TEST_P(Compute, RefusesWeightsThatAreNoNumbers) {
 }
 
 TEST_P(Compute, RefusesScalesThatAreNone) {
+  if (!takes(Precision::kInt8)) GTEST_SKIP() << "f32 alone";
   Weight weight(std::vector<float>(6, 0.5F), 2, WeightType::kInt8);
   const LinearView layer{weight.view, {}};
   for (const float scale : {0.0F, -1.0F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
@@ -809,7 +739,7 @@ TEST_P(Compute, RefusesScalesThatAreNone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Xnnpack, Compute, testing::ValuesIn(variants()),
+INSTANTIATE_TEST_SUITE_P(Backends, Compute, testing::ValuesIn(variants()),
                          [](const auto& info) { return info.param.name; });
 
 TEST(Backends, NameThemselves) {
