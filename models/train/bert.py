@@ -1,7 +1,7 @@
 """BERT with its two pre-training heads in PyTorch (Devlin et al. 2019), with Hugging Face's tensor names, and folders of it.
 
-Runs with PyTorch 1.13 and later. The safetensors format is read and written here (F32 out; F32, F16, BF16 and this project's
-int8 in), so that nothing but PyTorch and NumPy is needed.
+Runs with PyTorch 1.13 and later. The safetensors format is read and written here (F32 and F16 out; those, BF16 and this
+project's int8 in), so that nothing but PyTorch and NumPy is needed.
 """
 import json
 import math
@@ -162,19 +162,23 @@ def read_safetensors(path):
     return out
 
 
-def write_safetensors(path, tensors):
+def write_safetensors(path, tensors, kind="F32"):
+    """kind: F32 or F16. The file appears whole, or not at all."""
     header, offset, arrays = {"__metadata__": {"format": "pt"}}, 0, []
     for name, tensor in tensors.items():
-        array = tensor.detach().float().cpu().numpy().astype("<f4")
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
+        array = tensor.detach().cpu().numpy().astype({"F32": "<f4", "F16": "<f2"}[kind])
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
         offset += array.nbytes
         arrays.append(array)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
+    path = pathlib.Path(path)
+    new = path.with_name(path.name + ".new")
+    with open(new, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in arrays:
             file.write(array.tobytes())
+    new.replace(path)
 
 
 def load(folder):

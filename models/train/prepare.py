@@ -18,6 +18,7 @@ import multiprocessing
 import pathlib
 import re
 import sys
+import tempfile
 import unicodedata
 import zlib
 
@@ -117,13 +118,17 @@ class Shard:
             self.sentences.append(len(self.tokens))
         self.documents.append(len(self.sentences) - 1)
 
-    def write(self, stem):
-        for kind in ("tokens", "sentences", "documents"):
-            data = getattr(self, kind)
-            if sys.byteorder != "little":
-                data.byteswap()
-            with open(f"{stem}.{kind}", "wb") as file:
-                data.tofile(file)
+    def write(self, folder, name):
+        """Each file appears whole, .documents last: who sees it can use the shard."""
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            for kind in ("tokens", "sentences", "documents"):
+                data = getattr(self, kind)
+                if sys.byteorder != "little":
+                    data.byteswap()
+                path = pathlib.Path(unfinished) / f"{name}.{kind}"
+                with open(path, "wb") as file:
+                    data.tofile(file)
+                path.replace(folder / path.name)
 
 
 def prepare(job):
@@ -137,8 +142,8 @@ def prepare(job):
             if sentences:
                 held_out = zlib.crc32(document[0].encode()) % HELD_OUT == 0
                 (held if held_out else train).add(sentences)
-    train.write(out / f"{name}.train")
-    held.write(out / f"{name}.held")
+    held.write(out, f"{name}.held")
+    train.write(out, f"{name}.train")
     return f"{name}: {len(train.tokens):,} tokens to train on, {len(held.tokens):,} held out"
 
 

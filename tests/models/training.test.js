@@ -1,8 +1,18 @@
 // Trains a tiny model on made-up text: what prepare.py writes, train.py and the CPU trainer learn, resume and write, and
-// what evaluate.py reads. Each test is skipped, by name, where Python with PyTorch or a CPU that can is missing.
+// what evaluate.py reads; packed batches against padded ones. Each test is skipped, by name, where Python with PyTorch or a
+// CPU that can is missing.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -75,6 +85,10 @@ test('prepare.py tokenizes, and holds out one document in a hundred', needsTorch
   assert.ok(held >= 1 && held <= 20, `${held} documents held out`);
 });
 
+test('packed batches give what padded ones give; Muon makes matrices orthogonal', needsTorch, () => {
+  run('train/check_packed.py', path('vocab.txt'), path('shards')); // fails if they differ
+});
+
 test('train.py learns, resumes, and writes a folder that evaluate.py reads', needsTorch, () => {
   const args = ['--vocab', path('vocab.txt'), '--data', path('shards'), '--out', path('model')];
   const size = [
@@ -95,9 +109,14 @@ test('train.py learns, resumes, and writes a folder that evaluate.py reads', nee
     '3600',
     '--batch-tokens',
     '2048',
+    '--batches',
+    '1',
+    '1',
     '--warmup',
     '5',
     '--rate',
+    '0.01',
+    '--embedding-rate',
     '0.01',
     '--log-steps',
     '10',
@@ -106,8 +125,21 @@ test('train.py learns, resumes, and writes a folder that evaluate.py reads', nee
   const losses = lossesOf(first);
   assert.ok(losses.at(-1) < losses[0] - 0.3, `the loss did not fall: ${losses}`);
   const second = run('train/train.py', ...args, ...size, ...pace, '--steps', '10', '--jobs', '1');
-  assert.match(second, /^resumed at step 60/);
+  assert.match(second, /^resumed at step 60/m);
   assert.match(second, /stopped at step 70/);
+  assert.match(second, /^held out: \d+ pieces asked, loss \d/m);
+  const adam = ['--optimizer', 'adamw', '--no-checkpoint', '--out', path('adamw')];
+  const other = lossesOf(
+    run('train/train.py', ...args, ...size, ...pace, ...adam, '--steps', '60', '--jobs', '2'),
+  );
+  assert.ok(other.at(-1) < other[0] - 0.3, `the loss did not fall with AdamW: ${other}`);
+  assert.ok(!existsSync(path('adamw', 'checkpoint.pt')));
+
+  // The pieces for transport are the file.
+  const whole = readFileSync(path('model', 'model.safetensors'));
+  assert.ok(whole.equals(readFileSync(path('model', 'parts', 'model.aa'))));
+  const done = JSON.parse(readFileSync(path('model', 'parts', 'DONE'), 'utf8'));
+  assert.deepEqual([done.step, done.sha256], [70, createHash('sha256').update(whole).digest('hex')]);
   const config = JSON.parse(readFileSync(path('model', 'config.json'), 'utf8'));
   assert.deepEqual(
     [config.model_type, config.vocab_size, config.hidden_size, config.num_hidden_layers],
@@ -132,6 +164,48 @@ test('train.py learns, resumes, and writes a folder that evaluate.py reads', nee
   assert.ok(figures.mlm.loss > 0 && figures.mlm.loss < Math.log(17), `mlm loss ${figures.mlm.loss}`);
   assert.ok(figures.mlm.top1 <= figures.mlm.top5 && figures.nsp.pairs === 10);
 });
+
+test(
+  'train.py waits for a first shard, takes up later ones, and saves when it is told to stop',
+  needsTorch,
+  async () => {
+    mkdirSync(path('coming'));
+    const tiny =
+      '--layers 1 --hidden 16 --heads 1 --positions 128 --lengths 128 128 --batch-tokens 1024 --log-steps 1';
+    const training = spawn(
+      python,
+      [
+        ...[join(models, 'train/train.py'), '--vocab', path('vocab.txt'), '--data', path('coming')],
+        ...['--out', path('waiting'), '--seconds', '3600', '--jobs', '2', ...tiny.split(' ')],
+      ],
+      { env: { ...environment, PYTHONUNBUFFERED: '1' } },
+    );
+    let log = '';
+    const ended = new Promise((done) => training.on('close', done));
+    const said = (what) =>
+      new Promise((done, fail) => {
+        const look = () => what.test(log) && done();
+        training.stdout.on('data', look);
+        ended.then(() => fail(new Error(`ended without ${what}: ${log}`)));
+        look();
+      });
+    training.stdout.on('data', (text) => (log += text));
+    training.stderr.on('data', (text) => (log += text));
+    const add = (name) => {
+      for (const kind of ['tokens', 'sentences', 'documents'])
+        copyFileSync(path('shards', `text.train.${kind}`), path('coming', `${name}.train.${kind}`));
+    };
+    await said(/CPU, PyTorch/);
+    add('one');
+    await said(/^1 part\b/m);
+    add('two');
+    await said(/^2 parts/m);
+    training.kill();
+    assert.equal(await ended, 0);
+    assert.match(log, /^stopped at step \d+/m);
+    assert.ok(existsSync(path('waiting', 'parts', 'DONE')));
+  },
+);
 
 // The same model with its matrices as int8 and a scale a row, as `bertlens quantize --precision int8` stores them.
 function toInt8(from, to) {
