@@ -20,7 +20,7 @@ import evaluate  # noqa: E402  (lies in models/evaluate)
 
 CASES = [
     ("capital", "The capital of France is [MASK].", None),
-    ("weather", "The weather is [MASK] today.", "I think I'll go for a [MASK] in the park."),
+    ("weather", "The weather is [MASK].", "We go for a [MASK]."),
 ]
 
 

@@ -39,13 +39,13 @@ async function tensorRows(page: Page): Promise<Record<string, string>[]> {
 describe('architecture', { skip: missing }, () => {
   withPage();
 
-  test('the loaded model: four layers, and a file whose elements are the sum of the formulas', async () => {
+  test('the loaded model: six layers, and a file whose elements are the sum of the formulas', async () => {
     await onPage('#/architecture', async ({ page }) => {
       await page.getByRole('button', { name: 'The loaded model' }).click(arrived);
       await page.waitForURL((url) => url.hash.includes('of=loaded'));
-      assert.equal(await page.getByRole('button', { name: /^Layer \d+$/ }).count(), 4);
+      assert.equal(await page.getByRole('button', { name: /^Layer \d+$/ }).count(), 6);
       const sum = await page.getByTestId('check-sum').innerText();
-      assert.match(sum, /106 tensors with 11,267,900 elements\. = the sum of the formulas/);
+      assert.match(sum, /150 tensors with 22,893,116 elements\. = the sum of the formulas/);
       // the address brings it back, however late the section’s code comes
       await page.reload();
       await page.getByTestId('check-sum').waitFor(arrived);
@@ -55,7 +55,7 @@ describe('architecture', { skip: missing }, () => {
   test('equal layers are drawn equal, and every area is true', async () => {
     for (const [of, layers, embeddings] of [
       ['base', 12, 23_837_184 / 109_482_240],
-      ['loaded', 4, 7_945_728 / 11_170_560],
+      ['loaded', 6, 11_918_592 / 22_713_216],
       ['large', 24, 31_782_912 / 335_141_888],
     ] as const) {
       await onPage(`#/architecture?of=${of}`, async ({ page }) => {
@@ -94,11 +94,11 @@ describe('architecture', { skip: missing }, () => {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
     const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
     await onPage('#/architecture', async ({ page }) => {
-      assert.equal((await tensorRows(page)).length, 106);
+      assert.equal((await tensorRows(page)).length, 150);
       await page.getByPlaceholder(/^Find by name/).fill('layer.0.attention.self.query.bias');
       const [row, more] = await tensorRows(page);
       assert.equal(more, undefined);
-      assert.equal(row!['shape'], '[256]');
+      assert.equal(row!['shape'], '[384]');
       const near = (title: string, value: number) => {
         assert.ok(Math.abs(Number(row![title]) - value) < 1e-4, `${title} ${row![title]!} is not ${value}`);
       };

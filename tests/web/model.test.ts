@@ -212,7 +212,7 @@ describe('with the default model', { skip: missing }, () => {
       await page.getByRole('slider').fill('50');
       await page.getByText('Every head in numbers').click();
       const heads = await tableRows(page, 'Heads: shares');
-      assert.equal(heads.length, 16);
+      assert.equal(heads.length, 36);
       for (const row of heads) assert.ok(Number.parseFloat(row[6]!) <= 9);
     });
   });
@@ -258,7 +258,7 @@ describe('with the default model', { skip: missing }, () => {
       await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill(long);
       await page.getByRole('alert').waitFor();
       const before = page.getByText('What is shown here is of the sentence before.');
-      for (const name of [/^4 layers with/, /^Lines from 17/, /^17 by 17/]) {
+      for (const name of [/^6 layers with/, /^Lines from 17/, /^17 by 17/]) {
         const results = page.locator('.stale', { has: page.getByRole('img', { name }) });
         await page.locator('.flow', { has: before }).locator(results).waitFor();
       }
@@ -475,17 +475,17 @@ describe('with the default model', { skip: missing }, () => {
         return right > left && visible > 100;
       });
     const press = async (page: Page) => {
-      const heads = page.getByRole('img', { name: /^4 layers with 4 heads/ });
+      const heads = page.getByRole('img', { name: /^6 layers with 6 heads/ });
       await heads.waitFor({ timeout: 60_000 });
       const { width } = (await heads.boundingBox())!;
       await heads.click({ position: { x: width - 20, y: 40 } });
-      await page.getByRole('heading', { name: 'Layer 1, head 4: who looks at whom' }).waitFor();
+      await page.getByRole('heading', { name: 'Layer 1, head 6: who looks at whom' }).waitFor();
     };
     await onPage(
       '#/attention',
       async ({ page }) => {
         await press(page);
-        assert.ok(await inView(page, /^The open head, layer 1, head 4/));
+        assert.ok(await inView(page, /^The open head, layer 1, head 6/));
         const legend = page.locator('.legend').first();
         assert.match(await legend.innerText(), /blank: below 0\.02\s+0\.1\s+0\.5\s+1\s+square-root scale/);
         await page.getByText('The darker, the more weight.').waitFor();

@@ -119,7 +119,7 @@ describe('your model', { skip: missing }, () => {
   test('the default model: what it is, what is kept of it, and deleting that', async () => {
     await onLensPage('#/model', async ({ page }) => {
       await waitFor(page, 'Default model');
-      assert.equal(await fact(page, 'Parameters'), '11,170,560, without the heads');
+      assert.equal(await fact(page, 'Parameters'), '22,713,216, without the heads');
       assert.match(await status(page), /\d+ MB of memory/);
       // what is there already is not what the page asks for
       const picker = page.getByRole('region', { name: 'Which BERT?' });
@@ -152,7 +152,7 @@ describe('your model', { skip: missing }, () => {
       assert.equal(rows.length, 48);
       const row = (what: string) => rows.find((cells) => cells[1] === what)!;
       assert.deepEqual(row('vocabulary').slice(2), ['30,522', '30,522', '= equal']);
-      assert.deepEqual(row('parameters').slice(2), ['109,482,240', '11,170,560', '≠ differs']);
+      assert.deepEqual(row('parameters').slice(2), ['109,482,240', '22,713,216', '≠ differs']);
       assert.equal(row('L2 of [CLS], “hello world”')[4], '= equal');
       assert.ok(row('place 1')[3]!.startsWith(`${masks[0]!.predictions[0]!.token} `));
       const equal = rows.filter((cells) => cells[4] === '= equal').length;

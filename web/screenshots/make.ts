@@ -26,7 +26,7 @@ const pictures: readonly Picture[] = [
   },
   {
     name: 'attention',
-    hash: '#/attention?text=The+old+king+lived+in+a+castle+with+his+three+daughters.&layer=1&head=0',
+    hash: '#/attention?text=The+old+king+lived+in+a+castle+with+his+three+daughters.&layer=2&head=5',
     colours: 'dark',
     ready: async (page) => {
       const lines = page.locator('canvas[aria-label^="Lines from"]');
@@ -35,7 +35,7 @@ const pictures: readonly Picture[] = [
       await page.getByRole('heading', { name: /who looks at whom/ }).evaluate((found) => {
         window.scrollBy(0, found.closest('.instrument')!.getBoundingClientRect().top - 24);
       });
-      await lines.hover({ position: { x: 40, y: 85 } });
+      await lines.hover({ position: { x: 40, y: 229 } });
     },
   },
 ];

@@ -89,8 +89,8 @@ function DefaultWay() {
   return (
     <div class="flow">
       <p class="prose">
-        A small BERT that comes with this page: four layers, the notebook’s vocabulary, 11.6 MB. It is quick,
-        and knows words better than facts.
+        A small BERT that comes with this page: six layers, the notebook’s vocabulary, 23 MB. It is quick, and
+        knows words better than facts.
       </p>
       <div class="row">
         <button

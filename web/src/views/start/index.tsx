@@ -58,7 +58,7 @@ export function Start() {
       {waits && (
         <p>
           <button type="button" class="button primary" onClick={startModel}>
-            Load the model, 12 MB
+            Load the model, 23 MB
           </button>
         </p>
       )}
@@ -70,7 +70,7 @@ export function Start() {
             the same in Python, in JavaScript and on the command line.
           </p>
           <p class="hint">
-            The model that comes with the page is a small one, 12 MB. Any other BERT can take its place.
+            The model that comes with the page is a small one, 23 MB. Any other BERT can take its place.
             Nothing that you type leaves this device.
           </p>
         </div>
