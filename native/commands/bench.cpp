@@ -167,7 +167,9 @@ Expected<int> run(const Options& options) {
                {"GFLOP/s", Align::kRight},
                {"tokens/s", Align::kRight},
                {"peak MB", Align::kRight}});
-    one.add({std::to_string(lengths.size()), std::to_string(longest),
+    const std::size_t shortest = *std::min_element(lengths.begin(), lengths.end());
+    one.add({std::to_string(lengths.size()),
+             (shortest < longest ? std::to_string(shortest) + " to " : "") + std::to_string(longest),
              std::string(precision_name(encoder.precision())), std::to_string(encoder.backend().threads()),
              decimal(median, 2), decimal(sorted.front(), 2), decimal(gflops, 1), decimal(per_second, 0),
              decimal(peak_megabytes(), 1)});
@@ -207,7 +209,6 @@ Action define_bench(CLI::App& app) {
   add_engine_options(app, options->engine);
   app.footer(
       "GFLOP/s counts the matrix products (two operations for each multiply-add); int8 counts the same.\n"
-      "With --lengths the column tokens holds the longest.\n"
       "\n"
       "examples\n"
       "  bertlens bench --batch 8 --seq 128 --threads 1\n"

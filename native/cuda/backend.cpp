@@ -1,3 +1,4 @@
+// Chooses the device, and makes weights and streams for it.
 #include "cuda/backend.h"
 
 #include <cublasLt.h>

@@ -1,3 +1,4 @@
+// Allocations and statuses of the CUDA runtime.
 #include "cuda/device.h"
 
 #include <string>

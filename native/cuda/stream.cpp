@@ -1,3 +1,4 @@
+// Queues operations, and runs them when results are asked for: as launches, or as a graph that is known.
 #include "cuda/stream.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Copies a checkpoint's weights to the device and converts them there.
 #include "cuda/weights.h"
 
 #include <cstring>

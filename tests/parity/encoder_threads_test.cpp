@@ -70,7 +70,7 @@ TEST(EncoderThreads, SessionsDoNotDisturbEachOther) {
 }
 
 #ifdef BERTLENS_CUDA
-TEST(EncoderThreads, SessionsOnADeviceDoNotDisturbEachOther) {
+TEST(EncoderThreads, SessionsOnCudaDoNotDisturbEachOther) {
   if (const auto made = bert_test::cuda_backend(Precision::kF32); !made) GTEST_SKIP() << made.error().message;
   run_threads([](Precision precision) { return value_of(bert_test::cuda_backend(precision)); }, "cuda");
 }
