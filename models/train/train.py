@@ -103,7 +103,6 @@ class Optimizer:
         self.adamw.step()
         if self.muon:
             self.muon.step(self.peak * share)
-        self.adamw.zero_grad(set_to_none=True)
         for p in self.parameters:
             p.grad = None
         return norm
