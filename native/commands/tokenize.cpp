@@ -63,9 +63,9 @@ struct Sequence {
   std::vector<std::string_view> views;
 
   TextSequence view(bool split) const { return split ? TextSequence(std::span(views)) : TextSequence(text); }
+  // Words that came as a list stay as they are; their text is empty.
   void split_at_blanks() {
-    for (std::size_t at = 0;
-         words.empty() && (at = text.find_first_not_of(" \t", at)) != std::string::npos;) {
+    for (std::size_t at = 0; (at = text.find_first_not_of(" \t", at)) != std::string::npos;) {
       const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
       words.push_back(text.substr(at, end - at));
       at = end;

@@ -163,6 +163,10 @@ describe('tokenize', () => {
   it('takes words that were split beforehand', () => {
     const [row] = stream(['tokenize', '--split-words'], [{ text: ['hello world', 'unaffable'] }]);
     assert.deepEqual(row.word_ids, [null, 0, 0, 1, 1, 1, null]);
+    const [blanks] = stream(['tokenize', '--split-words'], [{ text: ' one  wörld\tnew ', pair: 'a b' }]);
+    assert.deepEqual(blanks.tokens, ['[CLS]', 'one', 'world', 'new', '[SEP]', 'a', 'b', '[SEP]']);
+    assert.deepEqual(blanks.word_ids, [null, 0, 1, 2, null, 0, 1, null]);
+    assert.deepEqual(json(['tokenize', '--split-words', '--json', 'a b c']).word_ids, [null, 0, 1, 2, null]);
   });
   it('tells more than one text apart from one', () => {
     assert.deepEqual(
