@@ -7,11 +7,14 @@
 #include <clocale>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "app/command.h"
+#include "app/help.h"
 #include "io/error_line.h"
 #include "io/output.h"
 
@@ -88,11 +91,32 @@ int print_text(const std::string& text) {
   return flushed ? kOk : kFailed;
 }
 
+// CLI11 takes an argument in brackets, "[MASK]" say, for a list and cuts it up, and for an empty value after
+// = the argument that follows. A mark in front keeps it whole; every option takes the mark off again.
+constexpr char kMark = '\x1f';
+
+std::string remove_mark(std::string& value) {
+  if (value.starts_with(kMark)) value.erase(0, 1);
+  return {};
+}
+
+// Where what is given as a text goes in a command that takes none.
+std::string place_of_argument(const CLI::App& app) {
+  if (!app.get_options([](const CLI::Option* option) { return option->get_positional(); }).empty()) return {};
+  for (const char* name : {"--file", "--find", "--model"}) {
+    if (const CLI::Option* option = app.get_option_no_throw(name))
+      return std::string("; is it meant for ") + name + " " + option->get_type_name() + "?";
+  }
+  return {};
+}
+
 // What CLI11 found wrong, in our words where its own are terse.
 std::string explain(const CLI::ParseError& error, const CLI::App& app) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
     const std::vector<std::string> extras = app.remaining();
-    const std::string extra = extras.empty() ? "" : extras.front();
+    std::string extra = extras.empty() ? "" : extras.front();
+    remove_mark(extra);
+    if (extra.ends_with(kMark)) extra.pop_back();
     if (extra.size() > 1 && extra.front() == '-') {
       std::vector<std::string> names;
       for (const CLI::Option* option : app.get_options()) {
@@ -101,49 +125,56 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
       return "unknown option " + in_quotes(extra) + suggestion(extra, names) +
              (app.get_option_no_throw("texts") ? "; a text that starts with - goes after --" : "");
     }
-    return "unexpected argument " + in_quotes(extra);
+    return "unexpected argument " + in_quotes(extra) + place_of_argument(app);
   }
-  return error.what();
+  const std::string message = error.what();
+  if (dynamic_cast<const CLI::RequiredError*>(&error)) {
+    const CLI::Option* option = app.get_option_no_throw(message.substr(0, message.find(' ')));
+    if (option && option->get_positional()) return option->get_type_name() + " is missing";
+  }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error)) {
+    const std::string name = message.substr(0, message.find(':'));
+    const CLI::Option* option = app.get_option_no_throw(name);
+    if (option && option->count() > 1)
+      return name + " is given " + std::to_string(option->count()) + " times instead of once";
+    if (option) return name + ": its value is missing (" + option->get_type_name() + ")";
+  }
+  return message;
 }
 
-// CLI11 takes an argument in brackets, "[MASK]" say, for a list and cuts it up. A mark in front keeps it
-// whole; every option takes the mark off again.
-constexpr char kMark = '\x1f';
-
-std::vector<std::string> marked_arguments(int count, char** arguments) {
+std::vector<std::string> marked_arguments(std::span<const std::string> arguments) {
   std::vector<std::string> marked;
   bool texts_only = false;  // what follows "--"
-  for (int i = 0; i < count; ++i) {
-    const std::string_view argument = arguments[i];
+  for (const std::string& argument : arguments) {
     texts_only |= argument == "--";
-    // --attentions may stand alone, so that only numbers after it are its own and a text is not
-    const bool numbers =
-        !argument.empty() && argument.find_first_not_of("0123456789,") == std::string_view::npos;
-    if (numbers && !texts_only && !marked.empty() && marked.back().starts_with("--attentions")) {
-      marked.back() += (marked.back() == "--attentions" ? '=' : ',') + std::string(argument);
+    // --attentions may stand alone, so that only "all" and numbers after it are its own and a text is not; a
+    // number below 0 too, which is no layer and is refused
+    const bool layers =
+        argument == "all" || (argument.find_first_of("0123456789") != std::string::npos &&
+                              argument.find_first_not_of("-0123456789,") == std::string::npos);
+    if (layers && !texts_only && !marked.empty() && marked.back().starts_with("--attentions")) {
+      marked.back() += (marked.back() == "--attentions" ? '=' : ',') + argument;
       continue;
     }
     const bool cut = argument.starts_with('[') && argument.ends_with(']');
-    marked.push_back((cut || argument.starts_with(kMark) ? std::string(1, kMark) : "") +
-                     std::string(argument));
+    const bool empty = !texts_only && argument.starts_with("--") && argument.ends_with('=');
+    const std::string mark(1, kMark);
+    marked.push_back((cut || argument.starts_with(kMark) ? mark : "") + argument + (empty ? mark : ""));
   }
   std::reverse(marked.begin(), marked.end());  // as CLI11 wants them
   return marked;
 }
 
-std::string remove_mark(std::string& value) {
-  if (value.starts_with(kMark)) value.erase(0, 1);
-  return {};
-}
-
-int run_command(const Command& command, int count, char** arguments) {
+int run_command(const Command& command, std::span<const std::string> arguments) {
   CLI::App app(std::string(command.summary), "bertlens " + std::string(command.name));
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "print this text");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   const Action action = command.define(app);
   for (CLI::Option* option : app.get_options()) option->transform(CLI::Validator(remove_mark, ""));
   const std::string name(command.name);
   try {
-    std::vector<std::string> marked = marked_arguments(count - 2, arguments + 2);
+    std::vector<std::string> marked = marked_arguments(arguments);
     app.parse(marked);
     const Expected<int> status = action();
     if (status) return *status;
@@ -157,17 +188,23 @@ int run_command(const Command& command, int count, char** arguments) {
   }
 }
 
-int run(int count, char** arguments) {
-  if (count < 2) {
+int run(std::vector<std::string> arguments) {
+  if (arguments.empty()) {
     print_error("a command is missing; bertlens --help lists them");
     return kUsage;
   }
-  const std::string word = arguments[1];
-  if (word == "--help" || word == "-h" || word == "help") return print_text(general_help());
+  const auto asks_for_help = [](const std::string& word) {
+    return word == "--help" || word == "-h" || word == "help";
+  };
+  if (asks_for_help(arguments[0])) {
+    if (arguments.size() == 1) return print_text(general_help());
+    arguments = {arguments[1], "--help"};
+  }
+  const std::string& word = arguments[0];
   if (word == "--version" || word == "-V") return print_text("bertlens " BERTLENS_VERSION "\n");
   std::vector<std::string> names;
   for (const Command& command : commands()) {
-    if (command.name == word) return run_command(command, count, arguments);
+    if (command.name == word) return run_command(command, std::span(arguments).subspan(1));
     names.emplace_back(command.name);
   }
   print_error("unknown command " + in_quotes(word) + suggestion(word, names) +
@@ -204,7 +241,7 @@ int main(int count, char** arguments) {
   // a closed pipe ends the program as it ends every other filter, whatever the parent process set
   std::signal(SIGPIPE, SIG_DFL);
   try {
-    return bert::cli::run(count, arguments);
+    return bert::cli::run({arguments + std::min(count, 1), arguments + count});
   } catch (const std::bad_alloc&) {
     bert::cli::print_error("out of memory");
   } catch (const std::exception& error) {

@@ -19,11 +19,6 @@ bool parse_number(const std::string& text, Number& value) {
   return result.ec == std::errc() && result.ptr == text.data() + text.size();
 }
 
-void add_switch(CLI::App& app, const std::string& name, std::optional<bool>& target,
-                const std::string& help) {
-  add_choice<bool>(app, name, target, {{"true", true}, {"false", false}}, help)->group("Normaliser");
-}
-
 }  // namespace
 
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
@@ -60,55 +55,73 @@ CLI::Validator not_empty() {
                         "not_empty");
 }
 
-void add_engine_options(CLI::App& app, EngineOptions& options) {
+void add_engine_options(CLI::App& app, EngineOptions& options, const EngineUse& use) {
   const std::string group = "Model";
+  const auto help = [](bool used, const std::string& text) {
+    return used ? text : std::string("as for other commands; without effect here");
+  };
   app.add_option("--model", options.model,
-                 "folder of the model (config.json, safetensors, vocabulary); default: "
-                 "$BERTLENS_MODEL, else the model that comes with bertlens")
+                 help(use.model,
+                      "folder of the model (config.json, safetensors, vocabulary), or OWNER/NAME as pull "
+                      "fetched it; default: $BERTLENS_MODEL, else the model that comes with bertlens"))
       ->type_name("DIR")
       ->check(not_empty())
       ->group(group);
-  app.add_option("--vocab", options.vocab,
-                 "vocab.txt, tokenizer.json or a folder with one, instead of the model's")
+  app.add_option(
+         "--vocab", options.vocab,
+         help(use.vocabulary, "vocab.txt, tokenizer.json or a folder with one, instead of the model's"))
       ->type_name("PATH")
       ->check(not_empty())
       ->group(group);
-  add_choice<std::string>(app, "--backend", options.backend,
-                          {{"xnnpack", "xnnpack"}, {"reference", "reference"}, {"cuda", "cuda"}},
-                          std::string("fast; plain loops, the definition; ") +
-                              (kHasCuda ? "an NVIDIA GPU" : "not built in") + "; default: xnnpack")
+  add_choice<std::string>(
+      app, "--backend", options.backend,
+      {{"xnnpack", "xnnpack"}, {"reference", "reference"}, {"cuda", "cuda"}},
+      help(use.backend, std::string("xnnpack: fast (default); reference: plain loops, the definition; ") +
+                            "cuda: " + (kHasCuda ? "an NVIDIA GPU" : "not in this build")))
       ->group(group);
   options.threads = usable_cores();
   app.add_option("--threads", options.threads,
-                 std::string("threads; ") +
-                     (kHasCuda ? "with --backend cuda up to 8 that read, tokenize and write; " : "") +
-                     "default: the cores available (here " + std::to_string(options.threads) + ")")
+                 help(use.threads,
+                      std::string("threads; ") +
+                          (kHasCuda ? "with --backend cuda up to 8 that read, tokenize and write; " : "") +
+                          "default: the cores available (here " + std::to_string(options.threads) + ")"))
       ->type_name("N")
       ->check(whole_number(1, 1024))
       ->group(group);
-  add_choice<Precision>(app, "--precision", options.precision,
-                        {{"f32", Precision::kF32}, {"f16", Precision::kF16}, {"int8", Precision::kInt8}},
-                        "how to keep the weights and compute; default: as the model is stored")
+  add_choice<Precision>(
+      app, "--precision", options.precision,
+      {{"f32", Precision::kF32}, {"f16", Precision::kF16}, {"int8", Precision::kInt8}},
+      help(use.precision, "how to keep the weights and compute; default: as the model is stored"))
       ->group(group);
-  add_switch(app, "--do-lower-case", options.tokenizer.lowercase, "lower case; default: as the model says");
-  add_switch(app, "--strip-accents", options.tokenizer.strip_accents, "drop accents; default: as lower case");
-  add_switch(app, "--tokenize-chinese-chars", options.tokenizer.tokenize_chinese_chars,
+  // none of them is worth a line of help where no text is read
+  const std::string normaliser = use.vocabulary ? "Normaliser" : "";
+  const auto add_switch = [&](const std::string& name, std::optional<bool>& target, const std::string& what) {
+    add_choice<bool>(app, name, target, {{"true", true}, {"false", false}}, what)->group(normaliser);
+  };
+  add_switch("--do-lower-case", options.tokenizer.lowercase, "lower case; default: as the model says");
+  add_switch("--strip-accents", options.tokenizer.strip_accents, "drop accents; default: as lower case");
+  add_switch("--tokenize-chinese-chars", options.tokenizer.tokenize_chinese_chars,
              "every CJK ideograph is a word; default: true");
-  add_switch(app, "--clean-text", options.tokenizer.clean_text, "drop control characters; default: true");
+  add_switch("--clean-text", options.tokenizer.clean_text, "drop control characters; default: true");
 }
 
-void add_format_options(CLI::App& app, FormatOptions& options, bool lines,
+void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines,
                         const std::vector<std::string>& reports) {
   const std::string group = "Output";
-  app.add_flag("--json", options.json, "one JSON value")->group(group);
+  app.add_flag("--json", options.json,
+               std::string("one JSON value") +
+                   (lines == JsonLines::kStream ? "; a list where several texts have an answer each" : ""))
+      ->group(group);
   app.add_flag("--csv", options.csv, "comma-separated values with a header")->group(group);
   app.add_flag("--md", options.markdown, "a Markdown table alone")->group(group);
-  if (lines) {
-    app.add_flag("--jsonl", options.json_lines, "a stream: one JSON object a line in, one out, in order")
-        ->group(group);
-  }
   std::vector<std::string> names = {"--json", "--csv", "--md"};
-  if (lines) names.emplace_back("--jsonl");
+  if (lines != JsonLines::kNone) {
+    app.add_flag("--jsonl", options.json_lines,
+                 lines == JsonLines::kStream ? "a stream: one JSON object a line in, one out, in order"
+                                             : "one JSON object a line")
+        ->group(group);
+    names.emplace_back("--jsonl");
+  }
   names.insert(names.end(), reports.begin(), reports.end());
   app.parse_complete_callback([&app, names] {
     std::vector<std::string> given;
@@ -164,6 +177,11 @@ EncodeOptions encode_options(const TruncationOptions& options) {
   encoding.max_length = options.max_length;
   encoding.recognize_special_tokens = !options.untrusted;
   return encoding;
+}
+
+void warn_of_implied_truncation(const TruncationOptions& options) {
+  if (options.max_length && !options.truncation)
+    print_warning("--max-length without --truncation truncates longest_first");
 }
 
 std::string cache_folder() {

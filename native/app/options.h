@@ -31,7 +31,11 @@ struct EngineOptions {
   std::size_t threads = 0;             ///< never 0 once parsed
   std::optional<Precision> precision;  ///< unset: as the model is stored
 };
-void add_engine_options(CLI::App& app, EngineOptions& options);
+/// Which of them a command has a use for; the help says so.
+struct EngineUse {
+  bool model = true, vocabulary = true, backend = true, threads = true, precision = true;
+};
+void add_engine_options(CLI::App& app, EngineOptions& options, const EngineUse& use = {});
 
 enum class Format { kText, kJson, kCsv, kMarkdown, kJsonLines };
 
@@ -45,9 +49,15 @@ struct FormatOptions {
                       : Format::kText;
   }
 };
-/// --json, --csv, --md, and --jsonl where `lines` says so; at most one of them and of `reports` (other
-/// options that choose what is printed) may be given.
-void add_format_options(CLI::App& app, FormatOptions& options, bool lines = true,
+/// What a command does with --jsonl.
+enum class JsonLines {
+  kNone,    ///< it has no such option
+  kStream,  ///< reads lines and answers each
+  kOutput,  ///< reads nothing, so that only the answer is in lines
+};
+/// --json, --csv, --md, and --jsonl; at most one of them and of `reports` (other options that choose what is
+/// printed) may be given.
+void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines = JsonLines::kStream,
                         const std::vector<std::string>& reports = {});
 
 /// Texts as arguments, from a file or from standard input.
@@ -69,6 +79,9 @@ struct TruncationOptions {
 };
 void add_truncation_options(CLI::App& app, TruncationOptions& options);
 EncodeOptions encode_options(const TruncationOptions& options);
+/// Says on standard error that --max-length alone has let texts be cut. After the answers, because an error
+/// stands there alone.
+void warn_of_implied_truncation(const TruncationOptions& options);
 
 /// A whole number from `least` to `most`, as a check of an option, with a message that says so.
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);

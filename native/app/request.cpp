@@ -45,7 +45,12 @@ Expected<json> parse_object(std::string_view line) {
                 "the line is not JSON: at byte " + std::to_string(error.byte) + ", " +
                     one_line(text.substr(reason == std::string_view::npos ? 0 : reason + 2), 160));
   } catch (const json::exception& error) {
-    return fail(ErrorCode::kInvalidArgument, "the line is not JSON: " + one_line(error.what(), 160));
+    // "[json.exception.out_of_range.406] number overflow parsing '1e999'"
+    const std::string_view text = error.what();
+    const std::size_t reason = text.find("] ");
+    return fail(ErrorCode::kInvalidArgument,
+                "the line cannot be read: " +
+                    one_line(text.substr(reason == std::string_view::npos ? 0 : reason + 2), 160));
   }
 }
 

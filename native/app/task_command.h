@@ -36,10 +36,16 @@ Expected<int> run_task(const Options& options, const std::string& label, const M
   const auto tasks = load_tasks(options.engine, encode_options(options.truncation), workers, needed);
   if (!tasks) return tl::unexpected(tasks.error());
   Output out(1, "standard output");
-  if (!options.output.json_lines) return one_answer(options, *tasks->front(), out);
-  std::vector<StreamHandler> handlers;
-  for (const std::unique_ptr<Tasks>& own : *tasks) handlers.push_back(stream_handler(options, *own));
-  return run_stream(options.input, out, label, handlers, task_stream(options.engine));
+  Expected<int> status;
+  if (options.output.json_lines) {
+    std::vector<StreamHandler> handlers;
+    for (const std::unique_ptr<Tasks>& own : *tasks) handlers.push_back(stream_handler(options, *own));
+    status = run_stream(options.input, out, label, handlers, task_stream(options.engine));
+  } else {
+    status = one_answer(options, *tasks->front(), out);
+  }
+  if (status) warn_of_implied_truncation(options.truncation);
+  return status;
 }
 
 /// The field "text" of a line.

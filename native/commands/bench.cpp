@@ -205,8 +205,8 @@ Action define_bench(CLI::App& app) {
       ->type_name("N")
       ->check(whole_number(1, 1 << 20));
   app.get_option("--lengths")->excludes("--batch")->excludes("--seq");
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
+  add_format_options(app, options->output, JsonLines::kOutput);
+  add_engine_options(app, options->engine, {.vocabulary = false});
   app.footer(
       "GFLOP/s counts the matrix products (two operations for each multiply-add); int8 counts the same.\n"
       "\n"

@@ -112,7 +112,7 @@ Action define_decode(CLI::App& app) {
       "blanks before punctuation: kept; removed token by token, as the fast tokenizer does (default); "
       "removed in the whole string, as the slow one does (don't)");
   add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
+  add_engine_options(app, options->engine, {.backend = false, .precision = false});
   app.footer(
       "examples\n"
       "  bertlens decode 101 7592 2088 102\n"

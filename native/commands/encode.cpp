@@ -307,7 +307,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
       write_states(json, options, states->front(), ids->input_ids.size());
     } else if (format == Format::kText) {
       if (tokens.size() > 1) out.line();
-      out.line("Text: " + one);
+      out.line("Text: " + printable(one));
       print_text(out, tokens.back(), states->front());
     } else {
       all.push_back(std::move(states->front()));
@@ -333,6 +333,8 @@ Action define_encode(CLI::App& app) {
       ->group("Output");
   app.add_flag("--attentions{all}", options->attentions,
                "the attentions of all layers, or of those named: --attentions 0,11")
+      ->option_text("[all|N,...]")
+      ->check(not_empty())
       ->group("Output");
   app.footer(
       "With --jsonl a line holds \"text\" and perhaps \"pair\", or \"input_ids\" with perhaps "

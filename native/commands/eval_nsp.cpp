@@ -249,15 +249,16 @@ void print_report(Output& out, const NextSentenceReport& report, const Evaluatio
     out.line(line);
   };
   const auto shortened = [](const std::string& text) {
-    return std::string(first_characters(text, 65)) + "...";
+    return printable(first_characters(text, 65)) + "...";
   };
   heading("NEXT SENTENCE PREDICTION RESULTS");
   for (std::size_t i = 0; i < report.pairs.size(); ++i) {
     const JudgedPair& pair = report.pairs[i];
     const Pair& source = evaluation.pairs[i];
     out.line();
-    out.line("Pair " + std::to_string(i + 1) + (source.topic.empty() ? "" : " (" + source.topic + ")") +
-             " - " + (pair.correct() ? "\xe2\x9c\x93 CORRECT" : "\xe2\x9c\x97 WRONG"));
+    out.line("Pair " + std::to_string(i + 1) +
+             (source.topic.empty() ? "" : " (" + printable(source.topic) + ")") + " - " +
+             (pair.correct() ? "\xe2\x9c\x93 CORRECT" : "\xe2\x9c\x97 WRONG"));
     out.line("  A: " + shortened(source.text));
     out.line("  B: " + shortened(source.pair));
     // with another threshold than 0.5 the prediction may go against the surer side
@@ -343,11 +344,14 @@ Expected<int> run(const Options& options) {
     report = evaluate_next_sentence(evaluation.answers, evaluation.labels, options.threshold);
   }
   if (!report) return fail(report.error().code, input_name(options) + ": " + report.error().message);
-  return print_answer(out, options.output.format(),
-                      {.json = [&](JsonWriter& json) { write_report(json, *report, evaluation); },
-                       .table = [&] { return pair_table(*report, evaluation); },
-                       .report = [&] { print_report(out, *report, evaluation); }},
-                      evaluation.any_bad ? kFailed : kOk);
+  const Expected<int> status =
+      print_answer(out, options.output.format(),
+                   {.json = [&](JsonWriter& json) { write_report(json, *report, evaluation); },
+                    .table = [&] { return pair_table(*report, evaluation); },
+                    .report = [&] { print_report(out, *report, evaluation); }},
+                   evaluation.any_bad ? kFailed : kOk);
+  if (status) warn_of_implied_truncation(options.truncation);
+  return status;
 }
 
 }  // namespace

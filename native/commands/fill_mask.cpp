@@ -171,7 +171,7 @@ void print_predictions(Output& out, const MaskAnswer& mask) {
   out.line(std::string(72, '-'));
   for (std::size_t i = 0; i < mask.predictions.size(); ++i) {
     const Prediction& prediction = mask.predictions[i];
-    out.line(in_column(std::to_string(i + 1), 7) + in_column(prediction.token, 15) + " " +
+    out.line(in_column(std::to_string(i + 1), 7) + in_column(printable(prediction.token), 15) + " " +
              in_column(probability_text(prediction.probability), 16) +
              in_column(fixed(prediction.loss, 4), 20) + " " + fixed(prediction.cumulative, 4) +
              (i == 0 ? "  \xe2\x86\x90 PREDICTED" : ""));
@@ -186,7 +186,7 @@ void print_text(Output& out, const Tokenizer& tokenizer, const Question& questio
     const Prediction& best = mask.predictions.front();
     out.line("Predicted token id: " +
              (best.pieces.size() > 1 ? number_list(best.pieces) : std::to_string(best.pieces.front())) +
-             " -> " + best.token);
+             " -> " + printable(best.token));
   }
   out.line();
   if (answer.loss) print_labels(out, tokenizer, answer);
@@ -194,7 +194,7 @@ void print_text(Output& out, const Tokenizer& tokenizer, const Question& questio
     const std::size_t count = mask.predictions.size();
     out.line((question.targets.empty() ? "Top " + std::to_string(count) + " predictions"
                                        : "The " + std::to_string(count) + " targets") +
-             " for '" + question.text + "'" +
+             " for '" + printable(question.text) + "'" +
              (answer.masks.size() > 1 ? " at position " + std::to_string(mask.position) : "") + ":");
     out.line();
     print_predictions(out, mask);
@@ -242,8 +242,8 @@ Status print_masked_words(Output& out, const Options& options, Tasks& tasks, con
   if (!answer) return tl::unexpected(answer.error());
   if (Status all = check_all_masked(*masked, *answer); !all) return all;
   const std::string line(70, '=');
-  out.line("Original: " + text);
-  out.line("Masked:   " + masked->text);
+  out.line("Original: " + printable(text));
+  out.line("Masked:   " + printable(masked->text));
   out.line();
   out.line(line);
   out.line("PREDICTIONS");
@@ -257,7 +257,8 @@ Status print_masked_words(Output& out, const Options& options, Tasks& tasks, con
           word.masks > 1 ? " (piece " + std::to_string(i + 1) + " of " + std::to_string(word.masks) + ")"
                          : "";
       out.line();
-      out.line("Position " + std::to_string(word.word) + " - Original word: '" + word.original + "'" + piece);
+      out.line("Position " + std::to_string(word.word) + " - Original word: '" + printable(word.original) +
+               "'" + piece);
       out.line(std::string(50, '-'));
       for (std::size_t rank = 0; rank < mask.predictions.size(); ++rank) {
         const Prediction& prediction = mask.predictions[rank];
@@ -266,7 +267,7 @@ Status print_masked_words(Output& out, const Options& options, Tasks& tasks, con
                            prediction.pieces == std::vector<std::int32_t>{original->ids[i + 1]};
         char percent[32];
         std::snprintf(percent, sizeof percent, "%5.2f%%", 100 * prediction.probability);
-        out.line("  " + std::to_string(rank + 1) + ". " + in_column(prediction.token, 15) +
+        out.line("  " + std::to_string(rank + 1) + ". " + in_column(printable(prediction.token), 15) +
                  " (confidence: " + percent + ")" + (right ? " \xe2\x9c\x93" : ""));
       }
       sum += mask.predictions.front().probability;
@@ -400,7 +401,8 @@ Action define_fill_mask(CLI::App& app) {
       ->type_name("N,...")
       ->group("Input");
   app.add_flag("--one-mask-per-word", options->one_mask_per_word,
-               "with --mask-words: one [MASK] a word; default: one for each of its pieces")
+               "one [MASK] a word; default: one for each of its pieces")
+      ->needs("--mask-words")
       ->group("Input");
   app.add_option("--top-k", options->top_k, "predictions for each mask; default: 5, or all targets")
       ->type_name("K")
@@ -418,7 +420,10 @@ Action define_fill_mask(CLI::App& app) {
   app.footer(
       "With --jsonl a line holds \"text\" and perhaps \"targets\", \"label_text\", \"pair\". A target of "
       "several pieces\n"
-      "takes that many masks; its probability is the product over its pieces, its id and logit are null.\n"
+      "takes that many masks; its probability is the product over its pieces, each with those before it "
+      "filled "
+      "in;\n"
+      "its id and logit are null, \"ids\" names the pieces.\n"
       "\n"
       "examples\n"
       "  bertlens fill-mask --top-k 10 --label-text \"The capital of France is Paris.\" \\\n"

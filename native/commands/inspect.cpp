@@ -352,8 +352,9 @@ Action define_inspect(CLI::App& app) {
   app.add_flag("--tensors", options->tensors, "list the tensors of the files")->group("Output");
   app.add_flag("--statistics", options->statistics, "list them with least, greatest, mean and deviation")
       ->group("Output");
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
+  add_format_options(app, options->output, JsonLines::kOutput);
+  add_engine_options(app, options->engine,
+                     {.vocabulary = false, .backend = false, .threads = false, .precision = false});
   config->excludes(app.get_option("--model"));
   app.footer(
       "Only headers are read, so this answers at once for any size of model (--statistics reads all).\n"

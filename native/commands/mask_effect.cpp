@@ -23,6 +23,12 @@ void write_answer(JsonWriter& json, const std::vector<MaskEffect>& effects) {
   for (const MaskEffect& effect : effects) json.number(effect.cls_l2);
   json.end_array().key("per_layer").begin_array();
   for (const MaskEffect& effect : effects) json.numbers(effect.per_layer);
+  json.end_array().key("per_token").begin_array();
+  for (const MaskEffect& effect : effects) {
+    json.begin_array();
+    for (const std::vector<double>& state : effect.per_token) json.numbers(state);
+    json.end_array();
+  }
   json.end_array().key("padding").begin_array();
   for (const MaskEffect& effect : effects) json.number(effect.padding);
   json.end_array().end_object();
@@ -158,6 +164,9 @@ Action define_mask_effect(CLI::App& app) {
       ->check(whole_number(1, 1 << 20));
   app.footer(
       "Padding should not matter: with the mask it does not. Without it, this is how far [CLS] moves.\n"
+      "JSON holds cls_l2 [sequence], per_layer [sequence][hidden state] and, for every token, per_token "
+      "[sequence]\n"
+      "[hidden state][token]; hidden state 0 is the embeddings.\n"
       "\n"
       "examples\n"
       "  bertlens mask-effect \"hello world\" \"hello\"                # cell 7 of the notebook\n"

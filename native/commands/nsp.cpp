@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/request.h"
 #include "app/task_command.h"
+#include "io/error_line.h"
 
 namespace bert::cli {
 namespace {
@@ -43,11 +44,11 @@ StreamHandler stream_handler(const TaskOptions&, Tasks& tasks) {
 
 // Cell 11.
 void print_text(Output& out, std::span<const std::string> texts, std::span<const NextSentence> answers) {
-  out.line("Starting sentence: '" + texts.front() + "'");
+  out.line("Starting sentence: '" + printable(texts.front()) + "'");
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const NextSentence& answer = answers[i];
     out.line();
-    out.line("Candidate sentence: '" + texts[i + 1] + "'");
+    out.line("Candidate sentence: '" + printable(texts[i + 1]) + "'");
     out.line(answer.is_next > answer.not_next ? "Prediction: IS the next sentence"
                                               : "Prediction: IS NOT the next sentence");
     out.line("  P(is next)     = " + fixed(answer.is_next, 4));

@@ -207,8 +207,8 @@ Action define_pad(CLI::App& app) {
                    "where padding goes; default: as the model says, else right")
       ->group(group);
   app.add_flag("--tables", options->tables, "the token tables of the notebook's cell 6 too")->group("Output");
-  add_format_options(app, options->output, false);
-  add_engine_options(app, options->engine);
+  add_format_options(app, options->output, JsonLines::kNone);
+  add_engine_options(app, options->engine, {.backend = false, .threads = false, .precision = false});
   app.footer(
       "examples\n"
       "  bertlens pad --max-length 16 --tables \"This movie was amazing!\" \"Bad.\" \\\n"

@@ -182,7 +182,7 @@ Expected<int> run(Options& options) {
 
 Action define_pull(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("name", options->name, "repository, OWNER/NAME")->type_name("NAME")->required();
+  app.add_option("name", options->name, "the repository")->type_name("OWNER/NAME")->required();
   app.add_option("--out", options->out,
                  "folder to fetch into; default: models/OWNER/NAME in the cache folder, where "
                  "--model OWNER/NAME finds it")
@@ -198,8 +198,10 @@ Action define_pull(CLI::App& app) {
   app.add_option("--tries", options->tries, "failures in a row before it gives up; default: 5")
       ->type_name("N")
       ->check(whole_number(1, 1000));
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
+  add_format_options(app, options->output, JsonLines::kOutput);
+  add_engine_options(
+      app, options->engine,
+      {.model = false, .vocabulary = false, .backend = false, .threads = false, .precision = false});
   app.footer(
       "Fetches config.json, the vocabulary and the safetensors files. A download that was cut off goes on "
       "where it\n"

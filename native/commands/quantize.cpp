@@ -171,8 +171,8 @@ Action define_quantize(CLI::App& app) {
       ->type_name("DIR")
       ->check(not_empty())
       ->required();
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
+  add_format_options(app, options->output, JsonLines::kOutput);
+  add_engine_options(app, options->engine, {.vocabulary = false, .backend = false, .threads = false});
   app.footer(
       "int8 (the default here) keeps a quarter of the bytes: every matrix per output channel, embeddings per "
       "row. f16 keeps\n"

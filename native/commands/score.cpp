@@ -7,6 +7,7 @@
 #include "app/answer.h"
 #include "app/command.h"
 #include "app/task_command.h"
+#include "io/error_line.h"
 
 namespace bert::cli {
 namespace {
@@ -73,7 +74,7 @@ void print_text(Output& out, const Tokenizer& tokenizer, const std::vector<std::
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const std::size_t count = scores[i].tokens.size();
     if (i > 0) out.line();
-    out.line("Text: " + texts[i]);
+    out.line("Text: " + printable(texts[i]));
     out.line("Pseudo-log-likelihood: " + fixed(scores[i].pseudo_log_likelihood, 4) + " over " +
              std::to_string(count) + (count == 1 ? " token" : " tokens") +
              (count > 0

@@ -148,6 +148,7 @@ Status read_row(const StreamLine& line, const Options& options, Row& row) {
 
 Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output& out) {
   const EncodeOptions encoding = options.encoding();
+  bool implied = false;
   const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit&) {
     std::vector<Row> rows(lines.size());
     parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
@@ -155,6 +156,8 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
         rows[i].encoding = tl::unexpected(read.error());
     });
     encode_rows(tokenizer, encoding, options.engine.threads, rows);
+    implied |= std::ranges::any_of(
+        rows, [](const Row& row) { return row.encoding && row.encoding->truncation_implied; });
     parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
       if (!rows[i].encoding) {
         lines[i].refuse(rows[i].encoding.error());
@@ -167,7 +170,10 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
   };
   // a row is padded to the longest of its batch, so there a batch must not end when the writer pauses
   const Batching batching = options.padding == Padding::kLongest ? Batching::kFull : Batching::kPrompt;
-  return run_stream(options.input, out, "tokenize", {&handler, 1}, {.batching = batching});
+  const Expected<int> status =
+      run_stream(options.input, out, "tokenize", {&handler, 1}, {.batching = batching});
+  if (status && implied) warn_of_implied_truncation(options.truncation);
+  return status;
 }
 
 // ---- reports for people ---------------------------------------------------------------------------------
@@ -211,8 +217,8 @@ Table full_table(const Tokenizer& tokenizer, std::span<const Row> rows) {
 
 // Cell 5.
 void print_tokens(Output& out, const Tokenizer& tokenizer, const Row& row) {
-  out.line("Original text: " + row.text.text);
-  if (row.pair) out.line("Second text:   " + row.pair->text);
+  out.line("Original text: " + printable(row.text.text));
+  if (row.pair) out.line("Second text:   " + printable(row.pair->text));
   std::size_t window = 0;
   const auto print = [&](const Encoding& encoding) {
     if (!row.encoding->overflowing.empty()) out.line("\nWindow " + std::to_string(++window) + ":");
@@ -318,7 +324,7 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
     implied |= encoding->truncation_implied;
     too_long |= encoding->too_long;
   }
-  if (implied) print_warning("--max-length without --truncation truncates longest_first");
+  if (implied) warn_of_implied_truncation(options.truncation);
   if (too_long) {
     print_warning("more tokens than the model's maximum of " +
                   std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
@@ -387,7 +393,7 @@ Action define_tokenize(CLI::App& app) {
       ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   app.add_flag("--no-special-tokens", options->no_special_tokens, "do not add [CLS] and [SEP]")->group(group);
-  add_format_options(app, options->output, true, {"--words", "--explain"});
+  add_format_options(app, options->output, JsonLines::kStream, {"--words", "--explain"});
   app.add_flag("--words", options->words, "report which words were split in pieces (Exercise 1)")
       ->group("Output");
   // what is explained is the way of one text as it stands
@@ -395,7 +401,7 @@ Action define_tokenize(CLI::App& app) {
       ->group("Output")
       ->excludes(pair)
       ->excludes(split_words);
-  add_engine_options(app, options->engine);
+  add_engine_options(app, options->engine, {.backend = false, .precision = false});
   app.footer(
       "examples\n"
       "  bertlens tokenize \"Tokenization and padding are fundamental steps in most NLP pipelines.\"\n"

@@ -1,4 +1,6 @@
 // `bertlens vocab`: the vocabulary. Without a search it prints the reports of the notebook's cells 3 and 4.
+#include <algorithm>
+#include <charconv>
 #include <limits>
 #include <memory>
 #include <string>
@@ -22,7 +24,42 @@ struct Options {
   std::optional<VocabularyFacet> facet;
   std::optional<std::size_t> limit;
   std::size_t offset = 0;
+  std::vector<std::int32_t> ids;
 };
+
+// The numbers of --id.
+std::vector<std::int32_t> read_ids(const std::string& text) {
+  std::vector<std::int32_t> ids;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    std::string part = text.substr(at, end - at);
+    if (const std::string wrong = whole_number(0, std::numeric_limits<std::int32_t>::max())(part);
+        !wrong.empty())
+      throw CLI::ValidationError("--id", wrong);
+    std::int32_t id = 0;
+    std::from_chars(part.data(), part.data() + part.size(), id);
+    ids.push_back(id);
+    at = end + 1;
+  }
+  return ids;
+}
+
+Expected<VocabularyMatches> find_entries(const Options& options, const Tokenizer& tokenizer) {
+  if (options.ids.empty()) {
+    return tokenizer.find({.text = options.find,
+                           .facet = options.facet.value_or(VocabularyFacet::kAll),
+                           .script = options.script,
+                           .offset = options.offset,
+                           .limit = options.limit.value_or(0)});
+  }
+  for (const std::int32_t id : options.ids) {
+    if (!tokenizer.id_to_token(id))
+      return fail(ErrorCode::kInvalidArgument, "--id: no token has the id " + std::to_string(id) +
+                                                   "; there are " + std::to_string(tokenizer.vocab_size()) +
+                                                   " entries, from 0");
+  }
+  return VocabularyMatches{options.ids, options.ids.size()};
+}
 
 // Cells 3 and 4.
 Status print_overview(Output& out, const Tokenizer& tokenizer) {
@@ -56,18 +93,13 @@ Expected<int> run(const Options& options) {
   const Tokenizer& tokenizer = **loaded;
   Output out(1, "standard output");
   const bool search = !options.find.empty() || !options.script.empty() || options.facet || options.limit ||
-                      options.offset > 0;
+                      options.offset > 0 || !options.ids.empty();
   const Format format = options.output.format();
   if (!search && format == Format::kText) {
     if (Status printed = print_overview(out, tokenizer); !printed) return tl::unexpected(printed.error());
     return finish(out);
   }
-  VocabularyQuery query{.text = options.find,
-                        .facet = options.facet.value_or(VocabularyFacet::kAll),
-                        .script = options.script,
-                        .offset = options.offset,
-                        .limit = options.limit.value_or(0)};
-  Expected<VocabularyMatches> matches = tokenizer.find(query);
+  Expected<VocabularyMatches> matches = find_entries(options, tokenizer);
   if (!matches) return tl::unexpected(matches.error());
   if (options.limit == 0) matches->ids.clear();
   Table table({{"id", Align::kRight}, {"token", Align::kLeft}});
@@ -125,12 +157,19 @@ Action define_vocab(CLI::App& app) {
   app.add_option("--offset", options->offset, "leave out the first N matches")
       ->type_name("N")
       ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()));
-  add_format_options(app, options->output);
-  add_engine_options(app, options->engine);
+  CLI::Option* ids = app.add_option_function<std::string>(
+                            "--id", [options](const std::string& text) { options->ids = read_ids(text); },
+                            "the entries with these ids: 101,102")
+                         ->type_name("N,...");
+  for (const char* name : {"--find", "--facet", "--script", "--limit", "--offset"})
+    ids->excludes(app.get_option(name));
+  add_format_options(app, options->output, JsonLines::kOutput);
+  add_engine_options(app, options->engine, {.backend = false, .threads = false, .precision = false});
   app.footer(
       "examples\n"
       "  bertlens vocab                             # sizes, special tokens, the [unused] ones\n"
       "  bertlens vocab --find token --limit 20\n"
+      "  bertlens vocab --id 7592,2088\n"
       "  bertlens vocab --facet subword --find ization\n"
       "  bertlens vocab --json --facet special");
   return [options] { return run(*options); };

@@ -11,12 +11,17 @@
 namespace bert::cli {
 namespace {
 
-bool must_escape(char32_t c) {
-  return c < 0x20 || (c >= 0x7f && c <= 0x9f) || (c >= 0x200b && c <= 0x200f) ||
-         (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+// Controls, line separators, embeddings of another direction.
+bool steers(char32_t c) {
+  return c < 0x20 || (c >= 0x7f && c <= 0x9f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-std::string escaped(std::string_view text) {
+// Joiners, direction marks, the byte order mark.
+bool is_invisible(char32_t c) {
+  return (c >= 0x200b && c <= 0x200f) || c == 0xfeff;
+}
+
+std::string escaped(std::string_view text, bool keep_invisible) {
   std::string out;
   out.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
@@ -29,7 +34,7 @@ std::string escaped(std::string_view text) {
       }
     } else if (c.value == '\n' || c.value == '\r' || c.value == '\t') {
       out += ' ';
-    } else if (must_escape(c.value)) {
+    } else if (steers(c.value) || (is_invisible(c.value) && !keep_invisible)) {
       std::snprintf(escape, sizeof escape, c.value < 0x80 ? "\\x%02x" : "\\u%04x",
                     static_cast<unsigned>(c.value));
       out += escape;
@@ -67,13 +72,17 @@ std::string one_line(std::string_view text, std::size_t limit) {
     cut.append(text.substr(0, head)).append(text.substr(tail));
     text = cut;
   }
-  std::string line = escaped(text);
+  std::string line = escaped(text, false);
   if (line.size() <= limit) return line;
   const std::size_t tail = limit * 2 / 5;
   const std::size_t head = character_start(line, limit - tail - 3);
   std::size_t tail_at = line.size() - tail;
   while (tail_at < line.size() && (static_cast<unsigned char>(line[tail_at]) & 0xc0) == 0x80) ++tail_at;
   return line.substr(0, head) + "..." + line.substr(tail_at);
+}
+
+std::string printable(std::string_view text) {
+  return escaped(text, true);
 }
 
 void print_error(std::string_view message) {

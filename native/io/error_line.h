@@ -1,4 +1,5 @@
-// One error is one line on standard error: cleaned of control characters and cut to a readable length.
+// One error is one line on standard error: cleaned of control characters and cut to a readable length. Texts
+// in reports are cleaned likewise.
 #pragma once
 
 #include <string>
@@ -10,6 +11,10 @@ namespace bert::cli {
 /// line separators, text-direction marks and bytes that are not UTF-8 become escapes; a long middle becomes
 /// "...", so that the end, which usually says what is wrong, stays.
 std::string one_line(std::string_view text, std::size_t limit = 290);
+
+/// `text` in a report for people: as one line, but of any length and with its joiners and direction marks,
+/// which writing systems need. What could steer a terminal or turn a line round becomes an escape.
+std::string printable(std::string_view text);
 
 /// Writes "bertlens: `message`" as one line to standard error.
 void print_error(std::string_view message);

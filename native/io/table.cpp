@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "io/error_line.h"
 #include "io/utf8.h"
 
 namespace bert::cli {
@@ -18,9 +19,9 @@ std::string padded(std::string_view cell, std::size_t width, Align align) {
 // A cell that stays on its line and in its column.
 std::string markdown_cell(std::string_view cell) {
   std::string text;
-  for (const char c : cell) {
+  for (const char c : printable(cell)) {
     if (c == '|') text += '\\';
-    text += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    text += c;
   }
   return text;
 }

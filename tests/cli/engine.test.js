@@ -67,6 +67,9 @@ describe('encode', () => {
       2,
       /--attentions: '2' is not a layer from 0 to 1/,
     );
+    assert.deepEqual(json(withTiny('encode', '--json', '--attentions', 'all', 'hello world')), all);
+    failure(withTiny('encode', '--attentions', '-1', 'a'), 2, /--attentions: '-1' is not a layer/);
+    failure(withTiny('encode', '--attentions=', 'a'), 2, /--attentions: is empty/);
   });
   it('the same with text, pair and ids', () => {
     const [text, ids, alone] = stream(withTiny('encode'), [
@@ -206,6 +209,11 @@ describe('fill-mask', () => {
       /--top-k: must be from 1 to 30522.*got 30523/,
     );
     failure(withTiny('fill-mask', '--top-k', '0', sentence), 2, /--top-k: .*got 0/);
+    failure(
+      withTiny('fill-mask', '--one-mask-per-word', sentence),
+      2,
+      /--one-mask-per-word requires --mask-words/,
+    );
     failure(withTiny('fill-mask', 'no mask'), 1, /no \[MASK\]/);
     failure(withTiny('fill-mask', '--mask-words', '1,x', 'a b'), 2, /'x' is not the position of a word/);
     failure(
@@ -453,6 +461,14 @@ describe('embed, score, mask-effect', () => {
     );
     assert.equal(answer.per_layer[1][0], 0);
     assert.equal(answer.per_layer[1][2], answer.cls_l2[1]);
+    assert.deepEqual(
+      answer.per_token.map((states) => states.map((tokens) => tokens.length)),
+      [Array(3).fill(4), Array(3).fill(3)],
+    );
+    answer.per_token.forEach((states, sequence) => {
+      const first = states.map((tokens) => tokens[0]);
+      assert.deepEqual(first, answer.per_layer[sequence]);
+    });
     const report = output(withTiny('mask-effect', 'hello world', 'hello'));
     assert.match(report, /^L2 distance between CLS with\/without mask per sequence: \[0\.0, \d+\.\d+\]\n/);
     const curve = json(withTiny('mask-effect', '--json', '--curve', '3', 'hello'));
@@ -607,6 +623,24 @@ describe('threads', () => {
     const tokenizer = limited('tokenize', '--jsonl', '--threads', '1000', '--file', lines);
     assert.deepEqual([tokenizer.status, tokenizer.stdout], [1, '']);
     assert.equal(tokenizer.stderr, 'bertlens: no 1000 threads to be had\n');
+  });
+});
+
+describe('--max-length', () => {
+  const warning = 'bertlens: warning: --max-length without --truncation truncates longest_first\n';
+  const input = '{"text":"one two three four","pair":"five","is_next":true}\n';
+  it('alone truncates with a warning, and an error stands alone', () => {
+    for (const command of ['tokenize', 'encode', 'embed', 'score', 'nsp', 'eval-nsp']) {
+      const limited = withTiny(command, '--jsonl', '--max-length', '4');
+      const result = run(limited, { input });
+      assert.deepEqual([result.status, result.stderr], [0, warning], command);
+      const asked = run([...limited, '--truncation', 'longest_first'], { input });
+      assert.deepEqual([asked.status, asked.stderr], [0, ''], command);
+      assert.equal(result.stdout, asked.stdout);
+    }
+    assert.equal(run(withTiny('embed', '--max-length', '4', 'one two three four')).stderr, warning);
+    failure(withTiny('embed', '--max-length', '1', 'one two'), 1, /max_length 1 is less than the 2 special/);
+    assert.equal(output(['tokenize', '--jsonl', '--max-length', '9'], { input }).split('\n').length, 2);
   });
 });
 

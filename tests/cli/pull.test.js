@@ -315,7 +315,7 @@ describe('pull', () => {
     const nobody = await pull(`http://127.0.0.1:${port}`, path.join(temporaryFolder(t), 'out'));
     assert.equal(nobody.status, 1);
     assertOneLine(nobody.stderr);
-    failure(['pull'], 2, /name is required/);
+    failure(['pull'], 2, /pull: OWNER\/NAME is missing;/);
     for (const name of ['../x', 'a/b/c', '/a', 'a/', 'a b', 'a/../b']) {
       failure(['pull', name, '--hub', 'http://127.0.0.1:1'], 2, /is not the name of a repository/);
     }

@@ -262,11 +262,19 @@ describe('vocab', () => {
     assert.deepEqual(json(['vocab', '--json', '--find', '[MASK]']), [{ id: 103, token: '[MASK]' }]);
     assert.match(output(['vocab', '--csv', '--facet', 'special']), /^id,token\n0,\[PAD\]\n/);
     assert.equal(output(['vocab', '--jsonl', '--find', '[CLS]']), '{"id":101,"token":"[CLS]"}\n');
+    assert.deepEqual(json(['vocab', '--json', '--id', '2088,103']), [
+      { id: 2088, token: 'world' },
+      { id: 103, token: '[MASK]' },
+    ]);
+    assert.match(output(['vocab', '--id', '0']), /\| \[PAD\] +\|\n\n1 of 1 matches/);
   });
   it('names what it does not know', () => {
     failure(['vocab', '--facet', 'verbs'], 2, /--facet: 'verbs' is not one of unused\|special/);
     failure(['vocab', '--script', 'Klingon'], 1, /'Klingon'/);
     failure(['vocab', '--limit', '-1'], 2, /--limit: must be at least 0, got -1/);
+    failure(['vocab', '--id', '5,30522'], 1, /--id: no token has the id 30522; there are 30522 entries/);
+    failure(['vocab', '--id', '5,x'], 2, /--id: 'x' is not a whole number/);
+    failure(['vocab', '--id', '5', '--find', 'a'], 2, /--(id|find) excludes --(id|find)/);
   });
 });
 
@@ -292,6 +300,8 @@ describe('streams', () => {
       assert.equal(answer.error.code, 'invalid_argument');
       assert.ok(answer.error.message.length > 10);
     }
+    const [huge] = stream(['tokenize'], ['{"text": 1e999}'], 1);
+    assert.equal(huge.error.message, "the line cannot be read: number overflow parsing '1e999'");
     assert.match(answers[3].error.message, /"text" is missing/);
     assert.match(answers[7].error.message, /"pair" must be a string, got 7/);
   });
@@ -486,8 +496,11 @@ describe('usage', () => {
       const message = new RegExp(`--max-length: must be from 0 to 2147483647, got ${number}`);
       failure(['tokenize', '--max-length', number, 'a'], 2, message);
     }
-    for (const option of ['--file', '--model', '--vocab'])
+    for (const option of ['--file', '--model', '--vocab']) {
       failure(['tokenize', option, '', 'a'], 2, new RegExp(`${option}: .*is empty`));
+      failure(['tokenize', `${option}=`, 'a'], 2, new RegExp(`${option}: .*is empty`));
+    }
+    assert.deepEqual(json(['tokenize', '--json', '--pair=', 'a']).tokens, ['[CLS]', 'a', '[SEP]', '[SEP]']);
     failure(['tokenize', '--precision', 'f64', 'a'], 2, /--precision: 'f64' is not one of f32\|f16\|int8/);
     failure(
       ['tokenize', '--backend', 'tpu', 'a'],
@@ -497,7 +510,8 @@ describe('usage', () => {
     failure(['tokenize', '--json', '--csv', 'a'], 2, /--json and --csv exclude each other/);
     failure(['tokenize', '--words', '--jsonl'], 2, /--jsonl and --words exclude each other/);
     failure(['tokenize', 'a', '--file', 'b'], 2, /not both/);
-    failure(['tokenize', '--max-length'], 2, /--max-length/);
+    failure(['tokenize', '--max-length'], 2, /--max-length: its value is missing \(N\);/);
+    failure(['tokenize', '--file', 'a', '--file', 'b'], 2, /--file is given 2 times instead of once;/);
     // only where a command takes texts is there one that could start with -
     failure(
       ['tokenize', '--texts'],
@@ -507,6 +521,17 @@ describe('usage', () => {
     failure(['quantize', '--csw', '--out', 'x'], 2, /unknown option '--csw' \(did you mean --csv\?\); see/);
     failure(['tokenize'], 2, /standard input is empty/);
     failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
+    failure(['tokenize', '--none='], 2, /unknown option '--none='/);
+    failure(['eval-nsp', 'pairs.csv'], 2, /argument 'pairs\.csv'; is it meant for --file PATH\?;/);
+    failure(['vocab', '[MASK]'], 2, /argument '\[MASK\]'; is it meant for --find TEXT\?;/);
+    failure(['bench', 'x'], 2, /argument 'x'; is it meant for --model DIR\?;/);
+  });
+  it('reports show what could steer a terminal as escapes', () => {
+    const text = 'a\u001b[31m\u009b\u202e\u0007 b\u200dc';
+    const shown = 'a\\x1b[31m\\u009b\\u202e\\x07 b\u200dc';
+    const report = output(['tokenize', '--pair', text, text]);
+    assert.ok(report.startsWith(`Original text: ${shown}\nSecond text:   ${shown}\n`), report);
+    assert.deepEqual(json(['tokenize', '--json', text]).offsets.at(-2), [10, 13]);
   });
   it('what follows -- is texts, whatever they look like', () => {
     const texts = output(['tokenize', '--', '--attentions', '12', '--json']).match(/(?<=Original text: ).*/g);
@@ -571,6 +596,25 @@ describe('usage', () => {
       assert.match(help, new RegExp(`^  ${command} `, 'm'));
       assert.match(output([command, '--help']), new RegExp(`examples\\n  bertlens ${command}`));
     }
+    for (const asked of ['help', '--help', '-h'])
+      assert.equal(output([asked, 'tokenize']), output(['tokenize', '--help']));
+    failure(['help', 'tokeniz'], 2, /unknown command 'tokeniz' \(did you mean tokenize\?\)/);
+    for (const [, command] of help.matchAll(/^ {2}([a-z-]+) {2,}\w/gm)) {
+      const lines = output([command, '--help']).split('\n');
+      assert.equal(lines[1].startsWith(`Usage: bertlens ${command} [OPTIONS]`), true);
+      // what CLI11 says in its own notation stands there in words
+      for (const line of lines) {
+        assert.ok(line.length <= 120, `${command}: ${line}`);
+        assert.doesNotMatch(line, /REQUIRED|Excludes:|Needs:|\{all\}|\btexts\.\.\./);
+      }
+    }
+    assert.match(
+      output(['encode', '--help']),
+      /\n {2}--attentions \[all\|N,\.\.\.\] +the attentions of all layers/,
+    );
+    assert.doesNotMatch(output(['pull', '--help']), /Normaliser/);
+    assert.match(output(['vocab', '--help']), /--jsonl +one JSON object a line\n/);
+    assert.match(output(['pull', '--help']), /--model DIR +as for other commands; without effect here\n/);
     assert.match(output(['--version']), /^bertlens \d+\.\d+\.\d+\n$/);
   });
 });
