@@ -139,6 +139,14 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
       return name + " is given " + std::to_string(option->count()) + " times instead of once";
     if (option) return name + ": its value is missing (" + option->get_type_name() + ")";
   }
+  // "Could not convert: --json = maybe"
+  if (dynamic_cast<const CLI::ConversionError*>(&error)) {
+    const std::size_t name = message.find("--"), equals = message.find(" = ");
+    if (name < equals && equals != std::string::npos) {
+      return message.substr(name, equals - name) + ": " + in_quotes(message.substr(equals + 3)) +
+             " is not true or false; the option stands alone";
+    }
+  }
   return message;
 }
 

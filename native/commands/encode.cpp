@@ -334,6 +334,7 @@ Action define_encode(CLI::App& app) {
   app.add_flag("--attentions{all}", options->attentions,
                "the attentions of all layers, or of those named: --attentions 0,11")
       ->option_text("[all|N,...]")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Throw)  // of flags CLI11 takes the last
       ->check(not_empty())
       ->group("Output");
   app.footer(

@@ -70,6 +70,8 @@ describe('encode', () => {
     assert.deepEqual(json(withTiny('encode', '--json', '--attentions', 'all', 'hello world')), all);
     failure(withTiny('encode', '--attentions', '-1', 'a'), 2, /--attentions: '-1' is not a layer/);
     failure(withTiny('encode', '--attentions=', 'a'), 2, /--attentions: is empty/);
+    const twice = ['--attentions', '0', '--attentions', '1'];
+    failure(withTiny('encode', ...twice, 'a'), 2, /--attentions is given 2 times instead of once/);
   });
   it('the same with text, pair and ids', () => {
     const [text, ids, alone] = stream(withTiny('encode'), [

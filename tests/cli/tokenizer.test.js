@@ -522,6 +522,8 @@ describe('usage', () => {
     failure(['tokenize'], 2, /standard input is empty/);
     failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
     failure(['tokenize', '--none='], 2, /unknown option '--none='/);
+    for (const value of ['', 'maybe'])
+      failure(['tokenize', `--json=${value}`, 'a'], 2, new RegExp(`--json: '${value}' is not true or false`));
     failure(['eval-nsp', 'pairs.csv'], 2, /argument 'pairs\.csv'; is it meant for --file PATH\?;/);
     failure(['vocab', '[MASK]'], 2, /argument '\[MASK\]'; is it meant for --find TEXT\?;/);
     failure(['bench', 'x'], 2, /argument 'x'; is it meant for --model DIR\?;/);
