@@ -23,13 +23,12 @@ import {
   type ModelFolder,
 } from './model-files.ts';
 import { shown } from './options.ts';
-import { compileWasm } from './resources.ts';
 import type { Choice } from './runtime.ts';
 import type { CreateEngineModule, EngineHandle, EngineModule, ThreadWorker } from './wasm-modules.ts';
 
-/** A build: its WebAssembly file, its JavaScript, and how its threads are made. */
+/** A build: its WebAssembly, its JavaScript, and how its threads are made. */
 export interface EngineBuild {
-  readonly wasm: URL;
+  readonly compile: () => Promise<WebAssembly.Module>;
   readonly create: CreateEngineModule;
   readonly ThreadWorker?: ThreadWorker;
 }
@@ -166,7 +165,7 @@ export class Engine {
 }
 
 async function instantiate(build: EngineBuild, threads: number): Promise<EngineModule> {
-  const compiled = await compileWasm(build.wasm);
+  const compiled = await build.compile();
   return await new Promise<EngineModule>((done, fail) => {
     build
       .create({

@@ -14,8 +14,8 @@ interface NodeThread extends NodePort {
 
 interface WorkerThreads {
   readonly Worker: new (
-    url: URL,
-    options: { workerData: unknown; execArgv: readonly string[] | undefined },
+    script: URL | string,
+    options: { eval: boolean; workerData: unknown; execArgv: readonly string[] | undefined },
   ) => NodeThread;
   readonly parentPort: NodePort | null;
   readonly workerData: unknown;
@@ -90,15 +90,19 @@ export function browserWorker(worker: Worker): HostWorker {
   }) as unknown as HostWorker;
 }
 
-/** A worker thread of Node running a module, or undefined in a browser. `name` is what its `self.name` is there. */
-export function nodeWorker(url: URL, name: string): HostWorker | undefined {
+/**
+ * A worker thread of Node running a module's file or a script's text, or undefined in a browser. `name` is what its
+ * `self.name` is there.
+ */
+export function nodeWorker(script: URL | string, name: string): HostWorker | undefined {
   const threads = workerThreads();
   if (!threads) return undefined;
   // a thread takes over the process's flags; with code from standard input or -e one of them is about that code, and naming
   // flags for a thread allows none of V8's, which hold for the whole process anyway
   const fromInput = nodeProcess()?.execArgv.some((flag) => flag.startsWith('--input-type'));
   const execArgv = fromInput ? [] : undefined;
-  return new NodeWorker(new threads.Worker(url, { workerData: { bertlensName: name }, execArgv }));
+  const options = { eval: typeof script === 'string', workerData: { bertlensName: name }, execArgv };
+  return new NodeWorker(new threads.Worker(script, options));
 }
 
 /** This worker's own end of the line. */

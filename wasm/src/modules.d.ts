@@ -10,3 +10,9 @@ declare module 'bertlens-wasm/engine-*' {
   const createModule: import('./wasm-modules.ts').CreateEngineModule;
   export default createModule;
 }
+
+// What scripts/build.js inlines, as text.
+declare module 'bertlens-inline/*' {
+  const text: string;
+  export default text;
+}

@@ -58,8 +58,13 @@ function relaxedFault(): string | undefined {
   return undefined;
 }
 
+/** Whether an entry has builds with threads: 'in place' its caller must not wait for others. */
+export type Threading = 'possible' | 'not inlined' | 'in place';
+
 /** Why threads cannot be used here, or undefined where they can. */
-function threadFault(): string | undefined {
+function threadFault(threading: Threading): string | undefined {
+  if (threading === 'in place') return 'threads: this entry computes in place';
+  if (threading === 'not inlined') return 'threads: bertlens/inline has no builds with threads';
   if (!nodeProcess() && !(globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated) {
     return 'threads: the page is not cross-origin isolated (COOP and COEP headers)';
   }
@@ -87,12 +92,12 @@ export const kBuilds = [
   'relaxed-threads',
 ] as const satisfies readonly Build[];
 
-/** Chooses the fastest build that passes. `mayThread` is false where the caller must not wait for threads. */
-export function chooseBuild(wanted: Build | 'auto', threads: number | 'auto', mayThread: boolean): Choice {
+/** Chooses the fastest build that passes. */
+export function chooseBuild(wanted: Build | 'auto', threads: number | 'auto', threading: Threading): Choice {
   if (!WebAssembly.validate(kSimd))
     throw new BertlensError('unsupported', 'WebAssembly SIMD is needed and not here');
   const relaxed = relaxedFault();
-  const shared = mayThread ? threadFault() : 'threads: this entry computes in place';
+  const shared = threadFault(threading);
   const many = threads === 'auto' ? Math.min(kMostThreads, cores()) : threads;
   if (wanted !== 'auto') {
     const fault =
@@ -110,7 +115,7 @@ export function chooseBuild(wanted: Build | 'auto', threads: number | 'auto', ma
   if (shared !== undefined) reasons.push(shared);
   else if (many === 1) reasons.push(threads === 'auto' ? 'threads: one core' : 'threads: one was asked for');
   const threaded = shared === undefined && many > 1;
-  if (shared !== undefined && typeof threads === 'number' && threads > 1 && mayThread) {
+  if (shared !== undefined && typeof threads === 'number' && threads > 1 && threading !== 'in place') {
     throw new BertlensError('unsupported', `${threads} threads cannot run: ${shared}`);
   }
   const simd = relaxed === undefined ? 'relaxed' : 'simd';

@@ -46,10 +46,11 @@ import {
   type EncodeInput,
   type PlainText,
 } from './requests.ts';
+import { compileWasm } from './resources.ts';
 import { chooseBuild } from './runtime.ts';
 import type { BatchEncoding, Tokenizer } from './tokenizer-types.ts';
-import { loadTokenizer } from './tokenizer.ts';
 import type { RawEncoding } from './wasm-modules.ts';
+import { loadTokenizerWith } from './wasm-tokenizer.ts';
 
 export { BertlensError, type BertlensErrorCode } from './errors.ts';
 export type * from './engine-types.ts';
@@ -62,22 +63,23 @@ export { deleteStored, listStored, storageEstimate } from './storage.ts';
 async function buildOf(name: string): Promise<EngineBuild> {
   if (name === 'relaxed') {
     const { default: create } = await import('bertlens-wasm/engine-relaxed');
-    return { create, wasm: new URL('./engine-relaxed.wasm', import.meta.url) };
+    return { create, compile: () => compileWasm(new URL('./engine-relaxed.wasm', import.meta.url)) };
   }
   const { default: create } = await import('bertlens-wasm/engine-simd');
-  return { create, wasm: new URL('./engine-simd.wasm', import.meta.url) };
+  return { create, compile: () => compileWasm(new URL('./engine-simd.wasm', import.meta.url)) };
 }
 
 /** Loads a checkpoint into this thread. Errors as those of `load` in 'bertlens'. */
 export async function load(source: ModelSource, options?: LoadOptions): Promise<BertSync> {
   const { engine: engineOptions, build, threads, signal, onProgress } = loadOptions(options);
-  const choice = chooseBuild(build, threads, false);
+  const choice = chooseBuild(build, threads, 'in place');
   return await loadTwice(async (afresh) => {
     throwIfAborted(signal);
     const opening = unlessAborted(buildOf(choice.build), signal).then((module) =>
       Engine.load(module, choice, source, { ...engineOptions, afresh }, signal, onProgress),
     );
-    const tokenizing = loadTokenizer(
+    const tokenizing = loadTokenizerWith(
+      () => compileWasm(new URL('./tokenizer.wasm', import.meta.url)),
       opening.then(({ tokenizerBytes }) => tokenizerBytes),
       signal && { signal },
     );

@@ -1,3 +1,2 @@
 // A thread of the relaxed-threads build: Emscripten's glue starts itself where the worker's name is em-pthread.
-import './thread-globals.ts';
 import 'bertlens-wasm/engine-relaxed-threads';

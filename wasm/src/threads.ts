@@ -38,9 +38,11 @@ export function receiveFromThread({ thread, message }: ThreadMessage): void {
   pageThreads[thread]?.onmessage?.({ data: message });
 }
 
-/** `file` is the thread's module beside this one, for Node. */
-export function threadWorkers(file: string): ThreadWorker {
-  const here = import.meta.url; // apart from `new URL`, so that bundlers leave the address alone
+/**
+ * `file` is the thread's module beside that of the address `here`, for Node: two arguments, so that bundlers leave the
+ * address alone.
+ */
+export function threadWorkers(file: string, here: string): ThreadWorker {
   return function makeThread() {
     const onNode = nodeWorker(new URL(file, here), 'em-pthread');
     if (onNode) return onNode;

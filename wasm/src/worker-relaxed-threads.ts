@@ -1,11 +1,12 @@
 // The worker of the relaxed-threads build.
 import createModule from 'bertlens-wasm/engine-relaxed-threads';
 
+import { compileWasm } from './resources.ts';
 import { threadWorkers } from './threads.ts';
 import { serveEngine } from './worker.ts';
 
 serveEngine({
   create: createModule,
-  wasm: new URL('./engine-relaxed-threads.wasm', import.meta.url),
-  ThreadWorker: threadWorkers('./thread-relaxed.js'),
+  compile: () => compileWasm(new URL('./engine-relaxed-threads.wasm', import.meta.url)),
+  ThreadWorker: threadWorkers('./thread-relaxed.js', import.meta.url),
 });

@@ -1,6 +1,10 @@
 // The worker of the relaxed build.
 import createModule from 'bertlens-wasm/engine-relaxed';
 
+import { compileWasm } from './resources.ts';
 import { serveEngine } from './worker.ts';
 
-serveEngine({ create: createModule, wasm: new URL('./engine-relaxed.wasm', import.meta.url) });
+serveEngine({
+  create: createModule,
+  compile: () => compileWasm(new URL('./engine-relaxed.wasm', import.meta.url)),
+});

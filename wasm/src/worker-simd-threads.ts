@@ -1,11 +1,12 @@
 // The worker of the simd-threads build.
 import createModule from 'bertlens-wasm/engine-simd-threads';
 
+import { compileWasm } from './resources.ts';
 import { threadWorkers } from './threads.ts';
 import { serveEngine } from './worker.ts';
 
 serveEngine({
   create: createModule,
-  wasm: new URL('./engine-simd-threads.wasm', import.meta.url),
-  ThreadWorker: threadWorkers('./thread-simd.js'),
+  compile: () => compileWasm(new URL('./engine-simd-threads.wasm', import.meta.url)),
+  ThreadWorker: threadWorkers('./thread-simd.js', import.meta.url),
 });

@@ -1,6 +1,10 @@
 // The worker of the simd build.
 import createModule from 'bertlens-wasm/engine-simd';
 
+import { compileWasm } from './resources.ts';
 import { serveEngine } from './worker.ts';
 
-serveEngine({ create: createModule, wasm: new URL('./engine-simd.wasm', import.meta.url) });
+serveEngine({
+  create: createModule,
+  compile: () => compileWasm(new URL('./engine-simd.wasm', import.meta.url)),
+});
