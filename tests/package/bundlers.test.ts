@@ -1,14 +1,14 @@
 // The packed package through Vite, webpack and esbuild, none of them configured, in Chromium under a strict policy.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 
 import { chromium, type Browser } from 'playwright-core';
 
 import { kPolicy, serve, type ServeOptions } from './server.ts';
-import { addData, bin, buildByVite, pageProject } from './site.ts';
+import { addData, bin, buildByVite, inlinePage, pageProject } from './site.ts';
 
 let project: ReturnType<typeof pageProject>;
 let browser: Browser;
@@ -30,7 +30,27 @@ after(async () => {
   project.finish();
 });
 
-/** Opens the built page with a query, waits for its checks, and gives what they found. The console stays silent. */
+/** Counts the blob: addresses that a page has made and not revoked. */
+function countAddresses(): void {
+  const make = URL.createObjectURL.bind(URL);
+  const revoke = URL.revokeObjectURL.bind(URL);
+  const held = new Set<string>();
+  Object.assign(globalThis, { heldAddresses: held });
+  URL.createObjectURL = (blob) => {
+    const address = make(blob);
+    held.add(address);
+    return address;
+  };
+  URL.revokeObjectURL = (address) => {
+    held.delete(address);
+    revoke(address);
+  };
+}
+
+/**
+ * Opens the built page with a query, waits for its checks, and gives what they found. The console stays silent, and no blob:
+ * address is left.
+ */
 async function check(
   folder: string,
   query: string,
@@ -42,6 +62,7 @@ async function check(
   const context = await browser.newContext();
   try {
     const page = await context.newPage();
+    await page.addInitScript(countAddresses);
     const messages: string[] = [];
     page.on('console', (message) => messages.push(message.text()));
     page.on('pageerror', (error) => messages.push(error.message));
@@ -52,20 +73,30 @@ async function check(
       messages.filter((message) => !allowed.test(message)),
       [],
     );
-    return JSON.parse(await page.evaluate(() => document.body.textContent)) as Record<string, unknown>;
+    const { held, text } = await page.evaluate(() => ({
+      held: [...(globalThis as unknown as { heldAddresses: Set<string> }).heldAddresses],
+      text: document.body.textContent,
+    }));
+    assert.deepEqual(held, []);
+    return JSON.parse(text) as Record<string, unknown>;
   } finally {
     await context.close();
     await site.close();
   }
 }
 
-/** The tokenizer, and the engine as it is chosen without cross-origin isolation. */
-async function checkBoth(t: TestContext, folder: string): Promise<void> {
-  await check(folder, 'check=tokenizer');
-  const runtime = await check(folder, 'check=engine');
+/** The tokenizer, and the engine as it is chosen without threads. */
+async function checkBoth(
+  t: TestContext,
+  folder: string,
+  options: ServeOptions = {},
+  noThreads = /not cross-origin isolated/,
+): Promise<void> {
+  await check(folder, 'check=tokenizer', options);
+  const runtime = await check(folder, 'check=engine', options);
   t.diagnostic(JSON.stringify(runtime));
   assert.equal(runtime['build'], 'relaxed');
-  assert.match(String(runtime['reasons']), /not cross-origin isolated/);
+  assert.match(String(runtime['reasons']), noThreads);
 }
 
 test('Vite', async (t) => {
@@ -140,8 +171,52 @@ test('webpack', async (t) => {
   await checkBoth(t, out);
 });
 
-// esbuild leaves `new URL(...)` as it stands, so the package's files are put beside the bundle, as its README says
-test('esbuild', async (t) => {
+/** What `bertlens/inline` needs, as the README says. */
+const kInlinePolicy = kPolicy.replace("worker-src 'self'", 'worker-src blob:');
+const kNotInlined = /bertlens\/inline has no builds with threads/;
+
+test('esbuild, bertlens/inline: one file, as a classic script and as a module', async (t) => {
+  const source = path.join(project.folder, 'inline');
+  inlinePage(source, 'bertlens/inline');
+  for (const format of ['iife', 'esm']) {
+    const out = path.join(project.folder, `out-inline-${format}`);
+    // a classic script is what esbuild makes unasked
+    const flags = ['--bundle', `--outdir=${out}`, ...(format === 'esm' ? ['--format=esm'] : [])];
+    const done = spawnSync(path.join(bin, 'esbuild'), ['page.js', ...flags, '--log-level=warning'], {
+      cwd: source,
+      encoding: 'utf8',
+    });
+    assert.equal(done.stderr, '');
+    assert.deepEqual(readdirSync(out), ['page.js']);
+    const type = format === 'esm' ? ' type="module"' : '';
+    const page = `<!doctype html><title>running</title><body></body><script${type} src="page.js"></script>`;
+    writeFileSync(path.join(out, 'index.html'), page);
+    await checkBoth(t, out, { policy: kInlinePolicy }, kNotInlined);
+    if (format === 'esm') continue;
+    for (const build of ['simd', 'relaxed']) {
+      const query = `check=golden&build=${build}`;
+      t.diagnostic(JSON.stringify(await check(out, query, { policy: kInlinePolicy })));
+    }
+    const refused = await check(out, 'check=start', {}, /Content Security Policy/);
+    assert.equal(refused['name'], 'BertlensError');
+    assert.match(String(refused['message']), /worker.*content security policy/);
+  }
+});
+
+test('bertlens/inline without a bundler', async (t) => {
+  const out = path.join(project.folder, 'out-unbundled');
+  const dist = path.join(project.folder, 'node_modules/bertlens/dist');
+  inlinePage(out, './bertlens/inline.js');
+  mkdirSync(path.join(out, 'bertlens'));
+  for (const file of readdirSync(dist)) {
+    if (file.endsWith('.js')) copyFileSync(path.join(dist, file), path.join(out, 'bertlens', file));
+  }
+  copyFileSync(path.join(project.folder, 'index.html'), path.join(out, 'index.html'));
+  await checkBoth(t, out, { policy: kInlinePolicy }, kNotInlined);
+});
+
+// esbuild leaves `new URL(...)` as it stands; for threads the package's files are put beside the bundle, as its README says
+test('esbuild, bertlens', async (t) => {
   const out = path.join(project.folder, 'out-esbuild');
   mkdirSync(out);
   execFileSync(

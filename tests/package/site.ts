@@ -3,19 +3,25 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { fixtures, installed, makeModels, root, vocabulary } from './support.ts';
+import { copyFixtures, installed, makeModels, root, vocabulary } from './support.ts';
 
 export const bin = path.join(root, 'node_modules/.bin');
+
+const kPageChecks = ['tokenizer-checks.js', 'engine-checks.js', 'page-checks.js'];
 
 /** An empty project with the package and the page's sources. */
 export function pageProject(): { folder: string; finish: () => void } {
   const project = installed();
-  for (const file of ['tokenizer-checks.js', 'engine-checks.js', 'page.js']) {
-    cpSync(path.join(fixtures, file), path.join(project.folder, file));
-  }
+  copyFixtures([...kPageChecks, 'storage-checks.js', 'page.js'], project.folder);
   const page = '<!doctype html><title>running</title><script type="module" src="./page.js"></script>';
   writeFileSync(path.join(project.folder, 'index.html'), page);
   return project;
+}
+
+/** In `folder`, the sources of a page with the same checks (without storage) of `entry` alone: `bertlens/inline`, or its address. */
+export function inlinePage(folder: string, entry: string): void {
+  copyFixtures(kPageChecks, folder, entry);
+  writeFileSync(path.join(folder, 'page.js'), "import { run } from './page-checks.js';\nvoid run();\n");
 }
 
 export function buildByVite(project: string): string {

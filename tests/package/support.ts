@@ -1,6 +1,14 @@
 // The packed npm package, installed in an empty folder as a user has it; and what runs it there.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +54,19 @@ export function installed(): { folder: string; tarball: string; finish: () => vo
     cwd: folder,
   });
   return { folder, tarball, finish };
+}
+
+/**
+ * Copies fixtures into a folder, made where it is not there; with `entry`, which is imported in place of the entries
+ * `bertlens` and `bertlens/tokenizer`.
+ */
+export function copyFixtures(files: readonly string[], folder: string, entry?: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const file of files) {
+    const text = readFileSync(path.join(fixtures, file), 'utf8');
+    const changed = entry === undefined ? text : text.replace(/'bertlens(\/tokenizer)?'/g, `'${entry}'`);
+    writeFileSync(path.join(folder, file), changed);
+  }
 }
 
 /** The Node.js releases at hand, by major version: this one, the system's, and those that set-up fetched. */
