@@ -116,7 +116,12 @@ Expected<Work> prepare(const tasks::Data& data, const FillMaskInput& input, std:
     work.answer.label_ids = labels->ids;
     work.answer.labels.assign(row->size(), kIgnoredLabel);
     for (const MaskAnswer& mask : work.answer.masks) {
-      work.answer.labels[mask.position] = labels->ids[mask.position];
+      const std::int32_t label = labels->ids[mask.position];
+      if (label == data.mask_id) {
+        return fail(ErrorCode::kInvalidText, "the label text leaves the " + token_text(data, label) +
+                                                 " at token " + std::to_string(mask.position) + " unfilled");
+      }
+      work.answer.labels[mask.position] = label;
     }
   }
   work.answer.filled = row->ids;

@@ -197,6 +197,8 @@ describe('fill-mask', () => {
       { text: 'no mask' },
       { text: 'a [mask] in lower case' },
       { text: sentence, label_text: 'too short' },
+      { text: sentence, label_text: sentence },
+      { text: sentence, pair: 'a [MASK]', label_text: sentence.replace('[MASK]', 'Paris') },
       { text: sentence, targets: [] },
       { text: sentence, targets: ['\u{1f600}'] },
       { text: sentence, targets: 'paris' },
@@ -205,6 +207,8 @@ describe('fill-mask', () => {
     const answers = stream(withTiny('fill-mask'), bad, 1);
     assert.match(answers[0].error.message, /no \[MASK\] among the tokens of/);
     for (const answer of answers) assert.ok(answer.error);
+    assert.equal(answers[3].error.message, 'the label text leaves the [MASK] at token 6 unfilled');
+    assert.equal(answers[4].error.message, 'the label text leaves the [MASK] at token 10 unfilled');
     failure(
       withTiny('fill-mask', '--top-k', '30523', sentence),
       2,

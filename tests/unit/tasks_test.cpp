@@ -385,6 +385,8 @@ TEST(Tasks, ErrorsNameTheirCause) {
   const std::string wrong = word(10) + " " + word(11) + " " + word(12);
   input.label_text = wrong;
   EXPECT_EQ(model.tasks->fill_mask(input).error().code, ErrorCode::kInvalidText);
+  input.label_text = masked;
+  EXPECT_EQ(model.tasks->fill_mask(input).error().code, ErrorCode::kInvalidText);
   std::string endless;
   for (int i = 0; i < 40; ++i) endless += word(10) + " ";
   EXPECT_EQ(model.tasks->embed(endless).error().code, ErrorCode::kTooLong);

@@ -50,7 +50,8 @@ struct FillMaskInput {
   /// Score these words alone (their probabilities stay those over the whole vocabulary). A target is looked
   /// up as it stands ("##ing" is possible), else tokenised; one of several pieces takes that many masks.
   std::span<const std::string> targets;
-  /// The text with its masks filled rightly, for labels and loss. Must have as many tokens as `text`.
+  /// The text with its masks filled rightly, for labels and loss. Must have as many tokens as `text`, and
+  /// leave none of its masks.
   std::optional<std::string_view> label_text;
 };
 
@@ -225,8 +226,8 @@ class Tasks {
   /// The session that the tasks run on, for calls that need more than they give.
   Session& session();
 
-  /// Errors: kInvalidText (no [MASK] in the text; a label text of another length), kInvalidArgument (top_k
-  /// out of range; a target without pieces in the vocabulary).
+  /// Errors: kInvalidText (no [MASK] in the text; a label text of another length or with a [MASK] left),
+  /// kInvalidArgument (top_k out of range; a target without pieces in the vocabulary).
   Expected<FillMaskAnswer> fill_mask(const FillMaskInput& input, const FillMaskOptions& options = {},
                                      const CallControl& control = {});
   std::vector<Expected<FillMaskAnswer>> fill_mask_batch(std::span<const FillMaskInput> inputs,
