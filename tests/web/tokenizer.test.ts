@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { onPage, shownIds, tableRows, withPage } from './support.ts';
+import { onPage, shownIds, tableRows, withPage, type Opened } from './support.ts';
 
 withPage();
 
@@ -69,8 +69,8 @@ test('a section opened right after typing, or left and opened again at once, is 
   });
 });
 
-test('a second sentence gives token types 0 and 1', async () => {
-  await onPage('#/tokenizer', async ({ page }) => {
+test('a second sentence gives token types 0 and 1, at once where the table is in sight', async () => {
+  const body = async ({ page }: Opened) => {
     await page.getByRole('button', { name: 'Add a second sentence' }).click();
     await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('How are you?');
     await page.getByRole('textbox', { name: 'Second sentence' }).fill('Fine.');
@@ -78,6 +78,43 @@ test('a second sentence gives token types 0 and 1', async () => {
     assert.equal(rows.map((row) => row[3]).join(''), '000000111');
     await page.getByRole('button', { name: 'Remove the second' }).click();
     assert.equal((await tableRows(page, caption)).length, 6);
+  };
+  await onPage('#/tokenizer', body, { viewport: { width: 1280, height: 3000 } });
+});
+
+test('what is out of sight follows when the hand rests, or when it comes into sight', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    const field = page.getByRole('textbox', { name: 'Sentence', exact: true });
+    const table = page.locator(`[role="region"][aria-label^="${caption}"]`);
+    await table.locator('tbody tr').nth(16).waitFor();
+    await page.evaluate(async () => {
+      // by then the page has been told that the table is below the window
+      await new Promise((told) => {
+        requestAnimationFrame(() => requestAnimationFrame(told));
+      });
+      const later = window.setTimeout.bind(window);
+      const waiting: (() => void)[] = [];
+      window.setTimeout = ((run: () => void, wait: number) =>
+        wait === 300 ? waiting.push(run) : later(run, wait)) as typeof setTimeout;
+      const rest = () => {
+        for (const run of waiting.splice(0)) run();
+      };
+      Object.assign(window, { rest });
+    });
+    await field.fill('hello');
+    assert.deepEqual(await shownIds(page), [101, 7592, 102]);
+    assert.equal((await tableRows(page, caption)).length, 17);
+    await page.evaluate(() => {
+      (window as unknown as { rest: () => void }).rest();
+    });
+    await table.locator('tbody tr').nth(3).waitFor({ state: 'detached' });
+    assert.equal((await tableRows(page, caption)).length, 3);
+
+    await field.fill('hello world');
+    assert.equal((await tableRows(page, caption)).length, 3);
+    await table.scrollIntoViewIfNeeded();
+    await table.locator('tbody tr').nth(3).waitFor();
+    assert.equal((await tableRows(page, caption))[2]?.[1], 'world');
   });
 });
 
@@ -120,23 +157,22 @@ test('what to notice of words that became [UNK], by the reason', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
     const field = page.getByRole('textbox', { name: 'Sentence', exact: true });
     const notice = page.locator('.note', { has: page.getByRole('heading', { name: 'What to notice' }) });
+    const became = notice.getByText(/became \[UNK\]/);
     await field.fill('I love pizza 🍕');
+    await notice.getByText(/^1 word became \[UNK\]: a piece of it has no entry/).waitFor();
     assert.match(await notice.innerText(), /No word was split\./);
-    assert.match(await notice.innerText(), /1 word became \[UNK\]: a piece of it has no entry/);
     assert.doesNotMatch(await notice.innerText(), /Every word/);
     await field.fill('🍕 tokenization 🙂');
-    assert.match(await notice.innerText(), /2 words became \[UNK\]: a piece of each has no entry/);
+    await notice.getByText(/^2 words became \[UNK\]: a piece of each has no entry/).waitFor();
     await field.fill(`so ${'b'.repeat(101)}`);
-    assert.match(
-      await notice.innerText(),
-      /1 word became \[UNK\] untried: it is longer than 100 characters\./,
-    );
+    await notice.getByText('1 word became [UNK] untried: it is longer than 100 characters.').waitFor();
     // the mark itself, typed, is no word that was given up
     await field.fill('so [UNK]');
+    await became.waitFor({ state: 'detached' });
     assert.doesNotMatch(await notice.innerText(), /became/);
     await page.getByRole('button', { name: 'Add a second sentence' }).click();
     await page.getByRole('textbox', { name: 'Second sentence' }).fill('🍕');
-    assert.match(await notice.innerText(), /1 word became \[UNK\]/);
+    await notice.getByText(/^1 word became \[UNK\]/).waitFor();
   });
 });
 

@@ -25,7 +25,10 @@ export async function startTokenizer(): Promise<void> {
   try {
     // named outright: a folder would be asked for files that the default model does not have
     const loaded = await loadTokenizer(`${defaultModel}vocab.txt`);
-    await nextTask(); // so that reading the vocabulary and drawing with it are two short waits for the reader's hand
+    // reading the vocabulary, a first call, which compiles what every call runs, and drawing are short waits each
+    await nextTask();
+    loaded.words(loaded.encode('Tokenization.'));
+    await nextTask();
     ready.value = loaded;
   } catch (error) {
     tokenizerTrouble.value = error instanceof Error ? error.message : String(error);

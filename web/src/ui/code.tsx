@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { copyText } from '../lib/clipboard';
 import type { CodeSamples } from '../views/view';
 import { Tabs } from './tabs';
+import { useWhenSeen } from './use-when-seen';
 
 type Language = keyof CodeSamples;
 
@@ -18,9 +19,9 @@ export const language = signal<Language>('python');
 
 export function Code({ samples }: { samples: () => CodeSamples }) {
   const [copied, setCopied] = useState(false);
-  const text = samples()[language.value];
+  const { ref, value: text } = useWhenSeen(() => samples()[language.value]);
   return (
-    <div class="code">
+    <div class="code" ref={ref}>
       <Tabs
         label="Language"
         options={labels}

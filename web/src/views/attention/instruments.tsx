@@ -24,7 +24,7 @@ import { useWidth } from '../../ui/use-width';
 import { WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import { scopeOf, SecondSentence, spansOf } from '../tokenizer/chips';
-import { encoding, second } from '../tokenizer/state';
+import { second } from '../tokenizer/state';
 import {
   attentions,
   current,
@@ -153,13 +153,13 @@ export function HeadsInstrument() {
     >
       <div class="flow">
         <WithTokenizer room="8rem">
-          {(ready) => (
+          {() => (
             <>
               <Editor
                 label="Sentence"
                 value={sentence.value}
                 scope="first"
-                spans={spansOf(ready, encoding.value, 0)}
+                spans={spansOf(0)}
                 onChange={(next) => {
                   sentence.value = next;
                 }}
@@ -169,7 +169,7 @@ export function HeadsInstrument() {
                   label="Second sentence"
                   value={second.value}
                   scope="second"
-                  spans={spansOf(ready, encoding.value, 1)}
+                  spans={spansOf(1)}
                   onChange={(next) => {
                     second.value = next;
                   }}

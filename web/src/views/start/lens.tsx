@@ -13,7 +13,7 @@ import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/pictu
 import { Suggestions } from '../../ui/suggestions';
 import { PlaceTabs } from '../../ui/tabs';
 import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/token';
-import { useWidth } from '../../ui/use-width';
+import { useTurn } from '../../ui/use-turn';
 import { modelArrival, Trouble } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import { tokenizer, type Encoding } from '../../engine/tokenizer';
@@ -142,13 +142,13 @@ function tintOf(word: number, colours: Colours): string {
   return [colours['tint-0'], colours['tint-1'], colours['tint-2'], colours['tint-3']][word % 4]!;
 }
 
-/** Follows where the tokens of a row stand, also when the type arrives that they are set in. */
-function usePlaces(row: Encoding) {
+/** Once `wanted`, follows where the tokens of a row stand, also when the type arrives that they are set in. */
+function usePlaces(row: Encoding, wanted: boolean) {
   const ref = useRef<HTMLDivElement>(null);
   const [places, setPlaces] = useState<readonly Place[]>([]);
   useLayoutEffect(() => {
     const element = ref.current;
-    if (!element) return;
+    if (!element || !wanted) return;
     const measure = () => {
       setPlaces(
         [...element.querySelectorAll<HTMLElement>('.token')].map((token) => ({
@@ -163,7 +163,7 @@ function usePlaces(row: Encoding) {
     return () => {
       observer.disconnect();
     };
-  }, [row]);
+  }, [row, wanted]);
   return { ref, places };
 }
 
@@ -272,7 +272,7 @@ function Expected({ score }: { score: Score }) {
   );
 }
 
-/** The row of tokens between its two pictures. */
+/** The row of tokens between its two pictures, which come in their turn. */
 function Lens({
   row,
   groups,
@@ -282,9 +282,8 @@ function Lens({
   groups: readonly TokenGroup[];
   group: TokenGroup | undefined;
 }) {
-  const { ref: frame, width: room } = useWidth();
-  const size = typeSize(row, groups, room);
-  const { ref, places } = usePlaces(row);
+  const turn = useTurn();
+  const { ref, places } = usePlaces(row, turn);
   const from = useMemo(() => positionsOf(row, group), [row, group]);
   const found = looks.value;
   const all = scored.value;
@@ -314,27 +313,29 @@ function Lens({
   drawn.current = wholeDrawing(row, places, from);
   const losses = [...all.values()].map((score) => `${score.token} ${(-score.logProbability).toFixed(2)}`);
   return (
-    <div
-      class="table-scroll lens"
-      ref={frame}
-      tabIndex={0}
-      role="region"
-      aria-label="The sentence as BERT reads it"
-    >
+    <div class="table-scroll lens" tabIndex={0} role="region" aria-label="The sentence as BERT reads it">
       <div class="lens-inside">
-        <Picture
-          drawing={above}
-          label={`Arches from each token to those that it looks at in layer ${layer.value + 1}`}
-        />
-        <div class="lens-tokens" data-testid="tokens" ref={ref} style={{ fontSize: `${size}px` }}>
+        {turn ? (
+          <Picture
+            drawing={above}
+            label={`Arches from each token to those that it looks at in layer ${layer.value + 1}`}
+          />
+        ) : (
+          <div style={{ height: `${archHeight}px` }} />
+        )}
+        <div class="lens-tokens" data-testid="tokens" ref={ref} style={{ fontSize: typeSize(row, groups) }}>
           {groups.map((one) => (
             <Group key={one.first} group={one} />
           ))}
         </div>
-        <Picture
-          drawing={below}
-          label={`Loss of each token when it alone is hidden${losses.length > 0 ? ': ' : ''}${losses.join(', ')}`}
-        />
+        {turn ? (
+          <Picture
+            drawing={below}
+            label={`Loss of each token when it alone is hidden${losses.length > 0 ? ': ' : ''}${losses.join(', ')}`}
+          />
+        ) : (
+          <div style={{ height: `${skylineHeight}px` }} />
+        )}
       </div>
     </div>
   );
@@ -349,14 +350,14 @@ function positionsOf(row: Encoding, group: TokenGroup | undefined): number[] {
 // Of the monospaced type: a character's width in its size.
 const characterWidth = 0.65;
 
-/** The size of type with which the row fills its room, within what reads well; longer rows scroll. */
-function typeSize(row: Encoding, groups: readonly TokenGroup[], room: number): number {
+/** The size of type with which the row fills its frame, within what reads well; longer rows scroll. */
+function typeSize(row: Encoding, groups: readonly TokenGroup[]): string {
   const characters = row.tokens.reduce(
     (sum, token, i) => sum + Math.max(token.length, 0.92 * String(row.inputIds[i]).length),
     0,
   );
   const between = row.length * 10 + groups.length * 5;
-  return Math.min(17, Math.max(11.5, (room - between) / (characters * characterWidth)));
+  return `clamp(11.5px, (100cqi - ${between}px) / ${(characters * characterWidth).toFixed(2)}, 17px)`;
 }
 
 /** Every token with what is drawn below it; special tokens have no loss. */
@@ -417,6 +418,37 @@ function Seen({ row }: { row: Encoding }) {
   );
 }
 
+// About the height of the instrument's content.
+const room = 'max(33rem, calc(64rem - 55vw))';
+
+function Content() {
+  const turn = useTurn();
+  return (
+    <div class="flow lens-content" style={{ minHeight: turn ? undefined : room }}>
+      <Editor
+        label="Sentence"
+        value={sentence.value}
+        scope="first"
+        spans={spansOf(0)}
+        placeholder="Type anything"
+        onChange={(text) => {
+          sentence.value = text;
+          kept.value = -1;
+        }}
+      />
+      <Suggestions
+        title="Try"
+        items={examples}
+        onChoose={(text) => {
+          sentence.value = text;
+          kept.value = -1;
+        }}
+      />
+      {turn && encoding.value && <Seen row={encoding.value} />}
+    </div>
+  );
+}
+
 export function LensInstrument() {
   attentions.use();
   scores.use();
@@ -428,31 +460,8 @@ export function LensInstrument() {
         { kind: 'table', name: 'inside-bert', table: scoreTable },
       ]}
     >
-      <WithTokenizer speaks room="max(33rem, calc(64rem - 55vw))">
-        {(ready) => (
-          <div class="flow">
-            <Editor
-              label="Sentence"
-              value={sentence.value}
-              scope="first"
-              spans={spansOf(ready, encoding.value, 0)}
-              placeholder="Type anything"
-              onChange={(text) => {
-                sentence.value = text;
-                kept.value = -1;
-              }}
-            />
-            <Suggestions
-              title="Try"
-              items={examples}
-              onChoose={(text) => {
-                sentence.value = text;
-                kept.value = -1;
-              }}
-            />
-            {encoding.value && <Seen row={encoding.value} />}
-          </div>
-        )}
+      <WithTokenizer speaks room={room}>
+        {() => <Content />}
       </WithTokenizer>
     </Instrument>
   );

@@ -4,12 +4,14 @@ import { Editor, type Span } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { Suggestions } from '../../ui/suggestions';
 import { groupTokens, TokenText, TokenWord, tintClass } from '../../ui/token';
+import { useWhenSeen } from '../../ui/use-when-seen';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import type { Encoding, Tokenizer } from '../../engine/tokenizer';
+import type { Table } from '../../lib/export';
 import { plural } from '../../lib/format';
 import { wordMark } from '../../state/lit';
 import { notebookSentence, sentence } from '../../state/sentence';
-import { encoding, picked, second } from './state';
+import { encoding, picked, second, splitWords, words } from './state';
 
 const examples: readonly (readonly [label: string, text: string])[] = [
   ['The notebook’s', notebookSentence],
@@ -22,11 +24,9 @@ export function scopeOf(sequence: number | null): string {
   return sequence === 1 ? 'second' : 'first';
 }
 
-/** The stretches of one text that its words take. */
-export function spansOf(ready: Tokenizer, row: Encoding | null, sequence: number): Span[] {
-  if (!row) return [];
-  return ready
-    .words(row)
+/** The stretches that its words take of the first sentence, 0, or the second, 1. */
+export function spansOf(sequence: number): Span[] {
+  return words.value
     .filter((word) => word.sequenceId === sequence)
     .map((word) => ({ start: word.offsets[0], end: word.offsets[1], word: word.wordId }));
 }
@@ -84,15 +84,19 @@ const columns: readonly Column<TokenRow>[] = [
   { title: 'word', kind: 'number', value: (row) => row.word },
 ];
 
+function tokenTable(): Table {
+  return tableOf(columns, encoding.peek() ? rowsOf(encoding.peek()!) : []);
+}
+
 export function TokenTable() {
-  const row = encoding.value;
+  const { ref, value: row } = useWhenSeen(() => encoding.value);
   const rows = row ? rowsOf(row) : [];
   return (
     <Instrument
       title="Every token, in numbers"
-      exports={[{ kind: 'table', name: 'tokens', table: () => tableOf(columns, rows) }]}
+      exports={[{ kind: 'table', name: 'tokens', table: tokenTable }]}
     >
-      <div class="flow">
+      <div class="flow" ref={ref}>
         <DataTable
           caption="The tokens of the sentence with id, type, attention mask, offsets and word"
           columns={columns}
@@ -135,12 +139,11 @@ function Chips({ row }: { row: Encoding }) {
 }
 
 function Summary({ ready, row }: { ready: Tokenizer; row: Encoding }) {
-  const words = ready.words(row).length;
-  const split = ready.splitWords(row).length;
+  const split = splitWords.value.length;
   return (
     <p class="hint" role="status">
-      {plural(row.length, 'token')} from {plural(words, 'word or mark', 'words and marks')}, {split || 'none'}{' '}
-      of them split
+      {plural(row.length, 'token')} from {plural(words.value.length, 'word or mark', 'words and marks')},{' '}
+      {split || 'none'} of them split
       {row.tooLong && (
         <strong> — more than the {ready.settings.modelMaxLength} positions that BERT has</strong>
       )}
@@ -168,13 +171,7 @@ export function SentenceInstrument() {
     <Instrument
       title="Your sentence"
       tools={<SecondSentence />}
-      exports={[
-        {
-          kind: 'table',
-          name: 'tokens',
-          table: () => tableOf(columns, encoding.value ? rowsOf(encoding.value) : []),
-        },
-      ]}
+      exports={[{ kind: 'table', name: 'tokens', table: tokenTable }]}
     >
       <WithTokenizer speaks room="19rem">
         {(ready) => (
@@ -183,7 +180,7 @@ export function SentenceInstrument() {
               label="Sentence"
               value={sentence.value}
               scope="first"
-              spans={spansOf(ready, encoding.value, 0)}
+              spans={spansOf(0)}
               placeholder="Type anything"
               onChange={(text) => {
                 sentence.value = text;
@@ -194,7 +191,7 @@ export function SentenceInstrument() {
                 label="Second sentence"
                 value={second.value}
                 scope="second"
-                spans={spansOf(ready, encoding.value, 1)}
+                spans={spansOf(1)}
                 placeholder="The second sentence"
                 onChange={(text) => {
                   second.value = text;

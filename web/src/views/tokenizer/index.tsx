@@ -4,12 +4,13 @@ import { count, list, plural } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import { sentence } from '../../state/sentence';
 import { tokenizer } from '../../engine/tokenizer';
+import { useWhenSeen } from '../../ui/use-when-seen';
 import type { View } from '../view';
 import { SentenceInstrument, TokenTable } from './chips';
 import { ExplainInstrument } from './explain';
 import { TokenizerExercise } from './exercise';
 import { TokenizerNotebook } from './notebook';
-import { encoding, explanation, second, unknownWords } from './state';
+import { encoding, explanation, second, splitWords, unknownWords } from './state';
 import { VocabularyInstrument } from './vocabulary';
 
 function Instruments() {
@@ -26,10 +27,19 @@ function Instruments() {
 }
 
 function Notice() {
+  const { ref, value } = useWhenSeen(noticed);
+  return (
+    <div class="prose" ref={ref}>
+      {value ?? <p class="hint">The sentences here speak of what is on screen.</p>}
+    </div>
+  );
+}
+
+function noticed() {
   const ready = tokenizer.value;
   const row = encoding.value;
-  if (!ready || !row) return <p class="hint">The sentences here speak of what is on screen.</p>;
-  const split = ready.splitWords(row);
+  if (!ready || !row) return null;
+  const split = splitWords.value;
   const longest = split.reduce(
     (most, word) => (word.pieces.length > most.pieces.length ? word : most),
     split[0]!,

@@ -8,6 +8,7 @@ import {
   type Encoding,
   type Explanation,
   type Tokenizer,
+  type Word,
 } from '../../engine/tokenizer';
 import { latest } from '../../lib/latest';
 import { sentence } from '../../state/sentence';
@@ -27,6 +28,14 @@ export const encoding = computed<Encoding | null>(() => {
   const pair = second.value;
   return tokenizer.value?.encode(pair === undefined ? text : { text, textPair: pair }) ?? null;
 });
+
+/** The words of both sentences, in their order. */
+export const words = computed<readonly Word[]>(() =>
+  encoding.value ? (tokenizer.value?.words(encoding.value) ?? []) : [],
+);
+
+/** Those that are more than one piece. */
+export const splitWords = computed(() => words.value.filter((word) => word.pieces.length > 1));
 
 export type StepName = Explanation['steps'][number]['name'];
 const stepNames: readonly StepName[] = ['clean_text', 'tokenize_chinese_chars', 'strip_accents', 'lowercase'];
