@@ -1,7 +1,7 @@
 // Packs a WebAssembly module for src/packed-wasm.ts, which says how it is written.
 import { gzipSync } from 'node:zlib';
 
-/** A copy begins where so many bytes are equal, or where going on with the last one gives `kLeastOn`. */
+/** A copy begins where so many bytes are equal, or where going on with the last one gives at least `kLeastOn`. */
 const kSeed = 16;
 const kLeastOn = 4;
 /** So many places with an equal seed are tried. */
@@ -26,14 +26,22 @@ function patch(base, target) {
     else if (equal.length < kMostPlaces) equal.push(at);
   }
   const equalBytes = (from, to) => {
+    const most = Math.min(base.length - from, target.length - to);
     let bytes = 0;
-    while (
-      from + bytes < base.length &&
-      to + bytes < target.length &&
-      base[from + bytes] === target[to + bytes]
-    )
-      bytes++;
+    while (bytes < most && base[from + bytes] === target[to + bytes]) bytes++;
     return bytes;
+  };
+  /** The longest copy to a place; of length 0 where there is none. `on` is where the last one would go on. */
+  const longestCopy = (to, on) => {
+    let from = on;
+    let length = equalBytes(on, to);
+    if (length < kLeastOn) length = 0;
+    const seed = target.latin1Slice(to, Math.min(to + kSeed, target.length));
+    for (const place of places.get(seed) ?? []) {
+      const bytes = equalBytes(place, to);
+      if (bytes > length) [from, length] = [place, bytes];
+    }
+    return { from, length };
   };
   const bytes = [];
   const number = (value) => {
@@ -42,32 +50,20 @@ function patch(base, target) {
   };
   number(target.length);
   let done = 0; // in the target
-  let next = 0; // in the base, where the last copy would go on
-  const step = (to, from, length) => {
-    number(to - done);
-    bytes.push(...target.subarray(done, to));
-    const move = from - (next + to - done);
-    number(move < 0 ? -2 * move - 1 : 2 * move);
-    number(length);
-    done = to + length;
-    next = from + length;
-  };
-  while (done < target.length) {
-    let to = done;
-    let from = 0;
-    let length = 0;
-    for (; to < target.length && length === 0; to++) {
-      const on = next + to - done;
-      const bytesOn = equalBytes(on, to);
-      if (bytesOn >= kLeastOn) [from, length] = [on, bytesOn];
-      const seed = target.latin1Slice(to, Math.min(to + kSeed, target.length));
-      for (const place of places.get(seed) ?? []) {
-        const here = equalBytes(place, to);
-        if (here > length) [from, length] = [place, here];
-      }
-      if (length > 0) break;
+  let on = 0; // in the base
+  for (let to = 0; done < target.length;) {
+    const { from, length } = longestCopy(to, on);
+    if (length === 0 && to < target.length) {
+      to++;
+      on++;
+      continue;
     }
-    step(to, length > 0 ? from : next + to - done, length);
+    number(to - done);
+    for (const byte of target.subarray(done, to)) bytes.push(byte);
+    number(from < on ? 2 * (on - from) - 1 : 2 * (from - on));
+    number(length);
+    done = to += length;
+    on = from + length;
   }
   return Buffer.from(bytes);
 }

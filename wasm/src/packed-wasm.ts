@@ -55,7 +55,12 @@ export async function compilePacked(wasm: PackedWasm): Promise<WebAssembly.Modul
   try {
     return await WebAssembly.compile(await unpack(wasm));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BertlensError('unsupported', `cannot compile the inlined WebAssembly: ${reason}`, { cause });
+    // Node.js has no message for what cannot be unpacked
+    const reason = (cause instanceof Error && cause.message) || String(cause);
+    throw new BertlensError(
+      'unsupported',
+      `the inlined WebAssembly cannot be unpacked or compiled: ${reason}`,
+      { cause },
+    );
   }
 }
