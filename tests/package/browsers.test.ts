@@ -1,27 +1,38 @@
-// The packed package in Firefox and WebKitGTK: golden values of every build that they run, calls, queue and storage.
+// The packed package in Firefox and WebKitGTK: golden values of every build that they run, calls, queue, storage, and
+// `bertlens/inline`.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { browsers, retry, type TestBrowser } from '../support/browsers/index.ts';
-import { serve } from './server.ts';
-import { addData, buildByVite, pageProject } from './site.ts';
+import { kInlinePolicy, serve } from './server.ts';
+import { addData, buildByVite, buildInlined, pageProject } from './site.ts';
 
 let project: ReturnType<typeof pageProject>;
 let site: Awaited<ReturnType<typeof serve>>;
+/** The page of `bertlens/inline`. */
+let inlined: Awaited<ReturnType<typeof serve>>;
 before(async () => {
   project = pageProject();
   const folder = buildByVite(project.folder);
   addData(project.folder, folder);
   site = await serve(folder, { isolated: true });
+  const file = buildInlined(project.folder, 'iife');
+  addData(project.folder, file);
+  inlined = await serve(file, { policy: kInlinePolicy });
 });
 after(async () => {
   await site.close();
+  await inlined.close();
   project.finish();
 });
 
 /** Opens the page with a query: the title that its checks left, and what they found as JSON. */
-async function found(browser: TestBrowser, query: string): Promise<{ title: string; text: string }> {
-  const page = await browser.open(`${site.address}/index.html?${query}`);
+async function found(
+  browser: TestBrowser,
+  query: string,
+  { address } = site,
+): Promise<{ title: string; text: string }> {
+  const page = await browser.open(`${address}/index.html?${query}`);
   try {
     const ended = async (): Promise<string | false> => {
       const title = await page.title();
@@ -59,6 +70,11 @@ for (const { name, launch } of browsers) {
         inner.diagnostic(text);
         const fastest = name === 'webkit' ? 'simd' : 'relaxed';
         assert.match(text, new RegExp(`"build":"${fastest}(-threads)?"`));
+      });
+      await t.test('bertlens/inline', async (inner) => {
+        const { title, text } = await found(browser, 'check=engine', inlined);
+        assert.equal(title, 'ok');
+        inner.diagnostic(text);
       });
       await t.test('storage', async () => {
         assert.equal((await found(browser, 'check=storage')).title, 'ok');

@@ -1,14 +1,14 @@
 // The packed package through Vite, webpack and esbuild, none of them configured, in Chromium under a strict policy.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 
 import { chromium, type Browser } from 'playwright-core';
 
-import { kPolicy, serve, type ServeOptions } from './server.ts';
-import { addData, bin, buildByVite, inlinePage, pageProject } from './site.ts';
+import { kInlinePolicy, kPolicy, serve, type ServeOptions } from './server.ts';
+import { addData, bin, buildByVite, buildInlined, inlinePage, pageProject } from './site.ts';
 
 let project: ReturnType<typeof pageProject>;
 let browser: Browser;
@@ -171,26 +171,11 @@ test('webpack', async (t) => {
   await checkBoth(t, out);
 });
 
-/** What `bertlens/inline` needs, as the README says. */
-const kInlinePolicy = kPolicy.replace("worker-src 'self'", 'worker-src blob:');
 const kNotInlined = /bertlens\/inline has no builds with threads/;
 
 test('esbuild, bertlens/inline: one file, as a classic script and as a module', async (t) => {
-  const source = path.join(project.folder, 'inline');
-  inlinePage(source, 'bertlens/inline');
-  for (const format of ['iife', 'esm']) {
-    const out = path.join(project.folder, `out-inline-${format}`);
-    // a classic script is what esbuild makes unasked
-    const flags = ['--bundle', `--outdir=${out}`, ...(format === 'esm' ? ['--format=esm'] : [])];
-    const done = spawnSync(path.join(bin, 'esbuild'), ['page.js', ...flags, '--log-level=warning'], {
-      cwd: source,
-      encoding: 'utf8',
-    });
-    assert.equal(done.stderr, '');
-    assert.deepEqual(readdirSync(out), ['page.js']);
-    const type = format === 'esm' ? ' type="module"' : '';
-    const page = `<!doctype html><title>running</title><body></body><script${type} src="page.js"></script>`;
-    writeFileSync(path.join(out, 'index.html'), page);
+  for (const format of ['iife', 'esm'] as const) {
+    const out = buildInlined(project.folder, format);
     await checkBoth(t, out, { policy: kInlinePolicy }, kNotInlined);
     if (format === 'esm') continue;
     for (const build of ['simd', 'relaxed']) {

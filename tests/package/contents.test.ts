@@ -4,7 +4,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { brotliCompressSync, constants } from 'node:zlib';
+import { pathToFileURL } from 'node:url';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
 import { dist, fixtures, installed, root } from './support.ts';
 
@@ -67,13 +68,38 @@ test("the page's own JavaScript for the engine takes at most 25 KB with brotli",
   assert.ok(size <= 25, `${size.toFixed(1)} KB`);
 });
 
+// the text is compressed already: what a server does with it adds little
+test('bertlens/inline, all that it carries included, takes at most 270 KB with brotli and 290 KB with gzip', (t) => {
+  const sizes = [...graph('inline.js')].map((file) => gzipSync(readFileSync(path.join(dist, file))).length);
+  const gzip = sizes.reduce((sum, size) => sum + size) / 1000;
+  const brotli = brotliKilobytes(graph('inline.js'));
+  t.diagnostic(`${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
+  assert.ok(brotli <= 270 && gzip <= 290, `${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
+});
+
+test('bertlens/inline exports what bertlens does, and loadTokenizer', async () => {
+  const names = async (entry: string): Promise<string[]> =>
+    Object.keys((await import(pathToFileURL(path.join(dist, entry)).href)) as object);
+  assert.deepEqual(await names('inline.js'), [...(await names('index.js')), 'loadTokenizer'].sort());
+});
+
+test('of bertlens/inline a bundle has what it imports: the tokenizer alone takes at most 75 KB', (t) => {
+  const page = "import { loadTokenizer } from 'bertlens/inline'; loadTokenizer('/model/');";
+  writeFileSync(path.join(project.folder, 'tokenizer-page.js'), page);
+  const flags = ['tokenizer-page.js', '--bundle', '--minify'];
+  const bundle = execFileSync(path.join(bin, 'esbuild'), flags, { cwd: project.folder });
+  const size = brotliCompressSync(bundle).length / 1000;
+  t.diagnostic(`${size.toFixed(1)} KB`);
+  assert.ok(size <= 75, `${size.toFixed(1)} KB`);
+});
+
 test('the tarball takes at most 3 MB', (t) => {
   const size = statSync(project.tarball).size / 1e6;
   t.diagnostic(`${size.toFixed(2)} MB`);
   assert.ok(size <= 3, `${size.toFixed(2)} MB`);
 });
 
-test('nothing in the package evaluates text or makes blob addresses', () => {
+test('nothing but bertlens/inline evaluates text or makes blob addresses', () => {
   const files = ['index', 'sync', 'worker-relaxed-threads', 'thread-relaxed'].flatMap((name) => [
     ...graph(`${name}.js`),
   ]);

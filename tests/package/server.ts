@@ -15,6 +15,9 @@ const kTypes: Readonly<Record<string, string>> = {
 export const kPolicy =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; img-src data:";
 
+/** What `bertlens/inline` needs, as the package's README says. */
+export const kInlinePolicy = kPolicy.replace("worker-src 'self'", 'worker-src blob:');
+
 export interface ServeOptions {
   isolated?: boolean;
   /** In place of the strict policy. */

@@ -1,6 +1,7 @@
-// The page of fixtures/page.js built by Vite from the packed package, with the models and golden files that it reads.
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, writeFileSync } from 'node:fs';
+// The pages built from the packed package, with the models and golden files that they read.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, cpSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { copyFixtures, installed, makeModels, root, vocabulary } from './support.ts';
@@ -22,6 +23,26 @@ export function pageProject(): { folder: string; finish: () => void } {
 export function inlinePage(folder: string, entry: string): void {
   copyFixtures(kPageChecks, folder, entry);
   writeFileSync(path.join(folder, 'page.js'), "import { run } from './page-checks.js';\nvoid run();\n");
+}
+
+/**
+ * The page of `bertlens/inline` bundled by esbuild into one file, as the classic script that it makes unasked or as a module.
+ */
+export function buildInlined(project: string, format: 'iife' | 'esm'): string {
+  const source = path.join(project, 'inline');
+  const out = path.join(project, `out-inline-${format}`);
+  inlinePage(source, 'bertlens/inline');
+  const flags = ['--bundle', `--outdir=${out}`, ...(format === 'esm' ? ['--format=esm'] : [])];
+  const done = spawnSync(path.join(bin, 'esbuild'), ['page.js', ...flags, '--log-level=warning'], {
+    cwd: source,
+    encoding: 'utf8',
+  });
+  assert.equal(done.stderr, '');
+  assert.deepEqual(readdirSync(out), ['page.js']);
+  const type = format === 'esm' ? ' type="module"' : '';
+  const page = `<!doctype html><title>running</title><body></body><script${type} src="page.js"></script>`;
+  writeFileSync(path.join(out, 'index.html'), page);
+  return out;
 }
 
 export function buildByVite(project: string): string {
