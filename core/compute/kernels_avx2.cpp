@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kBytes = 32;
 constexpr std::size_t kTileRows = 6;
 constexpr std::size_t kTileVectors = 2;
+constexpr std::size_t kActivated = 2;
 // A block of a panel, 16 KB, stays in the first-level cache while all rows pass; theirs, 144 KB at most, in
 // the second-level one while all panels pass.
 constexpr std::size_t kPanel = 16;

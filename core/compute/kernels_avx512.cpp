@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kBytes = 64;
 constexpr std::size_t kTileRows = 6;
 constexpr std::size_t kTileVectors = 4;
+constexpr std::size_t kActivated = 2;
 constexpr std::size_t kPanel = 64;
 constexpr std::size_t kDepth = 768;
 constexpr std::size_t kRows = 1024;

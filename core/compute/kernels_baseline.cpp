@@ -10,6 +10,12 @@ namespace {
 constexpr std::size_t kBytes = 16;
 constexpr std::size_t kTileRows = 4;
 constexpr std::size_t kTileVectors = 2;
+#if defined(__wasm_relaxed_simd__)
+constexpr std::size_t kActivated = 4;
+#else
+// the columns of a tile
+constexpr std::size_t kActivated = 2;
+#endif
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kDepth = 768;
 constexpr std::size_t kRows = 1024;

@@ -2,6 +2,7 @@
 // namespace: Vector, Bits and Pairs, multiply_add, load_half, multiply_pairs and settle, and of the set
 //   kName, kBytes                its name, and the bytes of a vector
 //   kTileRows, kTileVectors      rows and vectors of a tile of a product: what the registers hold
+//   kActivated                   vectors that an activation takes together: its polynomials are chains of dependent steps
 //   kPanel, kDepth               columns of a panel of weights, inputs that are multiplied by it at a time
 //   kRows, kColumns              most rows and columns of a product
 //   kFetchEvery, kFetchLeast     after how many inputs to fetch weights ahead (0: never), and how many bytes at least
@@ -10,6 +11,13 @@
 // for this instruction set and could then be linked into code for every machine.
 
 constexpr std::size_t kWidth = kBytes / sizeof(float);
+
+// What need not stand at each place that uses it: WebAssembly is downloaded, elsewhere only speed counts.
+#if defined(__wasm__)
+#define BERT_SHARED __attribute__((noinline))
+#else
+#define BERT_SHARED inline __attribute__((always_inline))
+#endif
 
 /// `value` in all lanes. Subtracting 0 leaves every value as it is, so that compilers make one load of it; adding 0 is an
 /// addition, for it turns -0 into 0.
@@ -20,16 +28,21 @@ inline Vector load(const void* source) {
   return value;
 }
 inline void store(float* target, Vector value) { __builtin_memcpy(target, &value, sizeof(value)); }
-/// `count` floats and zeros; as fast as load where it is a whole vector.
-inline Vector load_part(const float* source, std::size_t count) {
-  if (count == kWidth) return load(source);
+BERT_SHARED Vector load_few(const float* source, std::size_t count) {
   Vector value{};
   __builtin_memcpy(&value, source, count * sizeof(float));
   return value;
 }
+BERT_SHARED void store_few(float* target, Vector value, std::size_t count) {
+  __builtin_memcpy(target, &value, count * sizeof(float));
+}
+/// `count` floats and zeros; as fast as load where it is a whole vector.
+inline Vector load_part(const float* source, std::size_t count) {
+  return count == kWidth ? load(source) : load_few(source, count);
+}
 inline void store_part(float* target, Vector value, std::size_t count) {
   if (count == kWidth) return store(target, value);
-  __builtin_memcpy(target, &value, count * sizeof(float));
+  store_few(target, value, count);
 }
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
 inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
@@ -121,20 +134,17 @@ inline Vector gelu_new(Vector x) {
 
 template <Vector (*function)(Vector)>
 void apply(float* values, std::size_t count) {
-  std::size_t i = 0;
-  // four at a time: the polynomials are chains of dependent steps
-  for (; i + 4 * kWidth <= count; i += 4 * kWidth) {
-    const Vector a = function(load(values + i));
-    const Vector b = function(load(values + i + kWidth));
-    const Vector c = function(load(values + i + 2 * kWidth));
-    const Vector d = function(load(values + i + 3 * kWidth));
-    store(values + i, a);
-    store(values + i + kWidth, b);
-    store(values + i + 2 * kWidth, c);
-    store(values + i + 3 * kWidth, d);
+  constexpr std::size_t kTogether = kActivated * kWidth;
+  for (std::size_t i = 0; i < count; i += kTogether) {
+    const std::size_t left = count - i;
+    float part[kTogether] = {};
+    float* const target = left < kTogether ? part : values + i;
+    if (left < kTogether) __builtin_memcpy(part, values + i, left * sizeof(float));
+    Vector x[kActivated];
+    for (std::size_t j = 0; j < kActivated; ++j) x[j] = function(load(target + j * kWidth));
+    for (std::size_t j = 0; j < kActivated; ++j) store(target + j * kWidth, x[j]);
+    if (left < kTogether) __builtin_memcpy(values + i, part, left * sizeof(float));
   }
-  for (; i + kWidth <= count; i += kWidth) store(values + i, function(load(values + i)));
-  if (i < count) store_part(values + i, function(load_part(values + i, count - i)), count - i);
 }
 
 inline Vector rectified(Vector x) { return x < Vector{} ? Vector{} : x; }
@@ -394,15 +404,45 @@ struct Element<WeightType::kInt8> {
   }
 };
 
-/// `rows` inputs times `width` consecutive table rows; `tail` holds the table rows' last columns, padded with zeros.
+/// The end of a tile of dot products [rows][width]: the columns behind the last whole vector, the sums of lanes, scale and bias.
+template <WeightType type>
+inline __attribute__((always_inline)) void finish_dots(const TableProduct& p, std::size_t t, std::size_t width,
+                                                       std::size_t r, std::size_t rows, const Vector* sums) {
+  using Read = Element<type>;
+  const std::size_t whole = p.columns / kWidth * kWidth;
+  const std::size_t rest = p.columns - whole;
+  for (std::size_t j = 0; j < width; ++j) {
+    Vector weights{};
+    if (rest != 0) {
+      std::byte part[kBytes] = {};
+      __builtin_memcpy(part, p.table + ((t + j) * p.columns + whole) * Read::kSize, rest * Read::kSize);
+      weights = Read::read(part);
+    }
+    const float scale = type == WeightType::kInt8 ? load_float(p.scales + (t + j) * sizeof(float)) : 1.0F;
+    const float bias = p.bias == nullptr ? 0.0F : p.bias[t + j];
+    for (std::size_t i = 0; i < rows; ++i) {
+      Vector sum = sums[i * width + j];
+      if (rest != 0) sum = multiply_add(load_part(p.input + (r + i) * p.input_stride + whole, rest), weights, sum);
+      p.output[(r + i) * p.output_stride + t + j] = sum_of(sum) * scale + bias;
+    }
+  }
+}
+
+template <WeightType type>
+BERT_SHARED void finish_rows(const TableProduct& p, std::size_t t, std::size_t width, std::size_t r, std::size_t rows,
+                             const Vector* sums) {
+  finish_dots<type>(p, t, width, r, rows, sums);
+}
+
+/// `rows` inputs times `width` consecutive table rows.
 template <WeightType type, std::size_t rows, std::size_t width>
 void dot_tile(const TableProduct& p, std::size_t t, std::size_t r) {
   using Read = Element<type>;
   const std::size_t whole = p.columns / kWidth * kWidth;
-  const std::size_t rest = p.columns - whole;
   const std::byte* table = p.table + t * p.columns * Read::kSize;
   const float* input = p.input + r * p.input_stride;
   Vector sums[rows][width] = {};
+#pragma clang loop unroll_count(rows == 1 ? 2 : 1)
   for (std::size_t k = 0; k < whole; k += kWidth) {
     Vector weights[width];
     for (std::size_t j = 0; j < width; ++j) weights[j] = Read::read(table + (j * p.columns + k) * Read::kSize);
@@ -411,21 +451,10 @@ void dot_tile(const TableProduct& p, std::size_t t, std::size_t r) {
       for (std::size_t j = 0; j < width; ++j) sums[i][j] = multiply_add(x, weights[j], sums[i][j]);
     }
   }
-  if (rest != 0) {
-    for (std::size_t j = 0; j < width; ++j) {
-      std::byte part[kBytes] = {};
-      __builtin_memcpy(part, table + (j * p.columns + whole) * Read::kSize, rest * Read::kSize);
-      const Vector weights = Read::read(part);
-      for (std::size_t i = 0; i < rows; ++i)
-        sums[i][j] = multiply_add(load_part(input + i * p.input_stride + whole, rest), weights, sums[i][j]);
-    }
-  }
-  for (std::size_t j = 0; j < width; ++j) {
-    const float scale = type == WeightType::kInt8 ? load_float(p.scales + (t + j) * sizeof(float)) : 1.0F;
-    const float bias = p.bias == nullptr ? 0.0F : p.bias[t + j];
-    for (std::size_t i = 0; i < rows; ++i)
-      p.output[(r + i) * p.output_stride + t + j] = sum_of(sums[i][j]) * scale + bias;
-  }
+  if constexpr (rows == 1)  // where it takes a good part of the time
+    finish_dots<type>(p, t, width, r, rows, sums[0]);
+  else
+    finish_rows<type>(p, t, width, r, rows, sums[0]);
 }
 
 template <WeightType type>

@@ -49,8 +49,8 @@ test('bertlens/tokenizer takes at most 60 KB with brotli, WebAssembly and JavaSc
 // what a page downloads for one build beside its own JavaScript: the worker's, and the WebAssembly
 for (const build of ['simd', 'relaxed']) {
   for (const [suffix, most] of [
-    ['', 150],
-    ['-threads', 162],
+    ['', 140],
+    ['-threads', 150],
   ] as const) {
     test(`the engine's ${build}${suffix} build takes at most ${most} KB with brotli, its worker's JavaScript included`, (t) => {
       const files = new Set([...graph(`worker-${build}${suffix}.js`), `engine-${build}${suffix}.wasm`]);
@@ -69,12 +69,12 @@ test("the page's own JavaScript for the engine takes at most 25 KB with brotli",
 });
 
 // the text is compressed already: what a server does with it adds little
-test('bertlens/inline, all that it carries included, takes at most 270 KB with brotli and 290 KB with gzip', (t) => {
+test('bertlens/inline, all that it carries included, takes at most 245 KB with brotli and 265 KB with gzip', (t) => {
   const sizes = [...graph('inline.js')].map((file) => gzipSync(readFileSync(path.join(dist, file))).length);
   const gzip = sizes.reduce((sum, size) => sum + size) / 1000;
   const brotli = brotliKilobytes(graph('inline.js'));
   t.diagnostic(`${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
-  assert.ok(brotli <= 270 && gzip <= 290, `${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
+  assert.ok(brotli <= 245 && gzip <= 265, `${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
 });
 
 test('bertlens/inline exports what bertlens does, and loadTokenizer', async () => {

@@ -107,7 +107,7 @@ export interface FillMaskOptions extends CallOptions {
   readonly topK?: number | undefined;
   /** Score these words instead of the best ones; the softmax stays over the whole vocabulary. */
   readonly targets?: readonly string[] | undefined;
-  /** The text without masks: gives the loss. Must have as many tokens as the masked text. */
+  /** The text without masks: gives the loss. It has as many tokens as the masked text, and no mask is left in it. */
   readonly labelText?: string | undefined;
   /** How several masks are filled. Default 'independent': each alone, as transformers does. */
   readonly order?: 'independent' | 'left_to_right' | 'most_confident' | undefined;
