@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <string>
@@ -26,6 +27,13 @@ struct Options : TaskOptions {
   std::optional<std::string> pair;
   bool hidden_states = false;
   std::string attentions;  // empty: none; "all"; "0,11"
+  std::string probes;      // empty: none; "query,scores:0": of all layers, or of the one named
+};
+
+// What is asked for beside hidden states and pooler.
+struct Inner {
+  std::vector<std::size_t> attentions;  // layers
+  std::vector<ProbeRequest> probes;
 };
 
 // One sequence as the encoder takes it.
@@ -45,26 +53,77 @@ struct States {
   std::vector<std::vector<float>> hidden;  // of the layers asked for, [tokens][hidden] each
   std::vector<float> pooler;
   std::vector<Tensor> attentions;  // [heads, tokens, tokens]
+  std::vector<Tensor> probes;      // in the order of Inner::probes; scores as attentions
 };
 
-// The layers whose attentions are asked for. What names no layer of the model is a usage error (thrown).
-std::vector<std::size_t> attention_layers(const std::string& text, const Tasks& tasks) {
-  const std::size_t layers = tasks.encoder().config().num_hidden_layers;
+constexpr Probe kProbes[] = {Probe::kEmbeddingSum,    Probe::kQuery,      Probe::kKey,
+                             Probe::kValue,           Probe::kScores,     Probe::kContext,
+                             Probe::kAttentionOutput, Probe::kFeedForward};
+
+// work(item) for what stands between the commas of an option.
+template <class Work>
+void for_each_item(const std::string& list, const Work& work) {
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    work(list.substr(at, end - at));
+    at = end + 1;
+  }
+}
+
+// A layer of `layers`. What names none is a usage error (thrown), as in the two functions below.
+std::size_t layer_of(const char* option, const std::string& text, std::size_t layers) {
+  std::size_t layer = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), layer);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || layer >= layers) {
+    usage_error(std::string(option) + ": " + in_quotes(text) + " is not a layer from 0 to " +
+                std::to_string(layers - 1));
+  }
+  return layer;
+}
+
+std::vector<std::size_t> attention_layers(const std::string& text, std::size_t layers) {
   std::vector<std::size_t> chosen;
   for (std::size_t layer = 0; text == "all" && layer < layers; ++layer) chosen.push_back(layer);
   if (text.empty() || text == "all") return chosen;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    std::size_t layer = 0;
-    const auto result = std::from_chars(text.data() + at, text.data() + end, layer);
-    if (result.ec != std::errc() || result.ptr != text.data() + end || layer >= layers) {
-      usage_error("--attentions: " + in_quotes(text.substr(at, end - at)) + " is not a layer from 0 to " +
-                  std::to_string(layers - 1));
+  for_each_item(text,
+                [&](const std::string& item) { chosen.push_back(layer_of("--attentions", item, layers)); });
+  return chosen;
+}
+
+// In the order of kProbes and layers, each once.
+std::vector<ProbeRequest> probe_requests(const std::string& text, std::size_t layers) {
+  std::vector<ProbeRequest> chosen;
+  if (text.empty()) return chosen;
+  std::vector<std::vector<bool>> wanted(std::size(kProbes), std::vector<bool>(layers, false));
+  for_each_item(text, [&](const std::string& item) {
+    const std::size_t colon = std::min(item.find(':'), item.size());
+    const std::string name = item.substr(0, colon);
+    const auto probe = std::find_if(std::begin(kProbes), std::end(kProbes),
+                                    [&](Probe known) { return probe_name(known) == name; });
+    if (probe == std::end(kProbes)) {
+      std::string names;
+      for (const Probe known : kProbes) names += (names.empty() ? "" : ", ") + std::string(probe_name(known));
+      usage_error("--probes: " + in_quotes(name) + " is none of " + names);
     }
-    chosen.push_back(layer);
-    at = end + 1;
+    const std::size_t most = *probe == Probe::kEmbeddingSum ? 1 : layers;  // it comes before the layers
+    std::vector<bool>& of_layer = wanted[static_cast<std::size_t>(probe - std::begin(kProbes))];
+    if (colon < item.size()) {
+      of_layer[layer_of("--probes", item.substr(colon + 1), most)] = true;
+    } else {
+      std::fill_n(of_layer.begin(), most, true);
+    }
+  });
+  for (std::size_t probe = 0; probe < std::size(kProbes); ++probe) {
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      if (wanted[probe][layer]) chosen.push_back({kProbes[probe], layer});
+    }
   }
   return chosen;
+}
+
+Inner inner_of(const Options& options, const Tasks& tasks) {
+  const std::size_t layers = tasks.encoder().config().num_hidden_layers;
+  return {attention_layers(options.attentions, layers), probe_requests(options.probes, layers)};
 }
 
 Expected<Ids> ids_of_text(const Options& options, const Tokenizer& tokenizer, const TextInput& input) {
@@ -109,9 +168,22 @@ Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const
   return ids;
 }
 
+// The rows of each sequence of a batch, [rows, width] of all.
+template <class Take>
+void hand_out(const Tensor& tensor, std::span<const Ids> batch, const Take& take) {
+  const std::size_t width = tensor.shape.back();
+  std::span<const float> rest(tensor.data);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const std::size_t tokens = batch[i].input_ids.size();
+    const std::span<const float> rows = rest.first(tokens * width);
+    take(i, Tensor{{tokens, width}, {rows.begin(), rows.end()}});
+    rest = rest.subspan(rows.size());
+  }
+}
+
 // Runs a batch and hands each sequence's part out.
-Expected<std::vector<States>> run_batch(const Options& options, Session& session,
-                                        const std::vector<std::size_t>& layers, std::span<const Ids> batch) {
+Expected<std::vector<States>> run_batch(const Options& options, Session& session, const Inner& inner,
+                                        std::span<const Ids> batch) {
   const std::size_t depth = session.encoder().config().num_hidden_layers;
   std::vector<bert::Sequence> sequences;
   Request request;
@@ -124,17 +196,23 @@ Expected<std::vector<States>> run_batch(const Options& options, Session& session
     request.hidden_states.push_back(state);
   }
   request.pooler = session.encoder().has_pooler();
-  request.attentions = layers;
+  request.attentions = inner.attentions;
+  request.probes = inner.probes;
   Expected<bert::Output> output = session.run(sequences, request);
   if (!output) return tl::unexpected(output.error());
   std::vector<States> all(batch.size());
   for (const Tensor& tensor : output->hidden_states) {
-    const std::size_t width = tensor.shape.back();
-    auto from = tensor.data.begin();
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      const auto to = from + static_cast<std::ptrdiff_t>(batch[i].input_ids.size() * width);
-      all[i].hidden.emplace_back(from, to);
-      from = to;
+    hand_out(tensor, batch,
+             [&all](std::size_t i, Tensor rows) { all[i].hidden.push_back(std::move(rows.data)); });
+  }
+  std::size_t scores = 0;
+  for (std::size_t number = 0; number < inner.probes.size(); ++number) {
+    if (inner.probes[number].probe == Probe::kScores) {
+      std::vector<Tensor>& own = output->scores[scores++];
+      for (std::size_t i = 0; i < batch.size(); ++i) all[i].probes.push_back(std::move(own[i]));
+    } else {
+      hand_out(output->probes[number], batch,
+               [&all](std::size_t i, Tensor rows) { all[i].probes.push_back(std::move(rows)); });
     }
   }
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -149,22 +227,38 @@ Expected<std::vector<States>> run_batch(const Options& options, Session& session
 }
 
 // The same for each by itself where the batch fails as a whole, so that a bad one spoils no other.
-std::vector<Expected<States>> run_each(const Options& options, Session& session,
-                                       const std::vector<std::size_t>& layers, std::span<const Ids> batch) {
+std::vector<Expected<States>> run_each(const Options& options, Session& session, const Inner& inner,
+                                       std::span<const Ids> batch) {
   std::vector<Expected<States>> all;
-  if (Expected<std::vector<States>> together = run_batch(options, session, layers, batch)) {
+  if (Expected<std::vector<States>> together = run_batch(options, session, inner, batch)) {
     for (States& states : *together) all.emplace_back(std::move(states));
     return all;
   }
   for (const Ids& ids : batch) {
-    all.push_back(run_batch(options, session, layers, std::span(&ids, 1)).map([](std::vector<States>&& one) {
+    all.push_back(run_batch(options, session, inner, std::span(&ids, 1)).map([](std::vector<States>&& one) {
       return std::move(one.front());
     }));
   }
   return all;
 }
 
-void write_states(JsonWriter& json, const Options& options, const States& states, std::size_t tokens) {
+// [heads, tokens, tokens], or [tokens, width].
+void write_tensor(JsonWriter& json, const Tensor& tensor) {
+  const std::span<const float> all(tensor.data);
+  const std::size_t width = tensor.shape.back();
+  if (tensor.shape.size() == 2) {
+    json.matrix(all, width);
+    return;
+  }
+  json.begin_array();
+  const std::size_t each = tensor.shape[1] * width;
+  for (std::size_t head = 0; head < tensor.shape[0]; ++head)
+    json.matrix(all.subspan(head * each, each), width);
+  json.end_array();
+}
+
+void write_states(JsonWriter& json, const Options& options, const Inner& inner, const States& states,
+                  std::size_t tokens) {
   const std::size_t hidden = states.hidden.back().size() / tokens;
   json.begin_object();
   json.key("last_hidden_state").matrix(states.hidden.back(), hidden);
@@ -177,15 +271,18 @@ void write_states(JsonWriter& json, const Options& options, const States& states
   }
   if (!options.attentions.empty()) {
     json.key("attentions").begin_array();
-    for (const Tensor& layer : states.attentions) {
-      json.begin_array();
-      const std::span<const float> all(layer.data);
-      for (std::size_t head = 0; head < layer.shape[0]; ++head) {
-        json.matrix(all.subspan(head * tokens * tokens, tokens * tokens), tokens);
-      }
-      json.end_array();
-    }
+    for (const Tensor& layer : states.attentions) write_tensor(json, layer);
     json.end_array();
+  }
+  if (!inner.probes.empty()) {
+    json.key("probes").begin_object();
+    for (std::size_t i = 0; i < inner.probes.size(); ++i) {
+      const Probe probe = inner.probes[i].probe;
+      if (i == 0 || inner.probes[i - 1].probe != probe) json.key(probe_name(probe)).begin_object();
+      write_tensor(json.key(std::to_string(inner.probes[i].layer)), states.probes[i]);
+      if (i + 1 == inner.probes.size() || inner.probes[i + 1].probe != probe) json.end_object();
+    }
+    json.end_object();
   }
   json.end_object();
 }
@@ -193,16 +290,16 @@ void write_states(JsonWriter& json, const Options& options, const States& states
 StreamHandler stream_handler(const Options& options, Tasks& tasks) {
   const std::size_t threads =
       std::max<std::size_t>(1, options.engine.threads / stream_workers(options.engine));
-  const std::vector<std::size_t> layers = attention_layers(options.attentions, tasks);
-  return [&options, &tasks, threads, layers](std::span<StreamLine> lines, const Emit& emit) {
+  const Inner inner = inner_of(options, tasks);
+  return [&options, &tasks, threads, inner](std::span<StreamLine> lines, const Emit& emit) {
     std::vector<Ids> batch;
     std::vector<std::size_t> owners;
     const auto flush = [&] {
       if (batch.empty()) return;
-      const std::vector<Expected<States>> states = run_each(options, tasks.session(), layers, batch);
+      const std::vector<Expected<States>> states = run_each(options, tasks.session(), inner, batch);
       parallel_for(batch.size(), threads, [&](std::size_t i) {
         lines[owners[i]].settle(states[i], [&](JsonWriter& json, const States& own) {
-          write_states(json, options, own, batch[i].input_ids.size());
+          write_states(json, options, inner, own, batch[i].input_ids.size());
         });
       });
       for (const std::size_t owner : owners) emit(owner);
@@ -232,7 +329,8 @@ StreamHandler stream_handler(const Options& options, Tasks& tasks) {
 }
 
 // Each token with the length of its last hidden state and the first of its values.
-void print_text(Output& out, const std::vector<std::string>& tokens, const States& states) {
+void print_text(Output& out, const std::vector<std::string>& tokens, const Inner& inner,
+                const States& states) {
   constexpr std::size_t kShown = 4;
   const std::vector<float>& last = states.hidden.back();
   const std::size_t hidden = last.size() / tokens.size();
@@ -247,6 +345,12 @@ void print_text(Output& out, const std::vector<std::string>& tokens, const State
     const std::string length = std::to_string(tokens.size());
     out.line("attentions " + std::to_string(states.attentions.size()) + " of [1, " +
              std::to_string(states.attentions.front().shape[0]) + ", " + length + ", " + length + "]");
+  }
+  for (std::size_t i = 0; i < inner.probes.size(); ++i) {
+    std::string shape_of = "[1";
+    for (const std::size_t size : states.probes[i].shape) shape_of += ", " + std::to_string(size);
+    out.line(std::string(probe_name(inner.probes[i].probe)) + " of layer " +
+             std::to_string(inner.probes[i].layer) + " " + shape_of + "]");
   }
   out.line();
   std::vector<Table::Column> columns = {
@@ -285,7 +389,7 @@ Table value_table(const std::vector<std::vector<std::string>>& tokens, std::span
 }
 
 Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
-  const std::vector<std::size_t> layers = attention_layers(options.attentions, tasks);
+  const Inner inner = inner_of(options, tasks);
   const Expected<std::vector<std::string>> texts = all_texts(options.input);
   if (!texts) return tl::unexpected(texts.error());
   Progress progress("encode", Progress::Unit::kCount);
@@ -300,15 +404,15 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     const Expected<Ids> ids = ids_of_text(options, tasks.tokenizer(),
                                           options.pair ? TextInput(one, *options.pair) : TextInput(one));
     if (!ids) return text_error(ids.error(), i, texts->size());
-    Expected<std::vector<States>> states = run_batch(options, tasks.session(), layers, std::span(&*ids, 1));
+    Expected<std::vector<States>> states = run_batch(options, tasks.session(), inner, std::span(&*ids, 1));
     if (!states) return text_error(states.error(), i, texts->size());
     tokens.push_back(token_strings(tasks.tokenizer(), ids->input_ids));
     if (format == Format::kJson) {
-      write_states(json, options, states->front(), ids->input_ids.size());
+      write_states(json, options, inner, states->front(), ids->input_ids.size());
     } else if (format == Format::kText) {
       if (tokens.size() > 1) out.line();
       out.line("Text: " + printable(one));
-      print_text(out, tokens.back(), states->front());
+      print_text(out, tokens.back(), inner, states->front());
     } else {
       all.push_back(std::move(states->front()));
     }
@@ -337,24 +441,35 @@ Action define_encode(CLI::App& app) {
       ->multi_option_policy(CLI::MultiOptionPolicy::Throw)  // of flags CLI11 takes the last
       ->check(not_empty())
       ->group("Output");
+  app.add_option(
+         "--probes", options->probes,
+         "inner values of all layers, or of the layer after a colon: embedding_sum (before its norm), "
+         "query, key, value, scores (before mask and softmax), context, attention_output, feed_forward")
+      ->type_name("NAME[:N],...")
+      ->check(not_empty())
+      ->group("Output");
   app.footer(
       "With --jsonl a line holds \"text\" and perhaps \"pair\", or \"input_ids\" with perhaps "
       "\"token_type_ids\" and\n"
       "\"attention_mask\". The answer holds last_hidden_state [tokens][hidden] and pooler_output [hidden] "
       "(null where the\n"
       "checkpoint has no pooler), and as asked hidden_states [layer][token][hidden], attentions "
-      "[layer][head][query][key].\n"
+      "[layer][head][query][key],\n"
+      "probes {name: {layer: [tokens][width]}}, scores as attentions.\n"
       "\n"
       "examples\n"
       "  bertlens encode \"The bank of the river.\"\n"
       "  bertlens encode --json --attentions 0,11 \"The bank of the river.\"\n"
+      "  bertlens encode --json --probes query:0,key:0,scores:0 \"The bank of the river.\"\n"
       "  printf '{\"text\": \"hello\", \"pair\": \"world\"}\\n' | bertlens encode --jsonl --hidden-states");
   return [options] {
     const FormatOptions& output = options->output;
-    if ((output.csv || output.markdown) && (options->hidden_states || !options->attentions.empty())) {
+    if ((output.csv || output.markdown) &&
+        (options->hidden_states || !options->attentions.empty() || !options->probes.empty())) {
       usage_error(
           std::string(output.csv ? "--csv" : "--md") +
-          " holds the last hidden state alone: --hidden-states and --attentions go with --json or --jsonl");
+          " holds the last hidden state alone: --hidden-states, --attentions and --probes go with --json "
+          "or --jsonl");
     }
     return run_task(*options, "encode", stream_handler, one_answer);
   };

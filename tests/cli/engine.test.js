@@ -54,6 +54,56 @@ describe('encode', () => {
       });
     }
   }
+  it('shows inner values: scores are those of queries and keys, contexts those of attentions and values', () => {
+    const asked = 'query:1,key:1,value:1,scores:1,context:1,embedding_sum,feed_forward';
+    const args = ['encode', ...['--precision', 'f32', '--attentions', '1', '--probes', asked]];
+    const lines = [{ text: 'hello world' }, { text: 'hello', pair: 'big world' }];
+    for (const answer of stream(withTiny(...args), lines)) {
+      const { probes, attentions } = answer;
+      const names = ['embedding_sum', 'query', 'key', 'value', 'scores', 'context', 'feed_forward'];
+      assert.deepEqual(Object.keys(probes), names);
+      assert.deepEqual(Object.keys(probes.feed_forward), ['0', '1']);
+      const [query, key, value, context, scores] = ['query', 'key', 'value', 'context', 'scores'].map(
+        (name) => probes[name][1],
+      );
+      assert.equal(probes.embedding_sum[0].length, answer.last_hidden_state.length);
+      assert.equal(probes.embedding_sum[0][0].length, answer.last_hidden_state[0].length);
+      const size = query[0].length / scores.length;
+      const of = (row, head) => row.slice(head * size, (head + 1) * size);
+      const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+      scores.forEach((matrix, head) => {
+        matrix.forEach((row, q) => {
+          const weights = row.map(Math.exp);
+          const total = weights.reduce((a, b) => a + b);
+          row.forEach((score, k) => {
+            close(score, dot(of(query[q], head), of(key[k], head)) / Math.sqrt(size), 1e-4);
+            close(weights[k] / total, attentions[0][head][q][k], 1e-5);
+          });
+          of(context[q], head).forEach((x, i) =>
+            close(
+              x,
+              dot(
+                attentions[0][head][q],
+                value.map((row) => of(row, head)[i]),
+              ),
+              1e-4,
+            ),
+          );
+        });
+      });
+    }
+    assert.match(
+      output(withTiny('encode', '--probes', 'scores:0', 'a')),
+      /^scores of layer 0 \[1, \d+, 3, 3\]$/m,
+    );
+    failure(
+      withTiny('encode', '--probes', 'keys', 'a'),
+      2,
+      /--probes: 'keys' is none of embedding_sum, query/,
+    );
+    failure(withTiny('encode', '--probes', 'key:2', 'a'), 2, /--probes: '2' is not a layer from 0 to 1/);
+    failure(withTiny('encode', '--probes', 'embedding_sum:1', 'a'), 2, /'1' is not a layer from 0 to 0/);
+  });
   it('chooses layers, with a text after the option', () => {
     const one = json(withTiny('encode', '--json', '--attentions', '1', 'hello world'));
     const all = json(withTiny('encode', '--json', 'hello world', '--attentions'));
