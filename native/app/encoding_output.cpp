@@ -4,6 +4,20 @@
 namespace bert::cli {
 namespace {
 
+// null for tokens that belong to no word or text: those that were added.
+template <class Number>
+void write_or_null(JsonWriter& json, const std::vector<Number>& numbers) {
+  json.begin_array();
+  for (const Number number : numbers) {
+    if (number < 0) {
+      json.null();
+    } else {
+      json.number(static_cast<int>(number));
+    }
+  }
+  json.end_array();
+}
+
 void write_fields(JsonWriter& json, const Tokenizer& tokenizer, const Encoding& encoding) {
   json.key("input_ids").numbers(encoding.ids);
   json.key("token_type_ids").numbers(encoding.type_ids);
@@ -16,15 +30,8 @@ void write_fields(JsonWriter& json, const Tokenizer& tokenizer, const Encoding& 
     json.begin_array().number(span.begin).number(span.end).end_array();
   }
   json.end_array();
-  json.key("word_ids").begin_array();
-  for (const std::int32_t word : encoding.word_ids) {
-    if (word < 0) {
-      json.null();
-    } else {
-      json.number(word);
-    }
-  }
-  json.end_array();
+  write_or_null(json.key("word_ids"), encoding.word_ids);
+  write_or_null(json.key("sequence_ids"), encoding.sequence_ids);
   json.key("special_tokens_mask").begin_array();
   for (const std::uint8_t special : encoding.special_tokens_mask) json.number(static_cast<int>(special));
   json.end_array();

@@ -8,8 +8,8 @@
 namespace bert::cli {
 
 /// {"input_ids", "token_type_ids", "attention_mask", "tokens", "offsets" (as the encoding has them: code
-/// points are asked for with EncodeOptions), "word_ids", "special_tokens_mask"}, with `overflowing` also a
-/// list of the further windows.
+/// points are asked for with EncodeOptions), "word_ids", "sequence_ids", "special_tokens_mask"}, with
+/// `overflowing` also a list of the further windows.
 void write_encoding(JsonWriter& json, const Tokenizer& tokenizer, const Encoding& encoding, bool overflowing);
 
 /// The tokens of an encoding as the vocabulary writes them.

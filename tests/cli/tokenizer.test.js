@@ -73,6 +73,7 @@ describe('tokenize', () => {
       'tokens',
       'offsets',
       'word_ids',
+      'sequence_ids',
       'special_tokens_mask',
     ]);
     assert.deepEqual(answer.tokens, [
@@ -88,6 +89,7 @@ describe('tokenize', () => {
     ]);
     assert.deepEqual(answer.token_type_ids, [0, 0, 0, 0, 0, 0, 0, 1, 1]);
     assert.deepEqual(answer.word_ids, [null, 0, 1, 2, 2, 2, null, 0, null]);
+    assert.deepEqual(answer.sequence_ids, [null, 0, 0, 0, 0, 0, null, 1, null]);
     assert.deepEqual(answer.special_tokens_mask, [1, 0, 0, 0, 0, 0, 1, 0, 1]);
     // code points, not bytes: é and the emoji are one each
     assert.deepEqual(answer.offsets.slice(1, 6), [
