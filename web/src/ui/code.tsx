@@ -19,7 +19,9 @@ export const language = signal<Language>('python');
 
 export function Code({ samples }: { samples: () => CodeSamples }) {
   const [copied, setCopied] = useState(false);
-  const { ref, value: text } = useWhenSeen(() => samples()[language.value]);
+  // of all languages: a change of language is answered at once, wherever the text stands
+  const { ref, value: all } = useWhenSeen(samples);
+  const text = all[language.value];
   return (
     <div class="code" ref={ref}>
       <Tabs
