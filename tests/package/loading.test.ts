@@ -356,6 +356,27 @@ test('files that a person chose, bytes, and a directory handle', async () => {
   await rejects(inPlace.load(unreadable as never), 'io', /cannot read .*NotAllowedError/);
 });
 
+test('all that has come is told, although the connection stalls', async () => {
+  await served({ [file]: [{ stall: 100_000 }] }, async (server) => {
+    const controller = new AbortController();
+    let most = 0;
+    const loading = inPlace.load(server.address, {
+      signal: controller.signal,
+      onProgress: (event) => {
+        if (event.file !== file) return;
+        most = event.loaded;
+        if (most === 100_000) controller.abort();
+      },
+    });
+    const patience = setTimeout(() => {
+      controller.abort();
+    }, 20_000);
+    await rejects(loading, 'aborted', /aborted/);
+    clearTimeout(patience);
+    assert.equal(most, 100_000);
+  });
+});
+
 test('a load is aborted at once, by a controller and by time, also while a server sends nothing', async () => {
   await served({ [file]: [{ stall: 100_000 }] }, async (server) => {
     for (const load of [worker.load, inPlace.load]) {

@@ -238,7 +238,9 @@ class Loader {
   ): AsyncGenerator<Uint8Array> {
     let loaded = 0;
     let last = -Infinity;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const tell = (total: number | undefined): void => {
+      last = performance.now();
       try {
         this.#onProgress?.({ phase, file, loaded, total, source });
       } catch (error) {
@@ -246,14 +248,36 @@ class Loader {
         throw error;
       }
     };
-    for await (const chunk of chunks) {
-      throwIfAborted(this.#signal);
-      loaded += chunk.length;
-      yield chunk;
-      if (performance.now() - last < kProgressInterval) continue;
-      last = performance.now();
+    const tellOnTheWay = (): void => {
       // a length that was passed was that of an encoding
       tell(watched.size !== undefined && loaded <= watched.size ? watched.size : undefined);
+    };
+    // what came since the last event is told although nothing more may come
+    const tellLater = (): void => {
+      timer = undefined;
+      try {
+        tellOnTheWay();
+      } catch {
+        // the next chunk throws it
+      }
+    };
+    try {
+      for await (const chunk of chunks) {
+        throwIfAborted(this.#signal);
+        if (this.callerFault) throw this.callerFault.error;
+        loaded += chunk.length;
+        yield chunk;
+        const wait = last + kProgressInterval - performance.now();
+        if (wait > 0) {
+          timer ??= setTimeout(tellLater, wait);
+          continue;
+        }
+        clearTimeout(timer);
+        timer = undefined;
+        tellOnTheWay();
+      }
+    } finally {
+      clearTimeout(timer);
     }
     tell(loaded);
   }
