@@ -134,17 +134,18 @@ cudaError_t launch_plain(const DeviceAttention& call, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-// ---- tensor cores: four warps of 16 queries each, 64 keys at a time ----
+// ---- tensor cores: warps of 16 or 32 queries each, keys copied by 64 and taken by 32 ----
 
+constexpr int kBlock = 64;  // keys that are copied together
+constexpr int kStep = 32;   // keys of a step of the running softmax
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kBlock = 64;  // queries of a tile, keys of a step
-static_assert(kBlock == static_cast<int>(kFlashQueries));
 
 struct FlashArguments {
   const __half *query, *key, *value;
   __half* context;
   std::size_t query_stride, key_stride, value_stride, context_stride;
+  int heads;
   float scale;  // times log2(e): powers of two are cheaper
   const DeviceSequence* sequences;
   const QueryTile* tiles;
@@ -152,17 +153,21 @@ struct FlashArguments {
 
 /// Rows of a head in shared memory: 16 bytes more than needed, so that eight rows at one column lie in
 /// different banks.
-template <int kSize>
+template <int kSize, int kRows>
 struct Tile {
   static constexpr int kStride = kSize + 8;
-  __half values[kBlock * kStride];
+  __half values[kRows * kStride];
 };
 
 template <int kSize>
+struct KeyBlock {
+  Tile<kSize, kBlock> key, value;
+};
+/// The second block is there only where a sequence has more keys than one takes.
+template <int kSize, int kParts>
 struct FlashShared {
-  Tile<kSize> query;  // later the result
-  Tile<kSize> key[2];
-  Tile<kSize> value[2];
+  Tile<kSize, 16 * kParts * kWarps> query;  // later the result
+  KeyBlock<kSize> blocks[2];
 };
 
 __device__ unsigned shared_address(const void* pointer) {
@@ -205,167 +210,204 @@ __device__ unsigned pack(float low, float high) {
   const __half2 halves = __floats2half2_rn(low, high);
   return *reinterpret_cast<const unsigned*>(&halves);
 }
+/// 2^x, 0 where that is less than any normal float.
+__device__ float power_of_two(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));
+  return result;
+}
 
 /// `count` rows from row `first` on into the tile, zeros after them.
-template <int kSize>
-__device__ void copy_rows(Tile<kSize>& tile, const __half* source, std::size_t stride, int count) {
+template <int kSize, int kRows>
+__device__ void copy_rows(Tile<kSize, kRows>& tile, const __half* source, std::size_t stride, int count) {
   constexpr int kUnits = kSize / 8;  // of 16 bytes in a row
-  for (int i = static_cast<int>(threadIdx.x); i < kBlock * kUnits; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * kUnits; i += kThreads) {
     const int row = i / kUnits;
     const int unit = i % kUnits;
     const bool wanted = row < count;
-    copy_16(tile.values + row * Tile<kSize>::kStride + unit * 8,
+    copy_16(tile.values + row * Tile<kSize, kRows>::kStride + unit * 8,
             source + static_cast<std::size_t>(wanted ? row : 0) * stride + unit * 8, wanted);
   }
 }
 
-/// One block: the tile blockIdx.x of head blockIdx.y.
-template <int kSize>
+/// One block: a tile of one head; the heads of a tile follow each other, as they lie in memory. A warp takes
+/// kParts times 16 queries: what it loads of keys and values serves all of them.
+template <int kSize, int kParts>
 __global__ void __launch_bounds__(kThreads) flash_attention(FlashArguments a) {
   extern __shared__ __align__(16) unsigned char bytes[];
-  FlashShared<kSize>& shared = *reinterpret_cast<FlashShared<kSize>*>(bytes);
-  constexpr int kStride = Tile<kSize>::kStride;
-  constexpr int kSteps = kSize / 16;   // of 16 columns of a head
+  FlashShared<kSize, kParts>& shared = *reinterpret_cast<FlashShared<kSize, kParts>*>(bytes);
+  constexpr int kRows = 16 * kParts;  // of a warp
+  constexpr int kStride = Tile<kSize, kBlock>::kStride;
+  constexpr int kSlices = kSize / 16;  // of 16 columns of a head
   constexpr int kColumns = kSize / 8;  // of 8 columns of the result
-  const QueryTile tile = a.tiles[blockIdx.x];
+  const int head = static_cast<int>(blockIdx.x) % a.heads;
+  const QueryTile tile = a.tiles[static_cast<int>(blockIdx.x) / a.heads];
   const DeviceSequence sequence = a.sequences[tile.sequence];
-  const int queries = min(kBlock, sequence.query_count - tile.first);
+  const int queries = min(kRows * kWarps, sequence.query_count - tile.first);
   const int keys = sequence.key_count;
-  const std::size_t column = static_cast<std::size_t>(blockIdx.y) * kSize;
+  const std::size_t column = static_cast<std::size_t>(head) * kSize;
   const std::size_t first_query = static_cast<std::size_t>(sequence.query_row) + tile.first;
   const __half* const key = a.key + static_cast<std::size_t>(sequence.key_row) * a.key_stride + column;
   const __half* const value = a.value + static_cast<std::size_t>(sequence.key_row) * a.value_stride + column;
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
 
-  copy_rows<kSize>(shared.query, a.query + first_query * a.query_stride + column, a.query_stride, queries);
-  copy_rows<kSize>(shared.key[0], key, a.key_stride, keys);
-  copy_rows<kSize>(shared.value[0], value, a.value_stride, keys);
+  copy_rows(shared.query, a.query + first_query * a.query_stride + column, a.query_stride, queries);
+  copy_rows(shared.blocks[0].key, key, a.key_stride, keys);
+  copy_rows(shared.blocks[0].value, value, a.value_stride, keys);
   commit_copies();
 
-  const bool works = warp * 16 < queries;
-  unsigned query[kSteps][4];
-  float context[kColumns][4] = {};
-  // of the rows lane / 4 and lane / 4 + 8 of the warp
-  float largest[2] = {-INFINITY, -INFINITY};
-  float total[2] = {0, 0};
+  const bool works = warp * kRows < queries;
+  unsigned query[kParts][kSlices][4];
+  float context[kParts][kColumns][4] = {};
+  // of the rows lane / 4 and lane / 4 + 8 of each part
+  float largest[kParts][2];
+  float total[kParts][2];
+#pragma unroll
+  for (int part = 0; part < kParts; ++part) {
+    largest[part][0] = largest[part][1] = -INFINITY;
+    total[part][0] = total[part][1] = 0;
+  }
 
   const int blocks = (keys + kBlock - 1) / kBlock;
   for (int block = 0; block < blocks; ++block) {
     const int left = keys - block * kBlock;
     if (block + 1 < blocks) {
       const std::size_t next = static_cast<std::size_t>(block + 1) * kBlock;
-      copy_rows<kSize>(shared.key[(block + 1) % 2], key + next * a.key_stride, a.key_stride, left - kBlock);
-      copy_rows<kSize>(shared.value[(block + 1) % 2], value + next * a.value_stride, a.value_stride,
-                       left - kBlock);
+      KeyBlock<kSize>& target = shared.blocks[(block + 1) % 2];
+      copy_rows(target.key, key + next * a.key_stride, a.key_stride, left - kBlock);
+      copy_rows(target.value, value + next * a.value_stride, a.value_stride, left - kBlock);
     }
     commit_copies();
     wait_for_copies<1>();
     __syncthreads();
     if (block == 0) {
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step)
-        load_matrices(query[step],
-                      shared.query.values + (warp * 16 + lane % 16) * kStride + step * 16 + lane / 16 * 8);
+      for (int part = 0; part < kParts; ++part)
+#pragma unroll
+        for (int slice = 0; slice < kSlices; ++slice)
+          load_matrices(query[part][slice], shared.query.values +
+                                                (warp * kRows + part * 16 + lane % 16) * kStride +
+                                                slice * 16 + lane / 16 * 8);
     }
-    if (works) {
-      const __half* const block_key = shared.key[block % 2].values;
-      const __half* const block_value = shared.value[block % 2].values;
-      float scores[8][4];  // [keys / 8]: columns 2 * (lane % 4) and the next, of both rows
+#pragma unroll 1
+    for (int first = 0; works && first < min(left, kBlock); first += kStep) {
+      const __half* const step_key = shared.blocks[block % 2].key.values + first * kStride;
+      const __half* const step_value = shared.blocks[block % 2].value.values + first * kStride;
+      const int rest = left - first;
+      float scores[kParts][kStep / 8][4] = {};  // columns 2 * (lane % 4) and the next, of both rows
 #pragma unroll
-      for (int group = 0; group < 4; ++group) {  // of 16 keys
-        float(&low)[4] = scores[2 * group];
-        float(&high)[4] = scores[2 * group + 1];
+      for (int group = 0; group < kStep / 16; ++group) {
+        if (group * 16 >= rest) continue;
 #pragma unroll
-        for (int e = 0; e < 4; ++e) low[e] = high[e] = 0;
-        if (group * 16 >= left) continue;
-#pragma unroll
-        for (int step = 0; step < kSteps; ++step) {
+        for (int slice = 0; slice < kSlices; ++slice) {
           unsigned matrices[4];
-          load_matrices(matrices, block_key + (group * 16 + lane / 16 * 8 + lane % 8) * kStride + step * 16 +
+          load_matrices(matrices, step_key + (group * 16 + lane / 16 * 8 + lane % 8) * kStride + slice * 16 +
                                       lane / 8 % 2 * 8);
-          multiply_add(low, query[step], matrices[0], matrices[1]);
-          multiply_add(high, query[step], matrices[2], matrices[3]);
+#pragma unroll
+          for (int part = 0; part < kParts; ++part) {
+            multiply_add(scores[part][2 * group], query[part][slice], matrices[0], matrices[1]);
+            multiply_add(scores[part][2 * group + 1], query[part][slice], matrices[2], matrices[3]);
+          }
         }
       }
-      float most[2] = {largest[0], largest[1]};
+      unsigned weights[kParts][kStep / 16][4];
 #pragma unroll
-      for (int n = 0; n < 8; ++n) {
+      for (int part = 0; part < kParts; ++part) {
+        float(&own)[kStep / 8][4] = scores[part];
+        if (rest < kStep) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const int at = n * 8 + 2 * (lane % 4) + e % 2;
-          scores[n][e] = at < left ? scores[n][e] * a.scale : -INFINITY;
-          most[e / 2] = fmaxf(most[e / 2], scores[n][e]);
+          for (int n = 0; n < kStep / 8; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+              if (n * 8 + 2 * (lane % 4) + e % 2 >= rest) own[n][e] = -INFINITY;
+        }
+        float offset[2];
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          float most = largest[part][r];
+#pragma unroll
+          for (int n = 0; n < kStep / 8; ++n) most = fmaxf(most, fmaxf(own[n][2 * r], own[n][2 * r + 1]));
+          most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 1));
+          most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 2));
+          // 0 at first: the largest is -infinity
+          const float shrink = power_of_two((largest[part][r] - most) * a.scale);
+          largest[part][r] = most;
+          offset[r] = -most * a.scale;
+          total[part][r] *= shrink;
+#pragma unroll
+          for (int n = 0; n < kColumns; ++n) {
+            context[part][n][2 * r] *= shrink;
+            context[part][n][2 * r + 1] *= shrink;
+          }
+        }
+#pragma unroll
+        for (int n = 0; n < kStep / 8; ++n) {
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            own[n][e] = power_of_two(fmaf(own[n][e], a.scale, offset[e / 2]));
+            total[part][e / 2] += own[n][e];
+          }
+        }
+#pragma unroll
+        for (int n = 0; n < kStep / 8; ++n) {
+          weights[part][n / 2][n % 2 * 2] = pack(own[n][0], own[n][1]);
+          weights[part][n / 2][n % 2 * 2 + 1] = pack(own[n][2], own[n][3]);
         }
       }
 #pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        most[r] = fmaxf(most[r], __shfl_xor_sync(kAllLanes, most[r], 1));
-        most[r] = fmaxf(most[r], __shfl_xor_sync(kAllLanes, most[r], 2));
-        const float shrink = exp2f(largest[r] - most[r]);  // 0 at first: the largest is -infinity
-        largest[r] = most[r];
-        total[r] *= shrink;
-#pragma unroll
-        for (int n = 0; n < kColumns; ++n) {
-          context[n][2 * r] *= shrink;
-          context[n][2 * r + 1] *= shrink;
-        }
-      }
-#pragma unroll
-      for (int n = 0; n < 8; ++n) {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          scores[n][e] = exp2f(scores[n][e] - largest[e / 2]);
-          total[e / 2] += scores[n][e];
-        }
-      }
-#pragma unroll
-      for (int group = 0; group < 4; ++group) {
-        if (group * 16 >= left) continue;
-        const float(&low)[4] = scores[2 * group];
-        const float(&high)[4] = scores[2 * group + 1];
-        const unsigned weights[4] = {pack(low[0], low[1]), pack(low[2], low[3]), pack(high[0], high[1]),
-                                     pack(high[2], high[3])};
+      for (int group = 0; group < kStep / 16; ++group) {
+        if (group * 16 >= rest) continue;
 #pragma unroll
         for (int n = 0; n < kColumns; n += 2) {
           unsigned matrices[4];
           load_matrices_transposed(
               matrices,
-              block_value + (group * 16 + lane / 8 % 2 * 8 + lane % 8) * kStride + n * 8 + lane / 16 * 8);
-          multiply_add(context[n], weights, matrices[0], matrices[1]);
-          multiply_add(context[n + 1], weights, matrices[2], matrices[3]);
+              step_value + (group * 16 + lane / 8 % 2 * 8 + lane % 8) * kStride + n * 8 + lane / 16 * 8);
+#pragma unroll
+          for (int part = 0; part < kParts; ++part) {
+            multiply_add(context[part][n], weights[part][group], matrices[0], matrices[1]);
+            multiply_add(context[part][n + 1], weights[part][group], matrices[2], matrices[3]);
+          }
         }
       }
     }
-    __syncthreads();  // before the next but one block overwrites this one
+    if (block + 1 < blocks) __syncthreads();  // before the next but one block overwrites this one
   }
   if (!works) return;
 
   // each warp's rows of the query tile are its own by now: the result goes there, then out in units of 16
   // bytes
-  __half* const own = shared.query.values + warp * 16 * kStride;
+  __half* const own = shared.query.values + warp * kRows * kStride;
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    total[r] += __shfl_xor_sync(kAllLanes, total[r], 1);
-    total[r] += __shfl_xor_sync(kAllLanes, total[r], 2);
-    const float share = total[r] > 0 ? 1.0F / total[r] : 0;
+  for (int part = 0; part < kParts; ++part)
 #pragma unroll
-    for (int n = 0; n < kColumns; ++n)
-      *reinterpret_cast<unsigned*>(own + (lane / 4 + 8 * r) * kStride + n * 8 + 2 * (lane % 4)) =
-          pack(context[n][2 * r] * share, context[n][2 * r + 1] * share);
-  }
+    for (int r = 0; r < 2; ++r) {
+      float sum = total[part][r];
+      sum += __shfl_xor_sync(kAllLanes, sum, 1);
+      sum += __shfl_xor_sync(kAllLanes, sum, 2);
+      const float share = sum > 0 ? 1.0F / sum : 0;
+#pragma unroll
+      for (int n = 0; n < kColumns; ++n)
+        *reinterpret_cast<unsigned*>(own + (part * 16 + lane / 4 + 8 * r) * kStride + n * 8 +
+                                     2 * (lane % 4)) =
+            pack(context[part][n][2 * r] * share, context[part][n][2 * r + 1] * share);
+    }
   __syncwarp();
   constexpr int kUnits = kSize / 8;
-  for (int i = lane; i < 16 * kUnits; i += 32) {
+  for (int i = lane; i < kRows * kUnits; i += 32) {
     const int row = i / kUnits;
-    if (warp * 16 + row >= queries) break;
-    *reinterpret_cast<uint4*>(a.context + (first_query + warp * 16 + row) * a.context_stride + column +
+    if (warp * kRows + row >= queries) break;
+    *reinterpret_cast<uint4*>(a.context + (first_query + warp * kRows + row) * a.context_stride + column +
                               i % kUnits * 8) =
         *reinterpret_cast<const uint4*>(own + row * kStride + i % kUnits * 8);
   }
 }
 
-template <int kSize>
+static_assert(16 * kWarps == static_cast<int>(kFlashQueries));
+static_assert(32 * kWarps == static_cast<int>(kManyFlashQueries));
+
+template <int kSize, int kParts>
 cudaError_t launch_flash(const DeviceAttention& call, cudaStream_t stream) {
   const FlashArguments arguments{reinterpret_cast<const __half*>(call.query.data),
                                  reinterpret_cast<const __half*>(call.key.data),
@@ -375,12 +417,21 @@ cudaError_t launch_flash(const DeviceAttention& call, cudaStream_t stream) {
                                  call.key.stride,
                                  call.value.stride,
                                  call.context.stride,
+                                 static_cast<int>(call.heads),
                                  call.scale * 1.44269504088896340736F,
                                  call.sequences,
                                  call.tiles};
-  const dim3 grid(static_cast<unsigned>(call.tile_count), static_cast<unsigned>(call.heads));
-  flash_attention<kSize><<<grid, kThreads, sizeof(FlashShared<kSize>), stream>>>(arguments);
+  const auto blocks = static_cast<unsigned>(call.tile_count * call.heads);
+  std::size_t shared = sizeof(FlashShared<kSize, kParts>);
+  if (call.longest <= static_cast<std::size_t>(kBlock)) shared -= sizeof(KeyBlock<kSize>);
+  flash_attention<kSize, kParts><<<blocks, kThreads, shared, stream>>>(arguments);
   return cudaGetLastError();
+}
+
+template <int kSize>
+cudaError_t launch_flash_of(const DeviceAttention& call, cudaStream_t stream) {
+  return call.tile_queries == kManyFlashQueries ? launch_flash<kSize, 2>(call, stream)
+                                                : launch_flash<kSize, 1>(call, stream);
 }
 
 std::size_t most_shared = 48 << 10;  // of a block; prepare_kernels asks the device
@@ -388,6 +439,12 @@ std::size_t most_shared = 48 << 10;  // of a block; prepare_kernels asks the dev
 template <class Kernel>
 cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
+
+template <int kSize>
+cudaError_t allow_flash() {
+  const cudaError_t few = allow_shared(flash_attention<kSize, 1>, sizeof(FlashShared<kSize, 1>));
+  return few != cudaSuccess ? few : allow_shared(flash_attention<kSize, 2>, sizeof(FlashShared<kSize, 2>));
 }
 
 }  // namespace
@@ -406,11 +463,11 @@ cudaError_t launch_flash_attention(const DeviceAttention& call, cudaStream_t str
   if (call.tile_count == 0 || call.heads == 0) return cudaSuccess;
   switch (call.head_size) {
     case 32:
-      return launch_flash<32>(call, stream);
+      return launch_flash_of<32>(call, stream);
     case 64:
-      return launch_flash<64>(call, stream);
+      return launch_flash_of<64>(call, stream);
     case 128:
-      return launch_flash<128>(call, stream);
+      return launch_flash_of<128>(call, stream);
     default:
       return cudaErrorInvalidValue;
   }
@@ -437,9 +494,7 @@ cudaError_t prepare_kernels() {
   most_shared = static_cast<std::size_t>(shared);
   for (const cudaError_t allowed :
        {allow_shared(plain_attention<float>, most_shared), allow_shared(plain_attention<__half>, most_shared),
-        allow_shared(flash_attention<32>, sizeof(FlashShared<32>)),
-        allow_shared(flash_attention<64>, sizeof(FlashShared<64>)),
-        allow_shared(flash_attention<128>, sizeof(FlashShared<128>))})
+        allow_flash<32>(), allow_flash<64>(), allow_flash<128>()})
     if (allowed != cudaSuccess) return allowed;
   return cudaSuccess;
 }

@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <mutex>
 #include <string>
 
 #include "cuda/stream.h"
@@ -50,6 +51,20 @@ class CudaBackend : public Backend {
   std::shared_ptr<Products> products_;
 };
 
+/// One for the process, so that all its backends compute with the same algorithms, to the last bit. It is not
+/// taken down at the end: CUDA may be gone before it then.
+Expected<std::shared_ptr<Products>> shared_products() {
+  static std::mutex mutex;
+  static auto& products = *new std::shared_ptr<Products>;
+  const std::scoped_lock lock(mutex);
+  if (!products) {
+    auto made = Products::make();
+    if (!made) return tl::unexpected(made.error());
+    products = std::move(*made);
+  }
+  return products;
+}
+
 }  // namespace
 
 Expected<std::shared_ptr<Backend>> make_backend(Precision precision) {
@@ -70,14 +85,14 @@ Expected<std::shared_ptr<Backend>> make_backend(Precision precision) {
                                              " has compute capability " + capability + ", needed is 8.0");
   if (const Status done = check(prepare_kernels(), "preparing the kernels"); !done)
     return tl::unexpected(done.error());
-  auto products = Products::make();
+  const auto products = shared_products();
   if (!products) return tl::unexpected(products.error());
   const std::size_t version = cublasLtGetVersion();
   const std::string kernels = std::string(properties.name) + ", compute capability " + capability +
                               ", cuBLASLt " + std::to_string(version / 10000) + "." +
                               std::to_string(version / 100 % 100) +
                               (precision == Precision::kF32 ? ", f32" : ", f16 with f32 sums");
-  return std::make_shared<CudaBackend>(precision, kernels, std::shared_ptr<Products>(std::move(*products)));
+  return std::make_shared<CudaBackend>(precision, kernels, *products);
 }
 
 }  // namespace bert::cuda

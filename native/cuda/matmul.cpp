@@ -90,7 +90,7 @@ Expected<cublasLtMatmulAlgo_t> Products::choose(Problem& problem, const Product&
   int found = 0;
   if (status == CUBLAS_STATUS_SUCCESS)
     status = cublasLtMatmulAlgoGetHeuristic(handle_, &problem.operation, &problem.weight, &problem.input,
-                                            &problem.output, &problem.output, &preference, kCandidates,
+                                            &problem.residual, &problem.output, &preference, kCandidates,
                                             candidates.data(), &found);
   if (status == CUBLAS_STATUS_SUCCESS && found == 0) status = CUBLAS_STATUS_NOT_SUPPORTED;
   if (const Status done = check(status, product); !done) return tl::unexpected(done.error());
@@ -128,9 +128,11 @@ Expected<cublasLtMatmulAlgo_t> Products::choose(Problem& problem, const Product&
 cublasStatus_t Products::run_with(const cublasLtMatmulAlgo_t& algorithm, Problem& problem,
                                   const Product& product) {
   const float one = 1, zero = 0;
+  const bool adds = product.residual != nullptr;
   return cublasLtMatmul(handle_, &problem.operation, &one, product.weight, &problem.weight, product.input,
-                        &problem.input, &zero, product.output, &problem.output, product.output,
-                        &problem.output, &algorithm, problem.workspace, kWorkspace, problem.stream);
+                        &problem.input, adds ? &one : &zero, adds ? product.residual : product.output,
+                        &problem.residual, product.output, &problem.output, &algorithm, problem.workspace,
+                        kWorkspace, problem.stream);
 }
 
 Status Products::run(const Product& product, std::byte* workspace, cudaStream_t stream) {
@@ -158,9 +160,11 @@ Status Products::run(const Product& product, std::byte* workspace, cudaStream_t 
   layout(problem.weight, product.element, product.inputs, product.outputs, product.inputs);
   layout(problem.input, product.element, product.inputs, product.rows, product.input_stride);
   layout(problem.output, product.output_element, product.outputs, product.rows, product.output_stride);
+  layout(problem.residual, product.output_element, product.outputs, product.rows,
+         product.residual == nullptr ? product.output_stride : product.residual_stride);
   if (const Status done = check(status, product); !done) return done;
-  problem.alignment =
-      std::min({alignment_of(product.input), alignment_of(product.weight), alignment_of(product.output)});
+  problem.alignment = std::min({alignment_of(product.input), alignment_of(product.weight),
+                                alignment_of(product.output), alignment_of(product.residual)});
 
   Shape shape{static_cast<std::size_t>(product.element),
               static_cast<std::size_t>(product.output_element),
@@ -169,6 +173,8 @@ Status Products::run(const Product& product, std::byte* workspace, cudaStream_t 
               product.outputs,
               product.input_stride,
               product.output_stride,
+              product.residual != nullptr ? 1U : 0U,
+              product.residual_stride,
               static_cast<std::size_t>(epilogue),
               problem.alignment};
   if (product.rows > kExactRows) shape[2] = (product.rows + kExactRows - 1) / kExactRows * kExactRows;

@@ -15,8 +15,8 @@
 
 namespace bert::cuda {
 
-/// output [rows, outputs] = activation(input [rows, inputs] x weight [outputs, inputs]^T + bias [outputs]),
-/// all dense.
+/// output [rows, outputs] = activation(input [rows, inputs] x weight [outputs, inputs]^T + bias [outputs] +
+/// residual [rows, outputs]), all dense.
 struct Product {
   Element element = Element::kF32;         ///< of input and weight
   Element output_element = Element::kF32;  ///< of output and bias
@@ -24,7 +24,9 @@ struct Product {
   std::size_t input_stride = 0, output_stride = 0;  ///< elements from row to row
   const std::byte* input = nullptr;
   const std::byte* weight = nullptr;
-  const std::byte* bias = nullptr;  ///< may be null
+  const std::byte* bias = nullptr;      ///< may be null
+  const std::byte* residual = nullptr;  ///< may be null; of the output's element; not the output itself
+  std::size_t residual_stride = 0;
   std::byte* output = nullptr;
   /// One of those that `in_epilogue` names, or kNone.
   Activation activation = Activation::kNone;
@@ -35,8 +37,8 @@ struct Product {
 bool in_epilogue(Activation activation, Element output_element);
 
 /// cuBLASLt's handle and the fastest of its algorithms for each shape, found by trying those that it advises
-/// when the shape is first met. So two processes may differ in the last bits; calls of one do not. Safe to
-/// use from several threads.
+/// when the shape is first met. So two processes may differ in the last bits; calls of one do not, whatever
+/// their backend, as all share one of these. Safe to use from several threads.
 class Products {
  public:
   static constexpr std::size_t kWorkspace = std::size_t{32} << 20;  ///< what NVIDIA advises for Hopper
@@ -55,12 +57,12 @@ class Products {
   static constexpr std::size_t kExactRows = 256;
   static constexpr int kCandidates = 8;  ///< algorithms that are tried for a shape
   /// All that the choice of an algorithm rests on.
-  using Shape = std::array<std::size_t, 9>;
+  using Shape = std::array<std::size_t, 11>;
   /// A product in cuBLASLt's terms.
   struct Problem {
     cublasLtMatmulDescOpaque_t operation{};
-    cublasLtMatrixLayoutOpaque_t weight{}, input{}, output{};
-    unsigned alignment = 0;  ///< bytes, of the three matrices
+    cublasLtMatrixLayoutOpaque_t weight{}, input{}, residual{}, output{};
+    unsigned alignment = 0;  ///< bytes, of all matrices
     std::byte* workspace = nullptr;
     cudaStream_t stream = nullptr;
   };

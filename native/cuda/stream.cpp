@@ -33,6 +33,17 @@ CudaBuffer& buffer_of(const Rows& rows) {
   return *static_cast<CudaBuffer*>(rows.buffer);
 }
 
+/// Large tiles where they are at most a quarter empty and there are enough of them to fill a device.
+std::size_t flash_queries(const AttentionCall& call) {
+  constexpr std::size_t kEnough = 64;
+  std::size_t few = 0, many = 0;
+  for (const AttentionSequence& sequence : call.sequences) {
+    few += (sequence.query_count + kFlashQueries - 1) / kFlashQueries;
+    many += (sequence.query_count + kManyFlashQueries - 1) / kManyFlashQueries;
+  }
+  return 8 * many <= 5 * few && many * call.heads >= kEnough ? kManyFlashQueries : kFlashQueries;
+}
+
 }  // namespace
 
 Expected<std::unique_ptr<Stream>> CudaStream::make(Element element, std::shared_ptr<Products> products) {
@@ -80,6 +91,7 @@ DeviceRows CudaStream::rows_for(Rows rows, Element element) const {
 }
 
 void CudaStream::queue(Launch launch, std::initializer_list<std::uint64_t> words) {
+  queue_last_product();
   launches_.push_back(std::move(launch));
   key_.push_back(words.size());
   key_.insert(key_.end(), words);
@@ -154,6 +166,7 @@ Status CudaStream::run_graph() {
 }
 
 Status CudaStream::flush() {
+  queue_last_product();
   if (launches_.empty()) return {};
   Status done;
   if (argument_bytes_ > 0)
@@ -278,10 +291,19 @@ Status CudaStream::embed(const EmbeddingWeights& weights, std::span<const std::i
 }
 
 void CudaStream::queue_product(const Product& product) {
+  queue_last_product();
+  last_product_ = product;
+}
+
+void CudaStream::queue_last_product() {
+  if (!last_product_) return;
+  const Product product = *last_product_;
+  last_product_.reset();
   queue([this, product](cudaStream_t stream) { return products_->run(product, workspace_.data(), stream); },
-        {kProduct, word(product.weight), word(product.bias), word(product.input), word(product.output),
-         product.rows, product.inputs, product.outputs, product.input_stride, product.output_stride,
-         static_cast<std::uint64_t>(product.output_element), static_cast<std::uint64_t>(product.activation)});
+        {kProduct, word(product.weight), word(product.bias), word(product.residual), word(product.input),
+         word(product.output), product.rows, product.inputs, product.outputs, product.input_stride,
+         product.residual_stride, product.output_stride, static_cast<std::uint64_t>(product.output_element),
+         static_cast<std::uint64_t>(product.activation)});
 }
 
 Status CudaStream::linear(const Linear& layer, Activation activation, std::size_t rows, Rows input,
@@ -319,7 +341,20 @@ Status CudaStream::linear(const Linear& layer, Activation activation, std::size_
 Status CudaStream::add_normalise(const LayerNorm& norm, std::size_t rows, Rows input, Rows residual,
                                  Rows output) {
   const DeviceNorm own = static_cast<const CudaNorm&>(norm).view();
-  const DeviceRows from = rows_of(input), other = rows_of(residual), to = rows_for(output, element_);
+  const DeviceRows from = rows_of(input), to = rows_for(output, element_);
+  DeviceRows other = rows_of(residual);
+  // the product just before adds the residual to its sums as it stores them: the norm reads one matrix, not
+  // two. Where rows do not fill units of 16 bytes, cuBLASLt rounds before it adds.
+  const auto in_units = [](std::size_t elements) { return elements % 8 == 0; };
+  if (last_product_ && other.data != nullptr && other.data != from.data &&
+      last_product_->output == from.data && last_product_->output_stride == from.stride &&
+      last_product_->rows == rows && last_product_->outputs == own.size &&
+      last_product_->activation == Activation::kNone && in_units(last_product_->inputs) &&
+      in_units(from.stride) && in_units(other.stride)) {
+    last_product_->residual = other.data;
+    last_product_->residual_stride = other.stride;
+    other = {};
+  }
   queue(
       [=, element = element_](cudaStream_t stream) {
         return check(launch_add_normalise(element, own, rows, from, other, to, stream), "layer norm");
@@ -366,7 +401,7 @@ Status CudaStream::attention(const AttentionCall& call) {
     sequences.push_back(own);
   }
   const bool flash = flash_attention_takes(element_, device, hides);
-  const std::size_t queries = flash ? kFlashQueries : plain_queries(device.longest);
+  const std::size_t queries = flash ? flash_queries(call) : plain_queries(device.longest);
   if (queries == 0)
     return fail(ErrorCode::kUnsupported, "attention over " + std::to_string(device.longest) +
                                              " keys needs more shared memory than the device has");
@@ -376,6 +411,7 @@ Status CudaStream::attention(const AttentionCall& call) {
       tiles.push_back({static_cast<std::int32_t>(s), static_cast<std::int32_t>(first)});
   if (tiles.empty()) return {};
   device.tile_count = tiles.size();
+  device.tile_queries = queries;
 
   // sequences, tiles and visible keys behind each other
   const auto padded = [](std::size_t bytes) {
@@ -403,25 +439,11 @@ Status CudaStream::attention(const AttentionCall& call) {
             flash ? launch_flash_attention(device, stream) : launch_plain_attention(element, device, stream),
             "attention");
       },
-      {kAttention,
-       flash ? 1U : 0U,
-       word(device.query),
-       device.query.stride,
-       word(device.key),
-       device.key.stride,
-       word(device.value),
-       device.value.stride,
-       word(device.context),
-       device.context.stride,
-       device.heads,
-       device.head_size,
-       word(device.scale),
-       word(device.sequences),
-       word(device.tiles),
-       device.tile_count,
-       device.longest,
-       word(device.visible),
-       word(device.probabilities),
+      {kAttention,           flash ? 1U : 0U,        word(device.query),   device.query.stride,
+       word(device.key),     device.key.stride,      word(device.value),   device.value.stride,
+       word(device.context), device.context.stride,  device.heads,         device.head_size,
+       word(device.scale),   word(device.sequences), word(device.tiles),   device.tile_count,
+       device.tile_queries,  device.longest,         word(device.visible), word(device.probabilities),
        word(device.scores)});
   return {};
 }

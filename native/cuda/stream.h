@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -74,7 +75,9 @@ class CudaStream : public Stream {
 
   /// Adds a launch that `words` tell from all others.
   void queue(Launch launch, std::initializer_list<std::uint64_t> words);
+  /// Adds a product, once the next operation is known: a norm of its output takes part of the work.
   void queue_product(const Product& product);
+  void queue_last_product();
   /// Copies host values to where the list's arguments are; gives their address on the device.
   template <class T>
   Expected<const T*> argument(std::span<const T> values);
@@ -97,6 +100,7 @@ class CudaStream : public Stream {
   cudaStream_t stream_ = nullptr;
   Memory workspace_;  // of cuBLASLt
 
+  std::optional<Product> last_product_;  // of the list, but not in it yet
   std::vector<Launch> launches_;
   Key key_;
   std::size_t most_rows_ = 0;  // of an operation in the list

@@ -252,6 +252,51 @@ TEST_P(Cuda, LinearOfRaggedSizes) {
     }
 }
 
+/// What follows each product of a layer: a backend may add the residual as it stores the product.
+TEST_P(Cuda, AddsProductsAndNormalises) {
+  for (const LinearSize& size : {LinearSize{24, 72}, LinearSize{100, 31}, LinearSize{384, 768},
+                                 LinearSize{1024, 72}, LinearSize{771, 384}})
+    for (const std::size_t rows : {1U, 65U, 300U})
+      for (int form = 0; form < 3; ++form) {
+        Numbers numbers(static_cast<std::uint32_t>(size.inputs + size.outputs + rows));
+        const std::size_t count = rows * size.outputs;
+        const Weight weight = exact_weight(numbers, size.outputs, size.inputs, GetParam());
+        const Weight bias(numbers.halves(size.outputs, -3, 3), 1, WeightType::kF32);
+        const Weight gamma(numbers.floats(size.outputs, 0.5F, 1.5F), 1, WeightType::kF32);
+        const Weight beta(numbers.floats(size.outputs), 1, WeightType::kF32);
+        const LinearView layer{weight.view, bias.view};
+        const auto input = numbers.halves(rows * size.inputs);
+        const auto residual = numbers.halves(2 * count, -8, 8);
+        std::vector<std::vector<float>> results, products;
+        for (Backend* backend : both()) {
+          const auto linear = value_of(backend->make_linear(std::span(&layer, 1), GetParam()));
+          const auto norm = value_of(backend->make_layer_norm(gamma.view, beta.view, 1e-12F));
+          Host host(*backend);
+          const auto source = host.upload(input);
+          const auto other = host.upload(residual);
+          const auto product = host.empty(count);
+          const auto separate = host.empty(count);
+          const Rows from{product.get(), 0, size.outputs};
+          // the residual's rows are every second one where it is not the output as well
+          const Rows second{other.get(), 0, (form == 0 ? 1 : 2) * size.outputs};
+          const Rows to = form == 0 ? second : Rows{separate.get(), 0, size.outputs};
+          succeed(
+              host.stream->linear(*linear, Activation::kNone, rows, {source.get(), 0, size.inputs}, from));
+          if (form == 2) products.push_back(host.download(*product, count));  // it is asked for by itself
+          succeed(host.stream->add_normalise(*norm, rows, from, second, to));
+          results.push_back(host.download(form == 0 ? *other : *separate, count));
+        }
+        const std::string where = std::to_string(size.inputs) + " to " + std::to_string(size.outputs) + ", " +
+                                  std::to_string(rows) + " rows, form " + std::to_string(form);
+        // f16: the product, the sum, or both are rounded, up to six deviations large; then gamma, and the
+        // result
+        expect_close(results[1], results[0], 5e-5 + 2 * 6 * 1.5 * half(), half(), where);
+        if (form == 2)
+          expect_close(products[1], products[0], 3e-7 * static_cast<double>(size.inputs + 2) + 3 * half(),
+                       2 * half(), where + ", product");
+      }
+}
+
 TEST_P(Cuda, Activations) {
   // gelu_new has the steepest slope of these, 1.13
   const std::vector<std::pair<Activation, std::function<double(double)>>> activations = {
@@ -521,72 +566,83 @@ TEST_P(Cuda, AttendsWithMasksAndMatrices) {
 }
 
 /// What the tensor cores take: nothing hidden, no matrices, the layout of the encoder.
-TEST_P(Cuda, AttendsInTiles) {
-  const std::vector<std::size_t> lengths = {1, 7, 16, 17, 63, 64, 65, 127, 128, 129, 200, 512};
-  const std::size_t rows = std::accumulate(lengths.begin(), lengths.end(), std::size_t{0});
+class CudaTiles : public Cuda {
+ protected:
   enum class Kind { kFlat, kLarge, kRising, kFalling };
-  Host ours(*backend_), theirs(*reference_);
+  void attend(const std::vector<std::size_t>& lengths, std::size_t heads, std::size_t head_size, Kind kind);
+};
+
+TEST_P(CudaTiles, Attend) {
   for (const std::size_t head_size : {32U, 64U, 128U})
     for (const Kind kind : {Kind::kFlat, Kind::kLarge, Kind::kRising, Kind::kFalling}) {
-      const float range = kind == Kind::kFlat ? 1.0F : 8.0F;
-      Numbers numbers(static_cast<std::uint32_t>(head_size) + 99);
-      Attention a;
-      a.heads = 2;
-      a.head_size = head_size;
-      a.queries = rows;
-      a.one_buffer = true;
-      const std::size_t width = a.width();
-      a.q = {nullptr, 0, 3 * width};
-      a.k = {nullptr, width, 3 * width};
-      a.v = {nullptr, 2 * width, 3 * width};
-      a.keys_values = numbers.halves(rows * 3 * width, -range, range);
-      std::size_t first = 0;
-      for (const std::size_t length : lengths) {
-        a.sequences.push_back({first, length, first, length});
-        if (kind == Kind::kRising || kind == Kind::kFalling)
-          // scores that rise (fall) from 0 to 8 sqrt(size) with the key: each tile of keys has a new maximum
-          for (std::size_t j = 0; j < length; ++j)
-            for (std::size_t c = 0; c < width; ++c) {
-              float* const row = a.keys_values.data() + (first + j) * 3 * width + c;
-              const float place = static_cast<float>(j) / static_cast<float>(length);
-              row[0] = c % 2 == 0 ? 1.0F : -1.0F;
-              row[width] = Numbers::as_half((kind == Kind::kRising ? place : 1 - place) * 8 * row[0]);
-            }
-        first += length;
-      }
-      const auto expected = a.run(theirs, false).context;
-      const std::string where =
-          "heads of " + std::to_string(head_size) + ", kind " + std::to_string(static_cast<int>(kind));
-      const double error = 3 * score_error(range, head_size) * range + half() * range;
-      expect_close(a.run(ours, false).context, expected, error, half(), where + ", all");
-      // each alone: its queries and keys start and end elsewhere in the tiles
-      for (const AttentionSequence& one : a.sequences) {
-        Attention single = a;
-        single.sequences = {one};
-        single.sequences[0].query_row = 0;
-        single.queries = one.query_count;
-        single.q.offset = one.query_row * 3 * width;
-        expect_close(single.run(ours, false).context,
-                     std::span(expected).subspan(one.query_row * width, one.query_count * width), error,
-                     half(), where + ", alone, " + std::to_string(one.key_count));
-      }
-      // the first query alone of each, as the last layer asks: query and context are dense
-      Attention firsts = a;
-      firsts.one_buffer = false;
-      firsts.queries = lengths.size();
-      firsts.q = {nullptr, 0, width};
-      firsts.query.clear();
-      std::vector<float> of_firsts;
-      for (std::size_t i = 0; i < firsts.sequences.size(); ++i) {
-        const std::size_t row = a.sequences[i].query_row;
-        const float* const from = a.keys_values.data() + row * 3 * width;
-        firsts.query.insert(firsts.query.end(), from, from + width);
-        of_firsts.insert(of_firsts.end(), expected.data() + row * width, expected.data() + (row + 1) * width);
-        firsts.sequences[i].query_row = i;
-        firsts.sequences[i].query_count = 1;
-      }
-      expect_close(firsts.run(ours, false).context, of_firsts, error, half(), where + ", first queries");
+      attend({1, 7, 16, 17, 63, 64, 65, 127, 128, 129, 200, 512}, 2, head_size, kind);
+      // mostly long and many: larger tiles may serve
+      attend({127, 65, 80, 128, 111, 129, 128, 200, 512}, 8, head_size, kind);
     }
+}
+
+void CudaTiles::attend(const std::vector<std::size_t>& lengths, std::size_t heads, std::size_t head_size,
+                       Kind kind) {
+  const std::size_t rows = std::accumulate(lengths.begin(), lengths.end(), std::size_t{0});
+  Host ours(*backend_), theirs(*reference_);
+  const float range = kind == Kind::kFlat ? 1.0F : 8.0F;
+  Numbers numbers(static_cast<std::uint32_t>(head_size) + 99);
+  Attention a;
+  a.heads = heads;
+  a.head_size = head_size;
+  a.queries = rows;
+  a.one_buffer = true;
+  const std::size_t width = a.width();
+  a.q = {nullptr, 0, 3 * width};
+  a.k = {nullptr, width, 3 * width};
+  a.v = {nullptr, 2 * width, 3 * width};
+  a.keys_values = numbers.halves(rows * 3 * width, -range, range);
+  std::size_t first = 0;
+  for (const std::size_t length : lengths) {
+    a.sequences.push_back({first, length, first, length});
+    if (kind == Kind::kRising || kind == Kind::kFalling)
+      // scores that rise (fall) from 0 to 8 sqrt(size) with the key: each tile of keys has a new maximum
+      for (std::size_t j = 0; j < length; ++j)
+        for (std::size_t c = 0; c < width; ++c) {
+          float* const row = a.keys_values.data() + (first + j) * 3 * width + c;
+          const float place = static_cast<float>(j) / static_cast<float>(length);
+          row[0] = c % 2 == 0 ? 1.0F : -1.0F;
+          row[width] = Numbers::as_half((kind == Kind::kRising ? place : 1 - place) * 8 * row[0]);
+        }
+    first += length;
+  }
+  const auto expected = a.run(theirs, false).context;
+  const std::string where = std::to_string(heads) + " heads of " + std::to_string(head_size) + ", kind " +
+                            std::to_string(static_cast<int>(kind));
+  const double error = 3 * score_error(range, head_size) * range + half() * range;
+  expect_close(a.run(ours, false).context, expected, error, half(), where + ", all");
+  // each alone: its queries and keys start and end elsewhere in the tiles
+  for (const AttentionSequence& one : a.sequences) {
+    Attention single = a;
+    single.sequences = {one};
+    single.sequences[0].query_row = 0;
+    single.queries = one.query_count;
+    single.q.offset = one.query_row * 3 * width;
+    expect_close(single.run(ours, false).context,
+                 std::span(expected).subspan(one.query_row * width, one.query_count * width), error, half(),
+                 where + ", alone, " + std::to_string(one.key_count));
+  }
+  // the first query alone of each, as the last layer asks: query and context are dense
+  Attention firsts = a;
+  firsts.one_buffer = false;
+  firsts.queries = lengths.size();
+  firsts.q = {nullptr, 0, width};
+  firsts.query.clear();
+  std::vector<float> of_firsts;
+  for (std::size_t i = 0; i < firsts.sequences.size(); ++i) {
+    const std::size_t row = a.sequences[i].query_row;
+    const float* const from = a.keys_values.data() + row * 3 * width;
+    firsts.query.insert(firsts.query.end(), from, from + width);
+    of_firsts.insert(of_firsts.end(), expected.data() + row * width, expected.data() + (row + 1) * width);
+    firsts.sequences[i].query_row = i;
+    firsts.sequences[i].query_count = 1;
+  }
+  expect_close(firsts.run(ours, false).context, of_firsts, error, half(), where + ", first queries");
 }
 
 // -- what is not a number
@@ -1110,6 +1166,8 @@ TEST_P(Cuda, FindsTheBestOfItsOwnLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, Cuda,
+                         testing::Values(Precision::kF32, Precision::kF16, Precision::kInt8), name_of);
+INSTANTIATE_TEST_SUITE_P(Precisions, CudaTiles,
                          testing::Values(Precision::kF32, Precision::kF16, Precision::kInt8), name_of);
 
 }  // namespace

@@ -187,7 +187,7 @@ class Stream {
   virtual Status linear(const Linear& layer, Activation activation, std::size_t rows, Rows input,
                         Rows output) = 0;
   /// norm(input + residual), or norm(input) when the residual's buffer is null. `output` may be `input` or
-  /// `residual`.
+  /// `residual`. Uses the input up: what its rows hold afterwards is not defined.
   virtual Status add_normalise(const LayerNorm& norm, std::size_t rows, Rows input, Rows residual,
                                Rows output) = 0;
   /// See AttentionCall.
