@@ -117,6 +117,27 @@ struct PairedProduct {
   Activation activation;
 };
 
+/// Outputs that are packed together in products of bytes: see ByteDots, which packs them.
+inline constexpr std::size_t kBytePanel = 64;
+
+/// Neighbouring panels of out = activation(in W^T + bias) with int8 weights and rows that
+/// Kernels::quantise_bytes made.
+struct ByteProduct {
+  const std::int8_t* panels;  ///< [panel][fours][kBytePanel][4], zeros in unused places
+  const std::int32_t* sums;   ///< [panels * kBytePanel], of a column's weights
+  const float* scales;        ///< [panels * kBytePanel], of the weights
+  const float* bias;          ///< [panels * kBytePanel]
+  std::size_t fours, columns;
+  const std::uint8_t* input;  ///< what lies behind a row's last input, up to four, may have any value
+  std::size_t input_stride;   ///< bytes
+  const float* steps;         ///< [rows]
+  const std::int32_t* zeros;  ///< [rows]
+  std::size_t rows;
+  float* output;
+  std::size_t output_stride;
+  Activation activation;
+};
+
 /// One instruction set's functions. All are pure: no state, no allocation.
 struct Kernels {
   const char* name;
@@ -145,6 +166,12 @@ struct Kernels {
   /// For product_paired, null with it: a row of `count` floats. One with a number that is not finite makes
   /// all its outputs NaN.
   void (*quantise_paired)(const float* row, std::size_t count, PairedInputs* target) = nullptr;
+  /// Null where the processor has no instruction for it.
+  void (*product_bytes)(const ByteProduct& product) = nullptr;
+  /// For product_bytes, null with it: a row of `count` floats as steps of its own, 0..255, among them `zero`
+  /// for 0. One with a number that is not finite makes all its outputs NaN.
+  void (*quantise_bytes)(const float* row, std::size_t count, std::uint8_t* target, float* step,
+                         std::int32_t* zero) = nullptr;
 };
 
 /// Floats of scratch that one `attend` needs.
@@ -157,5 +184,6 @@ const Kernels* const* available_kernels();
 const Kernels* baseline_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* avx512vnni_kernels();
 
 }  // namespace bert::compute

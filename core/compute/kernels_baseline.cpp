@@ -22,6 +22,8 @@ constexpr std::size_t kRows = 1024;
 constexpr std::size_t kColumns = kPanelColumns;
 constexpr std::size_t kFetchEvery = 0;
 constexpr std::size_t kFetchLeast = 64;
+constexpr std::size_t kFetchLines = 2;
+constexpr int kFetchLevel = 3;
 constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
 #if defined(__wasm_simd128__) && !defined(__wasm_relaxed_simd__)
 constexpr bool kOwnInt8 = true;

@@ -29,15 +29,18 @@ std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
 
 const Kernels* const* available_kernels() {
   struct List {
-    const Kernels* entries[4] = {};
+    const Kernels* entries[5] = {};
     List() {
       std::size_t count = 0;
 #if defined(__x86_64__) || defined(__i386__)
       __builtin_cpu_init();
       if (avx512_kernels() != nullptr && __builtin_cpu_supports("avx512f") &&
           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-          __builtin_cpu_supports("avx512vl"))
+          __builtin_cpu_supports("avx512vl")) {
+        if (avx512vnni_kernels() != nullptr && __builtin_cpu_supports("avx512vnni"))
+          entries[count++] = avx512vnni_kernels();
         entries[count++] = avx512_kernels();
+      }
       if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
           __builtin_cpu_supports("f16c"))
         entries[count++] = avx2_kernels();

@@ -5,7 +5,9 @@
 //   kActivated                   vectors that an activation takes together: its polynomials are chains of dependent steps
 //   kPanel, kDepth               columns of a panel of weights, inputs that are multiplied by it at a time
 //   kRows, kColumns              most rows and columns of a product
-//   kFetchEvery, kFetchLeast     after how many inputs to fetch weights ahead (0: never), and how many bytes at least
+//   kFetchEvery, kFetchLeast     before how many inputs to fetch weights ahead (0: never), and how many bytes at least;
+//                                several inputs a step, as work on addresses takes the places of products
+//   kFetchLines, kFetchLevel     how many lines at most, and into which cache, as of __builtin_prefetch
 //   kOwnF32, kOwnInt8            whether its f32 and its int8 product are better than XNNPACK's
 // Only plain loops and built-in types here: a template of the standard library instantiated in this file would be compiled
 // for this instruction set and could then be linked into code for every machine.
@@ -207,7 +209,7 @@ void normalise(const float* input, const float* residual, const float* gamma, co
 
 // -- Matrix product on row-major operands ------------------------------------------------------------------------
 
-/// What comes into the cache while a product runs: `step` bytes, two lines at most, after every kFetchEvery inputs. Any
+/// What comes into the cache while a product runs: `step` bytes, kFetchLines at most, before every kFetchEvery inputs. Any
 /// address will do: a fetch never faults. With a step of 0 nothing new comes.
 struct Fetch {
   const std::byte* at;
@@ -227,10 +229,9 @@ void for_each_input(std::size_t depth, Fetch& fetch, const Add& add) {
   std::size_t k = 0;
   if constexpr (kFetchEvery != 0) {
     const std::byte* ahead = fetch.at;
-    const std::size_t step = fetch.step;
+    const std::size_t step = fetch.step, part = step / kFetchLines;
     for (; k + kFetchEvery <= depth; k += kFetchEvery, ahead += step) {
-      __builtin_prefetch(ahead);
-      __builtin_prefetch(ahead + step / 2);
+      for (std::size_t i = 0; i < kFetchLines; ++i) __builtin_prefetch(ahead + i * part, 0, kFetchLevel);
       for (std::size_t i = 0; i < kFetchEvery; ++i) add(k + i);
     }
     fetch.at = ahead;
@@ -506,7 +507,8 @@ void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t column
   const std::size_t deepest = ((inputs + blocks - 1) / blocks + kRound - 1) / kRound * kRound;
   const RowTiles tiles{rows};
   const std::size_t spread = (kRound * input_bytes / tiles.tiles + 63) / 64 * 64;  // over all tiles
-  const std::size_t step = spread > 128 ? 128 : spread < kFetchLeast ? kFetchLeast : spread;
+  constexpr std::size_t kFetchMost = 64 * kFetchLines;
+  const std::size_t step = spread > kFetchMost ? kFetchMost : spread < kFetchLeast ? kFetchLeast : spread;
   for (std::size_t begin = 0; begin < inputs; begin += deepest) {
     const std::size_t depth = inputs - begin < deepest ? inputs - begin : deepest;
     const bool last = begin + depth == inputs;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "bert/backend.h"
+#include "compute/byte_dots.h"
 #include "compute/host.h"
 #include "compute/kernels.h"
 #include "compute/machine.h"
@@ -27,6 +28,7 @@ namespace bert {
 namespace {
 
 using compute::AlignedBytes;
+using compute::ByteDots;
 using compute::HostNorm;
 using compute::HostTable;
 using compute::HostVector;
@@ -40,12 +42,12 @@ using compute::StackedLinear;
 /// Whether XNNPACK was built with its int8 operators: not for WebAssembly, where ours are better.
 constexpr bool kXnnInt8 = BERT_XNNPACK_INT8 != 0;
 
-/// Whether a set of kernels has products of pairs; elsewhere, in WebAssembly above all, nothing of them is
-/// linked.
+/// Whether a set of kernels has products of pairs or of bytes; elsewhere, in WebAssembly above all, nothing
+/// of them is linked.
 #if defined(__x86_64__) || defined(__i386__)
-constexpr bool kPairedProducts = true;
+constexpr bool kDotProducts = true;
 #else
-constexpr bool kPairedProducts = false;
+constexpr bool kDotProducts = false;
 #endif
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -93,7 +95,7 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
                                          PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
-/// A linear layer in one of four forms.
+/// A linear layer in one of five forms.
 class AnyLinear : public Linear {
  public:
   /// Null but for PanelLinear.
@@ -101,6 +103,7 @@ class AnyLinear : public Linear {
   /// Null but for a DotLinear of that kind.
   virtual const RelaxedDots* dots() const { return nullptr; }
   virtual const PairedDots* pairs() const { return nullptr; }
+  virtual const ByteDots* bytes() const { return nullptr; }
 };
 
 /// Packs all panels of a layer; the first error.
@@ -137,7 +140,7 @@ class PanelLinear : public AnyLinear {
   compute::Panels panels_;
 };
 
-/// An int8 layer for a product of ours: on RelaxedDots or PairedDots.
+/// An int8 layer for a product of ours: on RelaxedDots, PairedDots or ByteDots.
 template <class Dots>
 class DotLinear : public AnyLinear {
  public:
@@ -146,6 +149,7 @@ class DotLinear : public AnyLinear {
   std::size_t owned_bytes() const override { return dots_.owned_bytes(); }
   const RelaxedDots* dots() const override { return as<RelaxedDots>(); }
   const PairedDots* pairs() const override { return as<PairedDots>(); }
+  const ByteDots* bytes() const override { return as<ByteDots>(); }
 
   static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, pthreadpool_t pool) {
     auto dots = Dots::make(rows);
@@ -321,9 +325,12 @@ class XnnStream : public compute::HostStream {
       return linear_panels(*panels, layer.inputs(), activation, rows, input, output);
     if (const RelaxedDots* dots = static_cast<const AnyLinear&>(layer).dots())
       return linear_dots(*dots, activation, rows, input, output);
-    if constexpr (kPairedProducts)
+    if constexpr (kDotProducts) {
       if (const PairedDots* pairs = static_cast<const AnyLinear&>(layer).pairs())
         return linear_pairs(*pairs, layer.inputs(), activation, rows, input, output);
+      if (const ByteDots* bytes = static_cast<const AnyLinear&>(layer).bytes())
+        return linear_bytes(*bytes, layer.inputs(), activation, rows, input, output);
+    }
     const auto& xnn_layer = static_cast<const XnnLinear&>(layer);
     if (kXnnInt8 && xnn_layer.precision() == Precision::kInt8)
       if (const Status done = quantise(rows, layer.inputs(), input); !done) return done;
@@ -563,6 +570,34 @@ class XnnStream : public compute::HostStream {
     return {};
   }
 
+  Status linear_bytes(const ByteDots& bytes, std::size_t inputs, Activation activation, std::size_t rows,
+                      Rows input, Rows output) {
+    const std::size_t stride = 4 * bytes.fours();
+    if (const Status done = reserve(quantised_, rows * stride); !done) return done;
+    if (const Status done = reserve(row_params_, rows * (sizeof(float) + sizeof(std::int32_t))); !done)
+      return done;
+    auto* const quantised = reinterpret_cast<std::uint8_t*>(quantised_.data());
+    float* const steps = row_params_.floats();
+    auto* const zeros = reinterpret_cast<std::int32_t*>(row_params_.data() + rows * sizeof(float));
+    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t r = begin; r < end; ++r)
+        kernels_.quantise_bytes(row_of(input, r), inputs, quantised + r * stride, steps + r, zeros + r);
+    });
+    for_each_piece(bytes.outputs(), rows, [&](const Piece& piece, std::size_t) {
+      compute::ByteProduct product = bytes.product(piece.first, piece.columns);
+      product.input = quantised + piece.begin * stride;
+      product.input_stride = stride;
+      product.steps = steps + piece.begin;
+      product.zeros = zeros + piece.begin;
+      product.rows = piece.end - piece.begin;
+      product.output = row_of(output, piece.begin) + piece.first;
+      product.output_stride = output.stride;
+      product.activation = activation;
+      kernels_.product_bytes(product);
+    });
+    return {};
+  }
+
   /// Some outputs and some rows of a product.
   struct Piece {
     std::size_t first, columns;  // outputs
@@ -620,7 +655,7 @@ class XnnBackend : public Backend {
   std::string kernels() const override { return std::string("XNNPACK, simd ") + kernels_.name; }
   std::size_t threads() const override { return pthreadpool_get_threads_count(pool_.get()); }
   std::size_t int8_input_steps() const override {
-    return RelaxedDots::available() ? RelaxedDots::kSteps : paired() ? PairedDots::kSteps : 255;
+    return RelaxedDots::available() ? RelaxedDots::kSteps : paired() ? PairedDots::kSteps : ByteDots::kSteps;
   }
   Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision precision,
                                               TableBytes bytes) override {
@@ -634,6 +669,8 @@ class XnnBackend : public Backend {
                      (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
     if (precision == Precision::kInt8 && RelaxedDots::available())
       return DotLinear<RelaxedDots>::make(*rows, pool_.get());
+    if (kDotProducts && precision == Precision::kInt8 && kernels_.product_bytes != nullptr)
+      return DotLinear<ByteDots>::make(*rows, pool_.get());
     if (precision == Precision::kInt8 && paired()) return DotLinear<PairedDots>::make(*rows, pool_.get());
     return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
                : XnnLinear::make(*rows, precision);
@@ -650,7 +687,7 @@ class XnnBackend : public Backend {
   }
 
  private:
-  bool paired() const { return kPairedProducts && own_int8_ && kernels_.product_paired != nullptr; }
+  bool paired() const { return kDotProducts && own_int8_ && kernels_.product_paired != nullptr; }
 
   const Kernels& kernels_;
   bool own_int8_;  // whether int8 layers are for our kernels
