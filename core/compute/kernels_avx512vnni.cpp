@@ -21,33 +21,51 @@ inline __mmask16 first_lanes(std::size_t count) {
   return static_cast<__mmask16>(count >= kWidth ? 0xffffU : (1U << count) - 1);
 }
 
-void quantise_bytes(const float* row, std::size_t count, std::uint8_t* target, float* step,
-                    std::int32_t* zero) {
-  constexpr float kSteps = 255;
-  constexpr float kLeastNormal = 0x1p-126F;
-  __m512 low = _mm512_setzero_ps(), high = low, wrong = low;  // x - x is not 0 where x is not finite
-  for (std::size_t i = 0; i < count; i += kWidth) {
-    const __m512 x = _mm512_maskz_loadu_ps(first_lanes(count - i), row + i);
+/// Least, largest and a sum that is not a number where one of the values is not finite.
+struct Range {
+  __m512 low = _mm512_setzero_ps(), high = low, wrong = low;
+  void add(__m512 x) {
     low = _mm512_min_ps(low, x);
     high = _mm512_max_ps(high, x);
     wrong = _mm512_add_ps(wrong, _mm512_sub_ps(x, x));
   }
-  const float least = _mm512_reduce_min_ps(low);
+};
+
+void quantise_bytes(const float* row, std::size_t count, std::uint8_t* target, float* step,
+                    std::int32_t* zero) {
+  constexpr float kSteps = 255;
+  constexpr float kLeastNormal = 0x1p-126F;
+  constexpr std::size_t kTogether = 4;  // each step of a range waits for the one before
+  const std::size_t whole = count / kWidth * kWidth;
+  const __mmask16 rest = first_lanes(count - whole);
+  Range ranges[kTogether];
+  std::size_t i = 0;
+  for (; i + kTogether * kWidth <= whole; i += kTogether * kWidth)
+    for (std::size_t j = 0; j < kTogether; ++j) ranges[j].add(_mm512_loadu_ps(row + i + j * kWidth));
+  for (; i < whole; i += kWidth) ranges[0].add(_mm512_loadu_ps(row + i));
+  ranges[0].add(_mm512_maskz_loadu_ps(rest, row + whole));
+  Range all = ranges[0];
+  for (std::size_t j = 1; j < kTogether; ++j) {
+    all.low = _mm512_min_ps(all.low, ranges[j].low);
+    all.high = _mm512_max_ps(all.high, ranges[j].high);
+    all.wrong = _mm512_add_ps(all.wrong, ranges[j].wrong);
+  }
+  const float least = _mm512_reduce_min_ps(all.low);
   // all outputs of a row with a number that is not finite become NaN
-  float size = (_mm512_reduce_max_ps(high) - least) / kSteps + _mm512_reduce_add_ps(wrong);
+  float size = (_mm512_reduce_max_ps(all.high) - least) / kSteps + _mm512_reduce_add_ps(all.wrong);
   if (size < kLeastNormal) size = 1;  // zeros, or as good as zeros
   const float offset = __builtin_isnan(size) ? 0 : __builtin_nearbyintf(-least / size);
   *step = size;
   *zero = static_cast<std::int32_t>(offset);
   const __m512 factor = _mm512_set1_ps(1 / size);
   const __m512i offsets = _mm512_set1_epi32(*zero);
-  for (std::size_t i = 0; i < count; i += kWidth) {
-    const __mmask16 lanes = first_lanes(count - i);
-    const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + i), factor);
-    const __m512i whole =
-        _mm512_max_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(scaled), offsets), _mm512_setzero_si512());
-    _mm512_mask_cvtusepi32_storeu_epi8(target + i, lanes, whole);
-  }
+  const auto steps_of = [&](__m512 x) {
+    const __m512i steps = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(x, factor)), offsets);
+    return _mm512_cvtusepi32_epi8(_mm512_max_epi32(steps, _mm512_setzero_si512()));
+  };
+  for (i = 0; i < whole; i += kWidth)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(target + i), steps_of(_mm512_loadu_ps(row + i)));
+  _mm_mask_storeu_epi8(target + whole, rest, steps_of(_mm512_maskz_loadu_ps(rest, row + whole)));
 }
 
 /// What comes into the second-level cache while a product runs; see Fetch in simd_kernels.inl.

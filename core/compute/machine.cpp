@@ -24,7 +24,7 @@ namespace bert::compute {
 std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
   const std::size_t padded = (keys + kPadding - 1) / kPadding * kPadding;
   constexpr std::size_t kMostRows = 8;
-  return padded * (head_size + 1 + kMostRows);
+  return padded * (head_size + 1 + kMostRows) + head_size * kPadding;
 }
 
 const Kernels* const* available_kernels() {

@@ -308,19 +308,43 @@ struct RowTiles {
 
 // -- Attention ---------------------------------------------------------------------------------------------------
 
+/// target[columns, rows] = source[rows, columns], four by four.
+void transpose(const float* source, std::size_t source_stride, std::size_t rows, std::size_t columns, float* target,
+               std::size_t target_stride) {
+  using Four = float __attribute__((vector_size(16)));
+  const std::size_t whole_rows = rows / 4 * 4;
+  const std::size_t whole_columns = columns / 4 * 4;
+  for (std::size_t r = 0; r < whole_rows; r += 4)
+    for (std::size_t c = 0; c < whole_columns; c += 4) {
+      Four x[4];
+      for (std::size_t i = 0; i < 4; ++i)
+        __builtin_memcpy(&x[i], source + (r + i) * source_stride + c, sizeof(x[i]));
+      const Four low[2] = {__builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5)};
+      const Four high[2] = {__builtin_shufflevector(x[0], x[1], 2, 6, 3, 7),
+                            __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7)};
+      x[0] = __builtin_shufflevector(low[0], low[1], 0, 1, 4, 5);
+      x[1] = __builtin_shufflevector(low[0], low[1], 2, 3, 6, 7);
+      x[2] = __builtin_shufflevector(high[0], high[1], 0, 1, 4, 5);
+      x[3] = __builtin_shufflevector(high[0], high[1], 2, 3, 6, 7);
+      for (std::size_t i = 0; i < 4; ++i) __builtin_memcpy(target + (c + i) * target_stride + r, &x[i], sizeof(x[i]));
+    }
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+      target[c * target_stride + r] = source[r * source_stride + c];
+}
+
 void attend(const AttentionHead& head) {
   const std::size_t keys = head.keys;
   const std::size_t padded = (keys + kPadding - 1) / kPadding * kPadding;
-  float* transposed = head.scratch;                      // [head_size, padded]
-  float* hidden = transposed + head.head_size * padded;  // [padded]: 0 for a visible key, -infinity for the others
+  // rows that lie a power of two apart would share few places of the cache
+  const std::size_t stride = padded + kPadding;
+  float* transposed = head.scratch;                      // [head_size, stride]
+  float* hidden = transposed + head.head_size * stride;  // [padded]: 0 for a visible key, -infinity for the others
   float* block = hidden + padded;                        // [kTileRows, padded]
 
-  for (std::size_t j = 0; j < keys; ++j) {
-    const float* row = head.key + j * head.key_stride;
-    for (std::size_t d = 0; d < head.head_size; ++d) transposed[d * padded + j] = row[d];
-  }
+  transpose(head.key, head.key_stride, keys, head.head_size, transposed, stride);
   for (std::size_t d = 0; d < head.head_size; ++d)
-    for (std::size_t j = keys; j < padded; ++j) transposed[d * padded + j] = 0;
+    for (std::size_t j = keys; j < padded; ++j) transposed[d * stride + j] = 0;
 
   const float kNever = -__builtin_inff();
   bool any = false;
@@ -341,7 +365,7 @@ void attend(const AttentionHead& head) {
   const RowTiles tiles{head.queries};
   for (std::size_t number = 0, i = 0; number < tiles.tiles; i += tiles.height(number++)) {
     const std::size_t rows = tiles.height(number);
-    product_rows(rows, head.query + i * head.query_stride, head.query_stride, transposed, padded, head.head_size, padded,
+    product_rows(rows, head.query + i * head.query_stride, head.query_stride, transposed, stride, head.head_size, padded,
                  block, padded, nullptr, 0, nothing);
     for (std::size_t r = 0; r < rows; ++r) {
       float* row = block + r * padded;
