@@ -27,7 +27,7 @@ constexpr double kLogitError = 1e-4;       // largest of any logit, f32
 constexpr double kCudaError = 5e-5;        // of CUDA's f32, which adds up in an order of its own
 constexpr double kF16Cosine = 0.9995;      // of any hidden vector, f16
 constexpr double kSmallestCosine = 0.999;  // of any hidden vector, int8
-constexpr double kShareError = 0.03;       // largest of any probability, int8
+constexpr double kShareError = 0.03;       // largest of any probability, int8 with inputs in 255 steps
 constexpr double kSameGuesses = 0.97;  // least share of masked words whose first guess int8 leaves as it is
 
 std::string bytes_of(const std::string& name) {
@@ -166,6 +166,9 @@ TEST_P(DefaultModel, F16ArithmeticStaysClose) {
 }
 
 TEST_P(DefaultModel, Int8ArithmeticStaysClose) {
+  // fewer steps round more coarsely; a backend that keeps f16 has none
+  const std::size_t steps = value_of(make(GetParam(), Precision::kInt8))->int8_input_steps();
+  const double share_error = kShareError * (steps == 0 ? 1 : 255 / static_cast<double>(steps));
   for (const auto& [golden, output] : run_all(Precision::kInt8)) {
     for (std::size_t i = 0; i < golden.hidden_states.size(); ++i)
       EXPECT_GE(smallest_cosine(output.hidden_states[i].data, golden.hidden_states[i].data,
@@ -173,16 +176,16 @@ TEST_P(DefaultModel, Int8ArithmeticStaysClose) {
                 kSmallestCosine)
           << golden.name << ", hidden state " << i;
     for (std::size_t i = 0; i < golden.attentions.size(); ++i)
-      EXPECT_LE(largest_error(output.attentions[i][0].data, golden.attentions[i].data), kShareError)
+      EXPECT_LE(largest_error(output.attentions[i][0].data, golden.attentions[i].data), share_error)
           << golden.name << ", attention " << i;
-    EXPECT_NEAR(is_next(output.nsp.data), is_next(golden.nsp_logits->data), kShareError) << golden.name;
+    EXPECT_NEAR(is_next(output.nsp.data), is_next(golden.nsp_logits->data), share_error) << golden.name;
     for (std::size_t m = 0; m < golden.mlm_words.size(); ++m) {
       const auto& words = golden.mlm_words[m];
       const float* row = output.mlm.data.data() + m * output.mlm.shape[1];
       const double sum = log_sum(output.mlm, m);
       for (std::size_t i = 0; i < words.ids.size(); ++i)
         EXPECT_NEAR(std::exp(static_cast<double>(row[words.ids[i]]) - sum),
-                    std::exp(static_cast<double>(words.logits[i]) - words.log_sum), kShareError)
+                    std::exp(static_cast<double>(words.logits[i]) - words.log_sum), share_error)
             << golden.name << ", word " << words.ids[i];
     }
   }
