@@ -102,8 +102,15 @@ function Notice() {
       )}
       {odd && (
         <p class={scores.outdated ? 'stale' : ''}>
-          The least expected token is <span class="mono">{odd.token}</span>, place {count(odd.rank)} of all;
-          the model would rather have read <span class="mono">{odd.bestToken}</span>.
+          The least expected token is <span class="mono">{odd.token}</span>
+          {odd.rank === 1 ? (
+            ', and even that is the model’s first guess.'
+          ) : (
+            <>
+              , place {count(odd.rank)} of all; the model would rather have read{' '}
+              <span class="mono">{odd.bestToken}</span>.
+            </>
+          )}
         </p>
       )}
     </>

@@ -65,6 +65,11 @@ function longWords(text: string): readonly string[] {
   return text.toLowerCase().match(/\p{L}{4,}/gu) ?? [];
 }
 
+/** Whether one of them has a word that the other has too, in the plural or another form with the same beginning. */
+function shareWord(first: string, second: string): boolean {
+  return longWords(first).some((a) => longWords(second).some((b) => a.startsWith(b) || b.startsWith(a)));
+}
+
 /** What a high probability means: for bert-base; of another model, what it cannot mean. */
 function Meaning({ pairs }: { pairs: readonly EvaluatedPair[] }) {
   const choice = loaded.value?.choice;
@@ -76,21 +81,29 @@ function Meaning({ pairs }: { pairs: readonly EvaluatedPair[] }) {
       </>
     );
   }
-  const at = largest(
-    pairs.map(({ text, pair, isNext, predicted, result }) =>
-      !isNext && predicted && !longWords(text).some((word) => longWords(pair).includes(word))
-        ? result.isNext
-        : undefined,
-    ),
-  );
+  const mistaken = (sharing: boolean): number =>
+    largest(
+      pairs.map(({ text, pair, isNext, predicted, result }) =>
+        !isNext && predicted && shareWord(text, pair) === sharing ? result.isNext : undefined,
+      ),
+    );
+  const apart = mistaken(false);
+  const together = mistaken(true);
   return (
     <>
       To bert-base-uncased a shared topic is often enough.{' '}
-      {at >= 0 && (
+      {apart >= 0 ? (
         <>
-          Of this model a high probability does not even say that: the sentences of pair {at + 1} share no
-          content word, are labelled “not next”, and get {probability(pairs[at]!.result.isNext)}.
+          Of this model a high probability does not even say that: the sentences of pair {apart + 1} share no
+          content word, are labelled “not next”, and get {probability(pairs[apart]!.result.isNext)}.
         </>
+      ) : (
+        together >= 0 && (
+          <>
+            To this one a shared word can be: the sentences of pair {together + 1} have one in common, are
+            labelled “not next”, and get {probability(pairs[together]!.result.isNext)}.
+          </>
+        )
       )}
     </>
   );
