@@ -104,7 +104,7 @@ function Notice() {
         <p class={scores.outdated ? 'stale' : ''}>
           The least expected token is <span class="mono">{odd.token}</span>
           {odd.rank === 1 ? (
-            ', and even that is the model’s first guess.'
+            ', and even that is what the model would put there.'
           ) : (
             <>
               , place {count(odd.rank)} of all; the model would rather have read{' '}
