@@ -128,7 +128,7 @@ struct ByteProduct {
   const float* scales;        ///< [panels * kBytePanel], of the weights
   const float* bias;          ///< [panels * kBytePanel]
   std::size_t fours, columns;
-  const std::uint8_t* input;  ///< what lies behind a row's last input, up to four, may have any value
+  const std::uint8_t* input;  ///< what lies behind a row's last input, up to three, may have any value
   std::size_t input_stride;   ///< bytes
   const float* steps;         ///< [rows]
   const std::int32_t* zeros;  ///< [rows]

@@ -33,7 +33,7 @@ CudaBuffer& buffer_of(const Rows& rows) {
   return *static_cast<CudaBuffer*>(rows.buffer);
 }
 
-/// Large tiles where they are at most a quarter empty and there are enough of them to fill a device.
+/// Large tiles where at most a fifth of them would be empty and there are enough to fill a device.
 std::size_t flash_queries(const AttentionCall& call) {
   constexpr std::size_t kEnough = 64;
   std::size_t few = 0, many = 0;
