@@ -76,10 +76,8 @@ Status checked(xnn_status status, const char* what) {
   }
 }
 
-/// Workers sleep after their piece (the flag below) instead of spinning: on a machine with other work a
-/// spinning worker takes the time slice that a piece of ours is waiting for, and two threads become ten times
-/// slower than one. Calls work(begin, end, thread) for pieces of at most `grain` of 0..count on the threads
-/// of `pool` (null: here).
+/// Calls work(begin, end, thread) for pieces of at most `grain` of 0..count on the threads of `pool` (null:
+/// here). How long a thread without work waits before it sleeps stands in cmake/xnnpack/pthreads.c.
 template <class Work>
 void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const Work& work) {
   struct Context {
@@ -91,8 +89,7 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
     const std::size_t begin = index * c.grain;
     c.work(begin, begin + c.grain < c.count ? begin + c.grain : c.count, thread);
   };
-  pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain,
-                                         PTHREADPOOL_FLAG_YIELD_WORKERS);
+  pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain, 0);
 }
 
 /// A linear layer in one of five forms.
@@ -611,7 +608,7 @@ class XnnStream : public compute::HostStream {
     const auto divide_up = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
     const std::size_t groups = divide_up(outputs, kPanelColumns);
     constexpr std::size_t kFewRows = 32;
-    const std::size_t wanted = threads_ == 1 ? 1 : 4 * threads_;
+    const std::size_t wanted = threads_ == 1 ? 1 : 8 * threads_;
     const std::size_t down =
         std::max(divide_up(rows, kernels_.rows), std::min(divide_up(wanted, groups), rows / kFewRows + 1));
     const std::size_t across =
