@@ -15,6 +15,8 @@ constexpr std::size_t kActivated = 2;
 // the second-level one while all panels pass.
 constexpr std::size_t kPanel = 16;
 constexpr std::size_t kDepth = 256;
+constexpr std::size_t kFewRows = 0;
+constexpr std::size_t kFewDepth = 64;
 constexpr std::size_t kRows = 144;
 constexpr std::size_t kColumns = 8192;
 constexpr std::size_t kFetchEvery = 4;

@@ -18,6 +18,8 @@ constexpr std::size_t kActivated = 2;
 #endif
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kDepth = 768;
+constexpr std::size_t kFewRows = 0;
+constexpr std::size_t kFewDepth = 64;
 constexpr std::size_t kRows = 1024;
 constexpr std::size_t kColumns = kPanelColumns;
 constexpr std::size_t kFetchEvery = 0;

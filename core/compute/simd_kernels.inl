@@ -4,6 +4,7 @@
 //   kTileRows, kTileVectors      rows and vectors of a tile of a product: what the registers hold
 //   kActivated                   vectors that an activation takes together: its polynomials are chains of dependent steps
 //   kPanel, kDepth               columns of a panel of weights, inputs that are multiplied by it at a time
+//   kFewRows, kFewDepth          rows that are few, and kDepth for them; see walk_panels
 //   kRows, kColumns              most rows and columns of a product
 //   kFetchEvery, kFetchLeast     before how many inputs to fetch weights ahead (0: never), and how many bytes at least;
 //                                several inputs a step, as work on addresses takes the places of products
@@ -521,42 +522,48 @@ struct Block {
 
 /// Walks through neighbouring panels block by block: all rows pass through one before the next is read, which meanwhile
 /// comes into the cache. Calls prepare(block) for each and then, tile by tile, work(block, row, rows, fetch). A panel has
-/// `inputs` inputs (or pairs) of `input_bytes` bytes each; a block has at most `most` of them.
+/// `inputs` inputs (or pairs) of `input_bytes` bytes each; a block has at most `most` of them. Many rows take the first block
+/// of every panel, then the second: their own inputs stay in the cache. Few rows wait for weights from memory, so they take
+/// them in the order in which they lie there, in small blocks, which stay in the first-level cache for all tiles.
 template <std::size_t input_bytes, std::size_t most, class Prepare, class Work>
 void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t columns, std::size_t rows, const Prepare& prepare,
                  const Work& work) {
   constexpr std::size_t kRound = kFetchEvery == 0 ? 1 : kFetchEvery;
   static_assert(kPanelColumns % kPanel == 0 && most % kRound == 0);
-  const std::size_t blocks = (inputs + most - 1) / most;
-  const std::size_t deepest = ((inputs + blocks - 1) / blocks + kRound - 1) / kRound * kRound;
+  const auto parts = [](std::size_t size, std::size_t part) { return (size + part - 1) / part; };
+  const bool in_order = rows <= kFewRows;
+  const std::size_t deepest =
+      in_order ? kFewDepth : parts(parts(inputs, parts(inputs, most)), kRound) * kRound;
+  const std::size_t blocks = parts(inputs, deepest);
+  const std::size_t count = parts(columns, kPanel);
+  const auto block_at = [&](std::size_t index) {
+    const std::size_t number = in_order ? index % blocks : index / count;
+    const std::size_t panel = in_order ? index / blocks : index % count;
+    Block block{};
+    block.begin = number * deepest;
+    block.depth = inputs - block.begin < deepest ? inputs - block.begin : deepest;
+    block.weights = panels + (panel * inputs + block.begin) * input_bytes;
+    block.first = number == 0;
+    block.last = number + 1 == blocks;
+    block.column = panel * kPanel;
+    block.columns = columns - block.column < kPanel ? columns - block.column : kPanel;
+    return block;
+  };
   const RowTiles tiles{rows};
-  const std::size_t spread = (kRound * input_bytes / tiles.tiles + 63) / 64 * 64;  // over all tiles
+  const std::size_t spread = parts(kRound * input_bytes / tiles.tiles, 64) * 64;  // over all tiles
   constexpr std::size_t kFetchMost = 64 * kFetchLines;
   const std::size_t step = spread > kFetchMost ? kFetchMost : spread < kFetchLeast ? kFetchLeast : spread;
-  for (std::size_t begin = 0; begin < inputs; begin += deepest) {
-    const std::size_t depth = inputs - begin < deepest ? inputs - begin : deepest;
-    const bool last = begin + depth == inputs;
-    for (std::size_t column = 0; column < columns; column += kPanel) {
-      Block block{};
-      block.weights = panels + (column / kPanel * inputs + begin) * input_bytes;
-      block.begin = begin;
-      block.depth = depth;
-      block.first = begin == 0;
-      block.last = last;
-      block.column = column;
-      block.columns = columns - column < kPanel ? columns - column : kPanel;
-      // the next block: of the next panel here, else the next of the first panel, else of the panel behind the last
-      const bool more = column + kPanel < columns;
-      const std::byte* const next = more   ? block.weights + inputs * input_bytes
-                                    : last ? block.weights + depth * input_bytes
-                                           : panels + (begin + depth) * input_bytes;
-      const std::byte* const end = next + depth * input_bytes;
-      prepare(block);
-      Fetch fetch{next, step};
-      for (std::size_t number = 0, row = 0; number < tiles.tiles; row += tiles.height(number++)) {
-        if (fetch.at >= end) fetch = {block.weights, 0};
-        work(block, row, tiles.height(number), fetch);
-      }
+  for (std::size_t index = 0; index < blocks * count; ++index) {
+    const Block block = block_at(index);
+    // behind the last block lies what is computed next, if anything does
+    const Block next = index + 1 < blocks * count ? block_at(index + 1) : block;
+    const std::byte* const from = index + 1 < blocks * count ? next.weights : block.weights + block.depth * input_bytes;
+    const std::byte* const end = from + next.depth * input_bytes;
+    prepare(block);
+    Fetch fetch{from, step};
+    for (std::size_t number = 0, row = 0; number < tiles.tiles; row += tiles.height(number++)) {
+      if (fetch.at >= end) fetch = {block.weights, 0};
+      work(block, row, tiles.height(number), fetch);
     }
   }
 }

@@ -231,11 +231,12 @@ TEST_P(Compute, LinearInt8IsExactOnWholeSteps) {
 }
 
 /// Layers larger than a cache are cut into pieces: sizes that end within a piece, and with several of them.
-const std::vector<LinearSize> kLargeLinearSizes = {{257, 1000}, {300, 2111}, {771, 3070}};
+const std::vector<LinearSize> kLargeLinearSizes = {{257, 1000}, {300, 2111}, {771, 3070}, {1540, 130}};
 
 TEST_P(Compute, LargeLinear) {
   for (const LinearSize& size : kLargeLinearSizes)
-    for (const std::size_t rows : {1U, 19U}) {
+    for (const std::size_t rows : {1U, 19U, 45U}) {
+      if (size.outputs > 1000 && rows > 19) continue;
       Numbers numbers(static_cast<std::uint32_t>(size.outputs + rows));
       const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, WeightType::kF32);
       const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
