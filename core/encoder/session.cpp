@@ -55,12 +55,12 @@ struct Session::Data {
   std::unique_ptr<Stream> stream;
   // working memory by use; widths: H hidden, I intermediate
   Workspace states;        // [rows, H] input and output of a layer
-  Workspace attended;      // [rows, H] after the attention's norm
-  Workspace projected;     // [rows, H] before a norm
+  Workspace attended;      // [block, H] after the attention's norm; a block is WorkSizes::block_rows rows
+  Workspace projected;     // [block, H] before a norm, or [rows, H] the sum of embeddings
   Workspace qkv;           // [rows, 3H]
   Workspace queries;       // [rows, H] of the last layer
   Workspace context;       // [rows, H]
-  Workspace intermediate;  // [WorkSizes::feed_forward_rows, I], or [rows, I] when it is shown
+  Workspace intermediate;  // [block, I]
   Workspace picked;        // gathered rows
   Workspace heads;         // [rows, H] within the heads
   Workspace logits;        // [WorkSizes::vocabulary_rows, V]
@@ -156,7 +156,6 @@ class Run {
   };
 
   Status layer(std::size_t index) {
-    const EncoderLayer& layer = weights_.layers[index];
     const bool last = index + 1 == plan_.layers;
     Projected rows{
         last && !wants_matrix(index) ? plan_.last : all_rows_, session_.states.rows(hidden_), {}, {}, {}};
@@ -170,22 +169,7 @@ class Run {
       return done;
     if (last && !plan_.last_in_full) return {};
 
-    if (const Status done = session_.projected.reserve(stream_, count * hidden_); !done) return done;
-    if (const Status done = session_.attended.reserve(stream_, count * hidden_); !done) return done;
-    const Rows projected = session_.projected.rows(hidden_);
-    const Rows attended = session_.attended.rows(hidden_);
-    if (const Status done =
-            stream_.linear(*layer.attention_output, Activation::kNone, count, context, projected);
-        !done)
-      return done;
-    if (const Status done =
-            stream_.add_normalise(*layer.attention_norm, count, projected, rows.residual, attended);
-        !done)
-      return done;
-    if (const Status done = show_probe(Probe::kAttentionOutput, index, attended, hidden_, rows.asking); !done)
-      return done;
-
-    if (const Status done = feed_forward(index, rows.asking, attended, projected); !done) return done;
+    if (const Status done = after_attention(index, rows, context); !done) return done;
     live_ = rows.asking;
     return show_state(index + 1);
   }
@@ -226,34 +210,47 @@ class Run {
     return show_probe(Probe::kValue, index, rows.value, hidden_, all_rows_);
   }
 
-  /// The feed-forward network with its residual and norm, block by block, into the layer's input.
-  Status feed_forward(std::size_t index, std::span<const std::uint32_t> asking, Rows attended,
-                      Rows projected) {
+  /// All that a layer computes row by row, with residuals and norms, into the layer's input: the attention's
+  /// output and the feed-forward network, block by block, so that what one step leaves is in the cache for
+  /// the next.
+  Status after_attention(std::size_t index, const Projected& rows, Rows context) {
     const EncoderLayer& layer = weights_.layers[index];
-    const Rows target = session_.states.rows(hidden_);
-    const std::size_t count = asking.size();
+    const std::size_t count = rows.asking.size();
     const std::size_t width = config_.intermediate_size;
-    const std::size_t block =
-        wants(Probe::kFeedForward, index) ? count : std::min(count, sizes_.feed_forward_rows);
+    const bool shown = wants(Probe::kAttentionOutput, index) || wants(Probe::kFeedForward, index);
+    const std::size_t block = shown ? count : std::min(count, sizes_.block_rows);
+    if (const Status done = session_.projected.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = session_.attended.reserve(stream_, block * hidden_); !done) return done;
     if (const Status done = session_.intermediate.reserve(stream_, block * width); !done) return done;
+    const Rows projected = session_.projected.rows(hidden_);
+    const Rows attended = session_.attended.rows(hidden_);
     const Rows intermediate = session_.intermediate.rows(width);
+    const Rows target = session_.states.rows(hidden_);
     for (std::size_t first = 0; first < count; first += block) {
       const std::size_t some = std::min(block, count - first);
-      const Rows from = from_row(attended, first);
-      const Rows middle = from_row(projected, first);
-      if (const Status done =
-              stream_.linear(*layer.intermediate, weights_.activation, some, from, intermediate);
+      if (const Status done = stream_.linear(*layer.attention_output, Activation::kNone, some,
+                                             from_row(context, first), projected);
           !done)
         return done;
-      if (const Status done = stream_.linear(*layer.output, Activation::kNone, some, intermediate, middle);
+      if (const Status done = stream_.add_normalise(*layer.attention_norm, some, projected,
+                                                    from_row(rows.residual, first), attended);
           !done)
         return done;
       if (const Status done =
-              stream_.add_normalise(*layer.output_norm, some, middle, from, from_row(target, first));
+              stream_.linear(*layer.intermediate, weights_.activation, some, attended, intermediate);
+          !done)
+        return done;
+      if (const Status done = stream_.linear(*layer.output, Activation::kNone, some, intermediate, projected);
+          !done)
+        return done;
+      if (const Status done =
+              stream_.add_normalise(*layer.output_norm, some, projected, attended, from_row(target, first));
           !done)
         return done;
     }
-    return show_probe(Probe::kFeedForward, index, intermediate, width, asking);
+    if (const Status done = show_probe(Probe::kAttentionOutput, index, attended, hidden_, rows.asking); !done)
+      return done;
+    return show_probe(Probe::kFeedForward, index, intermediate, width, rows.asking);
   }
 
   Status attend(std::size_t index, const Projected& rows, Rows context) {

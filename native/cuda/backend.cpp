@@ -23,7 +23,7 @@ class CudaBackend : public Backend {
   std::size_t int8_input_steps() const override { return 0; }
   /// A device wants all rows at once; the limits keep a run's memory at some hundred megabytes.
   WorkSizes work_sizes() const override {
-    return {.feed_forward_rows = std::size_t{1} << 20,
+    return {.block_rows = std::size_t{1} << 20,
             .vocabulary_rows = 1024,
             .tokens = std::size_t{1} << 14,
             .best_words = kMostBestWords};

@@ -508,7 +508,7 @@ class SummarisingBackend : public bert::Backend {
   std::size_t threads() const override { return 1; }
   std::size_t int8_input_steps() const override { return 0; }
   bert::WorkSizes work_sizes() const override {
-    return {.feed_forward_rows = 3, .vocabulary_rows = 2, .tokens = 12, .best_words = 6};
+    return {.block_rows = 3, .vocabulary_rows = 2, .tokens = 12, .best_words = 6};
   }
   bert::Expected<std::unique_ptr<bert::Table>> make_table(const bert::WeightView& source,
                                                           bert::Precision precision,

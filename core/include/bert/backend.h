@@ -146,10 +146,10 @@ inline constexpr bool kMayFindBestWords = true;
 
 /// How much work a backend takes best at once, and what it can do beyond the operations that all have.
 struct WorkSizes {
-  std::size_t feed_forward_rows = 128;  ///< rows that go through a feed-forward network together
-  std::size_t vocabulary_rows = 64;     ///< rows whose vocabulary logits are computed together
-  std::size_t tokens = 2048;            ///< tokens of one run, where a caller cuts a long list into runs
-  std::size_t best_words = 0;  ///< most words that Stream::best finds; 0: the caller reads all logits
+  std::size_t block_rows = 128;      ///< rows that go from the attention to the end of a layer together
+  std::size_t vocabulary_rows = 64;  ///< rows whose vocabulary logits are computed together
+  std::size_t tokens = 2048;         ///< tokens of one run, where a caller cuts a long list into runs
+  std::size_t best_words = 0;        ///< most words that Stream::best finds; 0: the caller reads all logits
 };
 
 /// Where Stream::best puts its results; the caller owns the memory.
