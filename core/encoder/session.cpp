@@ -30,6 +30,23 @@ class Workspace {
   std::unique_ptr<Buffer> buffer_;
 };
 
+/// Working memory by use. Widths: H hidden, I intermediate, V vocabulary; a block is WorkSizes::block_rows
+/// rows.
+struct Work {
+  std::size_t most_rows = 0;  // of a batch so far
+  Workspace states;           // [rows, H] input and output of a layer
+  Workspace attended;         // [block, H] after the attention's norm
+  Workspace projected;        // [block, H] before a norm, or [rows, H] the sum of embeddings
+  Workspace qkv;              // [rows, 3H]
+  Workspace queries;          // [rows, H] of the last layer
+  Workspace context;          // [rows, H]
+  Workspace intermediate;     // [block, I]
+  Workspace picked;           // gathered rows
+  Workspace heads;            // [rows, H] within the heads
+  Workspace logits;           // [WorkSizes::vocabulary_rows, V]
+  Workspace probabilities, scores;
+};
+
 Rows from_row(Rows rows, std::size_t first) {
   return {rows.buffer, rows.offset + first * rows.stride, rows.stride};
 }
@@ -48,36 +65,13 @@ std::vector<std::uint32_t> within(std::span<const std::uint32_t> rows,
   return indices;
 }
 
-}  // namespace
-
-struct Session::Data {
-  std::shared_ptr<const Encoder> encoder;
-  std::unique_ptr<Stream> stream;
-  // working memory by use; widths: H hidden, I intermediate
-  Workspace states;        // [rows, H] input and output of a layer
-  Workspace attended;      // [block, H] after the attention's norm; a block is WorkSizes::block_rows rows
-  Workspace projected;     // [block, H] before a norm, or [rows, H] the sum of embeddings
-  Workspace qkv;           // [rows, 3H]
-  Workspace queries;       // [rows, H] of the last layer
-  Workspace context;       // [rows, H]
-  Workspace intermediate;  // [block, I]
-  Workspace picked;        // gathered rows
-  Workspace heads;         // [rows, H] within the heads
-  Workspace logits;        // [WorkSizes::vocabulary_rows, V]
-  Workspace probabilities, scores;
-
-  const Encoder::Data* weights = nullptr;
-};
-
-namespace {
-
 /// One call: the batch, what to compute, and the results as they come.
 class Run {
  public:
-  Run(Session::Data& session, const Encoder::Data& weights, const PackedBatch& batch, const Plan& plan,
+  Run(Work& work, Stream& stream, const Encoder::Data& weights, const PackedBatch& batch, const Plan& plan,
       const Request& request, Output& output)
-      : session_(session),
-        stream_(*session.stream),
+      : work_(work),
+        stream_(stream),
         weights_(weights),
         config_(weights.config),
         batch_(batch),
@@ -98,6 +92,11 @@ class Run {
     for (std::size_t r = 0; r < batch_.row_count(); ++r) all_rows_.push_back(static_cast<std::uint32_t>(r));
 
     if (const Status done = check_size(); !done) return done;
+    // buffers that grow one by one leave gaps that none of the others fits in
+    if (batch_.row_count() > work_.most_rows) {
+      work_ = Work();
+      work_.most_rows = batch_.row_count();
+    }
     if (const Status done = embed(); !done) return done;
     for (std::size_t index = 0; index < plan_.layers; ++index) {
       if (request_.aborted && request_.aborted())
@@ -130,15 +129,15 @@ class Run {
 
   Status embed() {
     const std::size_t rows = batch_.row_count();
-    if (const Status done = session_.states.reserve(stream_, rows * hidden_); !done) return done;
+    if (const Status done = work_.states.reserve(stream_, rows * hidden_); !done) return done;
     const bool wants_sum = wants(Probe::kEmbeddingSum, 0);
     Rows sum;
     if (wants_sum) {
-      if (const Status done = session_.projected.reserve(stream_, rows * hidden_); !done) return done;
-      sum = session_.projected.rows(hidden_);
+      if (const Status done = work_.projected.reserve(stream_, rows * hidden_); !done) return done;
+      sum = work_.projected.rows(hidden_);
     }
     if (const Status done = stream_.embed(weights_.embeddings(), batch_.ids, batch_.type_ids,
-                                          batch_.position_ids, sum, session_.states.rows(hidden_));
+                                          batch_.position_ids, sum, work_.states.rows(hidden_));
         !done)
       return done;
     live_ = all_rows_;
@@ -158,12 +157,12 @@ class Run {
   Status layer(std::size_t index) {
     const bool last = index + 1 == plan_.layers;
     Projected rows{
-        last && !wants_matrix(index) ? plan_.last : all_rows_, session_.states.rows(hidden_), {}, {}, {}};
+        last && !wants_matrix(index) ? plan_.last : all_rows_, work_.states.rows(hidden_), {}, {}, {}};
     if (const Status done = project(index, rows); !done) return done;
 
     const std::size_t count = rows.asking.size();
-    if (const Status done = session_.context.reserve(stream_, count * hidden_); !done) return done;
-    const Rows context = session_.context.rows(hidden_);
+    if (const Status done = work_.context.reserve(stream_, count * hidden_); !done) return done;
+    const Rows context = work_.context.rows(hidden_);
     if (const Status done = attend(index, rows, context); !done) return done;
     if (const Status done = show_probe(Probe::kContext, index, context, hidden_, rows.asking); !done)
       return done;
@@ -181,9 +180,9 @@ class Run {
     const std::size_t all = batch_.row_count();
     const bool pruned = asking.size() < all;
     const bool together = layer.query_key_value != nullptr;
-    const Rows input = session_.states.rows(hidden_);
-    if (const Status done = session_.qkv.reserve(stream_, all * 3 * hidden_); !done) return done;
-    const Rows made = session_.qkv.rows((together ? 3 : 2) * hidden_);
+    const Rows input = work_.states.rows(hidden_);
+    if (const Status done = work_.qkv.reserve(stream_, all * 3 * hidden_); !done) return done;
+    const Rows made = work_.qkv.rows((together ? 3 : 2) * hidden_);
     if (const Status done = stream_.linear(together ? *layer.query_key_value : *layer.key_value,
                                            Activation::kNone, all, input, made);
         !done)
@@ -192,13 +191,13 @@ class Run {
     rows.key = from_column(made, together ? hidden_ : 0);
     rows.value = from_column(made, together ? 2 * hidden_ : hidden_);
     if (pruned) {
-      if (const Status done = session_.picked.reserve(stream_, asking.size() * hidden_); !done) return done;
-      rows.residual = session_.picked.rows(hidden_);
+      if (const Status done = work_.picked.reserve(stream_, asking.size() * hidden_); !done) return done;
+      rows.residual = work_.picked.rows(hidden_);
       if (const Status done = stream_.gather(asking, hidden_, input, rows.residual); !done) return done;
     }
     if (!together || pruned) {
-      if (const Status done = session_.queries.reserve(stream_, asking.size() * hidden_); !done) return done;
-      const Rows queries = session_.queries.rows(hidden_);
+      if (const Status done = work_.queries.reserve(stream_, asking.size() * hidden_); !done) return done;
+      const Rows queries = work_.queries.rows(hidden_);
       const Status done =
           together ? stream_.gather(asking, hidden_, rows.query, queries)
                    : stream_.linear(*layer.query, Activation::kNone, asking.size(), rows.residual, queries);
@@ -219,13 +218,13 @@ class Run {
     const std::size_t width = config_.intermediate_size;
     const bool shown = wants(Probe::kAttentionOutput, index) || wants(Probe::kFeedForward, index);
     const std::size_t block = shown ? count : std::min(count, sizes_.block_rows);
-    if (const Status done = session_.projected.reserve(stream_, block * hidden_); !done) return done;
-    if (const Status done = session_.attended.reserve(stream_, block * hidden_); !done) return done;
-    if (const Status done = session_.intermediate.reserve(stream_, block * width); !done) return done;
-    const Rows projected = session_.projected.rows(hidden_);
-    const Rows attended = session_.attended.rows(hidden_);
-    const Rows intermediate = session_.intermediate.rows(width);
-    const Rows target = session_.states.rows(hidden_);
+    if (const Status done = work_.projected.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = work_.attended.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = work_.intermediate.reserve(stream_, block * width); !done) return done;
+    const Rows projected = work_.projected.rows(hidden_);
+    const Rows attended = work_.attended.rows(hidden_);
+    const Rows intermediate = work_.intermediate.rows(width);
+    const Rows target = work_.states.rows(hidden_);
     for (std::size_t first = 0; first < count; first += block) {
       const std::size_t some = std::min(block, count - first);
       if (const Status done = stream_.linear(*layer.attention_output, Activation::kNone, some,
@@ -281,12 +280,12 @@ class Run {
     const bool wants_probabilities = contains(request_.attentions, index);
     const bool wants_scores = wants(Probe::kScores, index);
     if (wants_probabilities) {
-      if (const Status done = session_.probabilities.reserve(stream_, matrix); !done) return done;
-      call.probabilities = session_.probabilities.get();
+      if (const Status done = work_.probabilities.reserve(stream_, matrix); !done) return done;
+      call.probabilities = work_.probabilities.get();
     }
     if (wants_scores) {
-      if (const Status done = session_.scores.reserve(stream_, matrix); !done) return done;
-      call.scores = session_.scores.get();
+      if (const Status done = work_.scores.reserve(stream_, matrix); !done) return done;
+      call.scores = work_.scores.get();
     }
     if (const Status done = stream_.attention(call); !done) return done;
 
@@ -306,12 +305,12 @@ class Run {
   Status pool() {
     if (plan_.first.empty()) return {};
     const std::size_t count = plan_.first.size();
-    if (const Status done = session_.picked.reserve(stream_, count * hidden_); !done) return done;
-    if (const Status done = session_.heads.reserve(stream_, count * (hidden_ + 2)); !done) return done;
-    const Rows first = session_.picked.rows(hidden_);
-    const Rows pooled = session_.heads.rows(hidden_);
+    if (const Status done = work_.picked.reserve(stream_, count * hidden_); !done) return done;
+    if (const Status done = work_.heads.reserve(stream_, count * (hidden_ + 2)); !done) return done;
+    const Rows first = work_.picked.rows(hidden_);
+    const Rows pooled = work_.heads.rows(hidden_);
     if (const Status done =
-            stream_.gather(within(plan_.first, live_), hidden_, session_.states.rows(hidden_), first);
+            stream_.gather(within(plan_.first, live_), hidden_, work_.states.rows(hidden_), first);
         !done)
       return done;
     if (const Status done = stream_.linear(*weights_.pooler, Activation::kTanh, count, first, pooled); !done)
@@ -333,12 +332,12 @@ class Run {
     const std::size_t block = std::min(count, sizes_.vocabulary_rows);
     const std::size_t best = kMayFindBestWords ? request_.mlm_best : 0;
     const std::vector<std::uint32_t> indices = within(plan_.mlm, live_);
-    if (const Status done = session_.picked.reserve(stream_, block * hidden_); !done) return done;
-    if (const Status done = session_.heads.reserve(stream_, block * hidden_); !done) return done;
-    if (const Status done = session_.logits.reserve(stream_, block * size); !done) return done;
-    const Rows picked = session_.picked.rows(hidden_);
-    const Rows transformed = session_.heads.rows(hidden_);
-    const Rows logits = session_.logits.rows(size);
+    if (const Status done = work_.picked.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = work_.heads.reserve(stream_, block * hidden_); !done) return done;
+    if (const Status done = work_.logits.reserve(stream_, block * size); !done) return done;
+    const Rows picked = work_.picked.rows(hidden_);
+    const Rows transformed = work_.heads.rows(hidden_);
+    const Rows logits = work_.logits.rows(size);
     if (best == 0) {
       output_.mlm.shape = {count, size};
       output_.mlm.data.resize(count * size);
@@ -352,7 +351,7 @@ class Run {
         return fail(ErrorCode::kAborted, "aborted between vocabulary logits");
       const std::size_t some = std::min(block, count - first);
       if (const Status done = stream_.gather(std::span(indices).subspan(first, some), hidden_,
-                                             session_.states.rows(hidden_), picked);
+                                             work_.states.rows(hidden_), picked);
           !done)
         return done;
       if (const Status done =
@@ -415,8 +414,8 @@ class Run {
         std::equal(held.begin(), held.end(), plan_.shown.begin()))
       return take(rows, count, width, tensor);
     // `picked` may be in use as the residual of a pruned layer
-    if (const Status done = session_.heads.reserve(stream_, count * width); !done) return done;
-    const Rows dense = session_.heads.rows(width);
+    if (const Status done = work_.heads.reserve(stream_, count * width); !done) return done;
+    const Rows dense = work_.heads.rows(width);
     if (const Status done = stream_.gather(within(plan_.shown, held), width, rows, dense); !done) return done;
     return take(dense, count, width, tensor);
   }
@@ -430,7 +429,7 @@ class Run {
   Status show_state(std::size_t number) {
     for (std::size_t i = 0; i < request_.hidden_states.size(); ++i)
       if (request_.hidden_states[i] == number)
-        if (const Status done = show(session_.states.rows(hidden_), hidden_, live_, output_.hidden_states[i]);
+        if (const Status done = show(work_.states.rows(hidden_), hidden_, live_, output_.hidden_states[i]);
             !done)
           return done;
     return {};
@@ -470,7 +469,7 @@ class Run {
     return {};
   }
 
-  Session::Data& session_;
+  Work& work_;
   Stream& stream_;
   const Encoder::Data& weights_;
   const ModelConfig& config_;
@@ -481,10 +480,17 @@ class Run {
   WorkSizes sizes_;
   std::size_t hidden_;
   std::vector<std::uint32_t> all_rows_;
-  std::vector<std::uint32_t> live_;  // the rows that session_.states holds
+  std::vector<std::uint32_t> live_;  // the rows that work_.states holds
 };
 
 }  // namespace
+
+struct Session::Data {
+  std::shared_ptr<const Encoder> encoder;
+  std::unique_ptr<Stream> stream;
+  Work work;
+  const Encoder::Data* weights = nullptr;
+};
 
 Session::Session() : data_(std::make_unique<Data>()) {}
 Session::~Session() = default;
@@ -509,7 +515,8 @@ Expected<Output> Session::run(std::span<const Sequence> batch, const Request& re
   const auto plan = Plan::make(*packed, request, encoder());
   if (!plan) return tl::unexpected(plan.error());
   Output output;
-  const Status done = Run(*data_, *data_->weights, *packed, *plan, request, output).all();
+  const Status done =
+      Run(data_->work, *data_->stream, *data_->weights, *packed, *plan, request, output).all();
   if (!done) return tl::unexpected(done.error());
   return output;
 }

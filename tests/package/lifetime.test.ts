@@ -107,7 +107,7 @@ test('running out of memory rejects every pending and later call, while loading 
   const flags = ['--import', './small-heap.js'];
   for (const [when, limit] of [
     ['loading', 20e6],
-    ['calling', 60e6],
+    ['calling', 38e6],
   ] as const) {
     process.env['HEAP_LIMIT'] = String(limit);
     runNode(process.execPath, script, [tiny, when], project.folder, flags);

@@ -496,47 +496,64 @@ class EngineBinding {
           {static_cast<Probe>(one["probe"].as<std::int32_t>()), one["layer"].as<std::size_t>()});
     }
     asked.aborted = control().aborted;
-    const Expected<Output> output = tasks_->session().run(batch, asked);
-    if (!output) return failed_value(output.error());
-
-    std::size_t row = 0;
-    std::size_t index = 0;
-    return list(ids, [&](const Ids& one) {
-      const std::size_t tokens = one.input_ids.size();
-      const auto part = [&](const Tensor& rows) {
-        const std::size_t width = rows.shape[1];
-        return tensor(std::span(rows.data).subspan(row * width, tokens * width), {tokens, width});
-      };
-      val result = val::object();
-      val hidden = val::object();
-      for (std::size_t i = 0; i < asked.hidden_states.size(); ++i) {
-        const val state = part(output->hidden_states[i]);
-        if (asked.hidden_states[i] == layers) result.set("lastHiddenState", state);
-        if (i < states.size()) hidden.set(asked.hidden_states[i], state);
+    // run by run, so that working memory does not grow with the batch: a heap never shrinks
+    const std::size_t most = backend_->work_sizes().tokens;
+    val results = val::array();
+    std::size_t done = 0;
+    do {
+      std::size_t end = done;
+      std::size_t tokens = 0;
+      while (end < ids.size() && (end == done || tokens + ids[end].input_ids.size() <= most))
+        tokens += ids[end++].input_ids.size();
+      const std::span<const Sequence> some = std::span(batch).subspan(done, end - done);
+      const Expected<Output> output = tasks_->session().run(some, asked);
+      if (!output) return failed_value(output.error());
+      std::size_t row = 0;
+      for (std::size_t index = 0; index < some.size(); ++index) {
+        results.set(done + index,
+                    encoded(asked, states.size(), *output, index, row, some[index].input_ids.size()));
+        row += some[index].input_ids.size();
       }
-      result.set("hiddenStates", hidden);
-      if (asked.pooler) {
-        const std::size_t width = config_.hidden_size;
-        result.set("poolerOutput",
-                   tensor(std::span(output->pooler.data).subspan(index * width, width), {width}));
-      }
-      val attentions = val::object();
-      for (std::size_t i = 0; i < asked.attentions.size(); ++i) {
-        attentions.set(asked.attentions[i], tensor(output->attentions[i][index]));
-      }
-      result.set("attentions", attentions);
-      std::size_t scores = 0;
-      result.set("probes", list(asked.probes, [&](const ProbeRequest& probe) {
-                   if (probe.probe == Probe::kScores) return tensor(output->scores[scores++][index]);
-                   return part(output->probes[static_cast<std::size_t>(&probe - asked.probes.data())]);
-                 }));
-      row += tokens;
-      ++index;
-      return result;
-    });
+      done = end;
+    } while (done < ids.size());
+    return results;
   }
 
  private:
+  /// What a run gave for its sequence `index`, whose `tokens` rows begin at `row`: of the hidden states asked
+  /// for, the first `states` by number.
+  val encoded(const Request& asked, std::size_t states, const Output& output, std::size_t index,
+              std::size_t row, std::size_t tokens) const {
+    const std::size_t layers = config_.num_hidden_layers;
+    const auto part = [&](const Tensor& rows) {
+      const std::size_t width = rows.shape[1];
+      return tensor(std::span(rows.data).subspan(row * width, tokens * width), {tokens, width});
+    };
+    val result = val::object();
+    val hidden = val::object();
+    for (std::size_t i = 0; i < asked.hidden_states.size(); ++i) {
+      const val state = part(output.hidden_states[i]);
+      if (asked.hidden_states[i] == layers) result.set("lastHiddenState", state);
+      if (i < states) hidden.set(asked.hidden_states[i], state);
+    }
+    result.set("hiddenStates", hidden);
+    if (asked.pooler) {
+      const std::size_t width = config_.hidden_size;
+      result.set("poolerOutput",
+                 tensor(std::span(output.pooler.data).subspan(index * width, width), {width}));
+    }
+    val attentions = val::object();
+    for (std::size_t i = 0; i < asked.attentions.size(); ++i)
+      attentions.set(asked.attentions[i], tensor(output.attentions[i][index]));
+    result.set("attentions", attentions);
+    std::size_t scores = 0;
+    result.set("probes", list(asked.probes, [&](const ProbeRequest& probe) {
+                 if (probe.probe == Probe::kScores) return tensor(output.scores[scores++][index]);
+                 return part(output.probes[static_cast<std::size_t>(&probe - asked.probes.data())]);
+               }));
+    return result;
+  }
+
   Precision stored_precision() const {
     switch (checkpoint_->storage()) {
       case DType::kI8:

@@ -140,15 +140,18 @@ struct AttentionCall {
 /// what is for them is left out of it, as every visitor of a page downloads it.
 #ifdef __EMSCRIPTEN__
 inline constexpr bool kMayFindBestWords = false;
+/// WorkSizes::tokens by default: fewer where memory is dear.
+inline constexpr std::size_t kRunTokens = 512;
 #else
 inline constexpr bool kMayFindBestWords = true;
+inline constexpr std::size_t kRunTokens = 2048;
 #endif
 
 /// How much work a backend takes best at once, and what it can do beyond the operations that all have.
 struct WorkSizes {
   std::size_t block_rows = 128;      ///< rows that go from the attention to the end of a layer together
   std::size_t vocabulary_rows = 64;  ///< rows whose vocabulary logits are computed together
-  std::size_t tokens = 2048;         ///< tokens of one run, where a caller cuts a long list into runs
+  std::size_t tokens = kRunTokens;   ///< tokens of one run, where a caller cuts a long list into runs
   std::size_t best_words = 0;        ///< most words that Stream::best finds; 0: the caller reads all logits
 };
 
