@@ -159,7 +159,7 @@ std::vector<std::string> marked_arguments(std::span<const std::string> arguments
     // number below 0 too, which is no layer and is refused
     const bool layers =
         argument == "all" || (argument.find_first_of("0123456789") != std::string::npos &&
-                              argument.find_first_not_of("-0123456789,") == std::string::npos);
+                              argument.find_first_not_of("-0123456789, ") == std::string::npos);
     if (layers && !texts_only && !marked.empty() && marked.back().starts_with("--attentions")) {
       marked.back() += (marked.back() == "--attentions" ? '=' : ',') + argument;
       continue;

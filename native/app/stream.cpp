@@ -113,6 +113,14 @@ void write_error(JsonWriter& json, const Error& error) {
   json.end_object().end_object();
 }
 
+int status_of(const std::string& label, const BadLines& lines) {
+  if (lines.bad == 0) return kOk;
+  print_error(label + ": " + std::to_string(lines.bad) + " of " + std::to_string(lines.all) +
+              (lines.all == 1 ? " line" : " lines") + " could not be answered, the first is line " +
+              std::to_string(lines.first) + "; each has its error in its place");
+  return kFailed;
+}
+
 // Friend of StreamLine: moves answers to the output.
 class Stream {
  public:
@@ -120,18 +128,19 @@ class Stream {
 
   void write(StreamLine& line) {
     if (!line.answered()) line.refuse({ErrorCode::kInternal, "the line was left without an answer"});
-    any_bad_ |= line.bad_;
+    ++lines_;
+    if (line.bad_ && bad_++ == 0) first_bad_ = lines_;
     out_.line(line.answer_);
     std::string().swap(line.answer_);
   }
   Status flush() { return out_.flush(); }
   bool failed() const { return out_.failed(); }
-  bool any_bad() const { return any_bad_; }
+  BadLines bad_lines() const { return {bad_, lines_, first_bad_}; }
   static std::size_t answer_bytes(const StreamLine& line) { return line.answer_.size(); }
 
  private:
   Output& out_;
-  bool any_bad_ = false;
+  std::uint64_t lines_ = 0, bad_ = 0, first_bad_ = 0;
 };
 
 namespace {
@@ -305,7 +314,7 @@ Expected<int> run_stream(const InputOptions& input, Output& out, const std::stri
   const Status done = handlers.size() == 1 ? answer_in_turn(*batches, handlers.front(), stream, progress)
                                            : answer_side_by_side(*batches, handlers, stream, progress);
   if (!done) return tl::unexpected(done.error());
-  return stream.any_bad() ? kFailed : kOk;
+  return status_of(label, stream.bad_lines());
 }
 
 }  // namespace bert::cli

@@ -108,4 +108,11 @@ Expected<int> run_stream(const InputOptions& input, Output& out, const std::stri
 /// {"error": {"code", "message"}} as an object.
 void write_error(JsonWriter& json, const Error& error);
 
+/// How many of the lines of a stream had an error in the place of an answer, and the number of the first.
+struct BadLines {
+  std::uint64_t bad = 0, all = 0, first = 0;
+};
+/// The exit status of a stream; where lines were bad, standard error gets a line that says how many.
+int status_of(const std::string& label, const BadLines& lines);
+
 }  // namespace bert::cli

@@ -17,16 +17,19 @@ Expected<std::vector<std::string>> all_texts(const InputOptions& input);
 /// Arguments and --file at once are a usage error (thrown).
 void check_input(const InputOptions& input);
 
-/// The error of one of `count` texts: of several it says which, counted from 1.
-tl::unexpected<Error> text_error(const Error& error, std::size_t index, std::size_t count);
+/// What `input` is called where it has no texts among the arguments: the file in quotes, or "standard input".
+std::string name_of(const InputOptions& input);
+
+/// The error of text `index`: it says which of several arguments, or which line of what file, counted from 1.
+tl::unexpected<Error> text_error(const Error& error, const InputOptions& input, std::size_t index);
 
 /// The results of all texts where all are there, else the first error.
 template <class T>
-Expected<std::vector<T>> all_or_error(std::vector<Expected<T>> results) {
+Expected<std::vector<T>> all_or_error(std::vector<Expected<T>> results, const InputOptions& input) {
   std::vector<T> all;
   all.reserve(results.size());
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (!results[i]) return text_error(results[i].error(), i, results.size());
+    if (!results[i]) return text_error(results[i].error(), input, i);
     all.push_back(std::move(*results[i]));
   }
   return all;

@@ -82,7 +82,7 @@ Expected<int> run(Options& options) {
     decoded.push_back(
         read_ids(row).and_then([&](const auto& ids) { return (*tokenizer)->decode(ids, options.decoding); }));
   }
-  const Expected<std::vector<std::string>> texts = all_or_error(std::move(decoded));
+  const Expected<std::vector<std::string>> texts = all_or_error(std::move(decoded), options.input);
   if (!texts) return tl::unexpected(texts.error());
   return print_answer(out, options.output.format(),
                       {.json = [&](JsonWriter& json) { write_list(json, *texts, write_answer); },

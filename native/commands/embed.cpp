@@ -78,7 +78,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   const std::vector<TextInput> inputs(texts->begin(), texts->end());
   Progress progress("embed", Progress::Unit::kCount);
   const Expected<std::vector<std::vector<float>>> all =
-      all_or_error(tasks.embed_batch(inputs, options.embedding, control_with(progress)));
+      all_or_error(tasks.embed_batch(inputs, options.embedding, control_with(progress)), options.input);
   if (!all) return tl::unexpected(all.error());
   progress.wipe();
   return print_answer(out, options.output.format(),

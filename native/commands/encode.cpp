@@ -60,12 +60,15 @@ constexpr Probe kProbes[] = {Probe::kEmbeddingSum,    Probe::kQuery,      Probe:
                              Probe::kValue,           Probe::kScores,     Probe::kContext,
                              Probe::kAttentionOutput, Probe::kFeedForward};
 
-// work(item) for what stands between the commas of an option.
+// work(item) for what stands between the commas of an option, without blanks at its ends.
 template <class Work>
 void for_each_item(const std::string& list, const Work& work) {
   for (std::size_t at = 0; at <= list.size();) {
     const std::size_t end = std::min(list.find(',', at), list.size());
-    work(list.substr(at, end - at));
+    std::string item = list.substr(at, end - at);
+    item.erase(0, item.find_first_not_of(' '));
+    item.erase(item.find_last_not_of(' ') + 1);
+    work(item);
     at = end + 1;
   }
 }
@@ -135,6 +138,14 @@ Expected<Ids> ids_of_text(const Options& options, const Tokenizer& tokenizer, co
 Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const StreamLine& line) {
   const Expected<nlohmann::json> object = line.object();
   if (!object) return tl::unexpected(object.error());
+  for (const auto& [text, ids] : {std::pair{"text", "input_ids"},
+                                  {"text", "token_type_ids"},
+                                  {"text", "attention_mask"},
+                                  {"pair", "input_ids"}}) {
+    if (has_field(*object, text) && has_field(*object, ids))
+      return fail(ErrorCode::kInvalidArgument,
+                  "\"" + std::string(text) + "\" and \"" + ids + "\" exclude each other");
+  }
   if (!has_field(*object, "input_ids")) {
     if (!has_field(*object, "text")) {
       return fail(ErrorCode::kInvalidArgument,
@@ -146,9 +157,6 @@ Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const
     if (!pair) return tl::unexpected(pair.error());
     if (!*pair) *pair = options.pair;
     return ids_of_text(options, tokenizer, *pair ? TextInput(*text, **pair) : TextInput(*text));
-  }
-  if (has_field(*object, "text")) {
-    return fail(ErrorCode::kInvalidArgument, "\"text\" and \"input_ids\" exclude each other");
   }
   Ids ids;
   for (const auto& [name, target] : {std::pair{"input_ids", &ids.input_ids},
@@ -403,9 +411,9 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     const std::string& one = (*texts)[i];
     const Expected<Ids> ids = ids_of_text(options, tasks.tokenizer(),
                                           options.pair ? TextInput(one, *options.pair) : TextInput(one));
-    if (!ids) return text_error(ids.error(), i, texts->size());
+    if (!ids) return text_error(ids.error(), options.input, i);
     Expected<std::vector<States>> states = run_batch(options, tasks.session(), inner, std::span(&*ids, 1));
-    if (!states) return text_error(states.error(), i, texts->size());
+    if (!states) return text_error(states.error(), options.input, i);
     tokens.push_back(token_strings(tasks.tokenizer(), ids->input_ids));
     if (format == Format::kJson) {
       write_states(json, options, inner, states->front(), ids->input_ids.size());

@@ -43,7 +43,7 @@ struct Evaluation {
   std::vector<Pair> pairs;
   std::vector<NextSentence> answers;
   std::vector<std::uint8_t> labels;
-  bool any_bad = false;
+  BadLines lines;
 };
 
 Expected<Pair> pair_of_json(const std::string& line) {
@@ -143,7 +143,7 @@ Status answer(const Options& options, Tasks& tasks, std::span<const Expected<Pai
       JsonWriter json(text);
       write_error(json, result.error());
       out.line(text);
-      evaluation.any_bad = true;
+      if (evaluation.lines.bad++ == 0) evaluation.lines.first = first + i + 1;
     } else {
       return fail(result.error().code, input_name(options) + ", pair " + std::to_string(first + i + 1) +
                                            ": " + result.error().message);
@@ -167,6 +167,11 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
     if (!more) return tl::unexpected(more.error());
     // spreadsheets put a byte order mark first
     if (lines++ == 0 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
+    if (lines == 1 && options.output.json_lines && !line.starts_with('{') &&
+        line.find("is_next") != std::string::npos) {
+      return fail(ErrorCode::kInvalidArgument,
+                  input_name(options) + " is a CSV table: --jsonl takes a JSON object a line, --json both");
+    }
     if (*more && form == Form::kUnknown && !options.output.json_lines) {
       const std::size_t start = line.find_first_not_of(" \t\r");
       if (start == std::string::npos) continue;
@@ -188,9 +193,11 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
       if (!pairs) return fail(pairs.error().code, input_name(options) + ": " + pairs.error().message);
       for (Pair& pair : *pairs) batch.emplace_back(std::move(pair));
     }
-    if (!batch.empty() && (!*more || batch.size() == kPairsPerBatch)) {
+    // a stream's errors are told as soon as its writer pauses
+    const bool pauses = options.output.json_lines && *more && !reader->ready();
+    if (!batch.empty() && (!*more || pauses || batch.size() == kPairsPerBatch)) {
       if (Status answered = answer(options, tasks, batch, done, out, evaluation); !answered) return answered;
-      done += batch.size();
+      evaluation.lines.all = done += batch.size();
       batch.clear();
       progress.update(done, 0);
     }
@@ -349,9 +356,10 @@ Expected<int> run(const Options& options) {
                    {.json = [&](JsonWriter& json) { write_report(json, *report, evaluation); },
                     .table = [&] { return pair_table(*report, evaluation); },
                     .report = [&] { print_report(out, *report, evaluation); }},
-                   evaluation.any_bad ? kFailed : kOk);
-  if (status) warn_of_implied_truncation(options.truncation);
-  return status;
+                   evaluation.lines.bad > 0 ? kFailed : kOk);
+  if (!status) return status;
+  warn_of_implied_truncation(options.truncation);
+  return status_of("eval-nsp", evaluation.lines);
 }
 
 }  // namespace
@@ -375,7 +383,7 @@ Action define_eval_nsp(CLI::App& app) {
       "first line that\n"
       "names these columns. \"is next\" is the positive class. --jsonl: a bad line gives an error object in "
       "its place, and\n"
-      "one object comes at the end.\n"
+      "one object comes at the end; it names every pair, so all pairs are held in memory.\n"
       "\n"
       "examples\n"
       "  bertlens eval-nsp --file pairs.csv                          # Exercise 5 of the notebook\n"

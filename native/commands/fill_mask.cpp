@@ -328,26 +328,26 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     if (!options.mask_words.empty() && format == Format::kText) {
       if (i > 0) out.line();
       if (Status printed = print_masked_words(out, options, tasks, text); !printed) {
-        return text_error(printed.error(), i, texts->size());
+        return text_error(printed.error(), options.input, i);
       }
       continue;
     }
     questions.push_back({text, {}, options.targets, options.label_text});
     if (options.mask_words.empty()) continue;
     Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text);
-    if (!masked) return text_error(masked.error(), i, texts->size());
+    if (!masked) return text_error(masked.error(), options.input, i);
     // the text itself holds what the masks hide, so it is the label where each piece has its mask
     if (!options.one_mask_per_word) questions.back().label_text = text;
     questions.back().text = masked->text;
     all_masked.push_back(std::move(*masked));
   }
   Progress progress("fill-mask", Progress::Unit::kCount);
-  const Expected<std::vector<FillMaskAnswer>> answers =
-      all_or_error(tasks.fill_mask_batch(inputs_of(questions), options.filling(), control_with(progress)));
+  const Expected<std::vector<FillMaskAnswer>> answers = all_or_error(
+      tasks.fill_mask_batch(inputs_of(questions), options.filling(), control_with(progress)), options.input);
   if (!answers) return tl::unexpected(answers.error());
   for (std::size_t i = 0; i < all_masked.size(); ++i) {
     if (Status all = check_all_masked(all_masked[i], (*answers)[i]); !all)
-      return text_error(all.error(), i, texts->size());
+      return text_error(all.error(), options.input, i);
   }
   progress.wipe();
   return print_answer(out, format,
@@ -410,7 +410,14 @@ Action define_fill_mask(CLI::App& app) {
   app.add_option_function<std::string>(
          "--targets", [options](const std::string& text) { options->targets = split_at_commas(text); },
          "score these words alone: paris,london; probabilities stay those over the whole vocabulary")
-      ->type_name("WORD,...");
+      ->type_name("WORD,...")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            const std::vector<std::string> words = split_at_commas(text);
+            const bool empty = std::any_of(words.begin(), words.end(), std::mem_fn(&std::string::empty));
+            return empty ? in_quotes(text) + " has an empty word" : std::string();
+          },
+          "", "words"));
   add_choice<MaskOrder>(
       app, "--order", options->order,
       {{"independent", MaskOrder::kIndependent},

@@ -143,7 +143,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     // a text alone needs no padding, so asking for each again costs nothing but its tokens
     for (std::size_t i = 0; i < texts->size(); ++i) {
       const TextInput one((*texts)[i]);
-      if (!tasks.mask_effect({&one, 1})) return text_error(effects.error(), i, texts->size());
+      if (!tasks.mask_effect({&one, 1})) return text_error(effects.error(), options.input, i);
     }
     return tl::unexpected(effects.error());
   }

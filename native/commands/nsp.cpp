@@ -83,7 +83,7 @@ Expected<int> one_answer(const TaskOptions& options, Tasks& tasks, Output& out) 
   }
   std::vector<NextSentence> answers;
   for (const Expected<NextSentence>& answer : tasks.next_sentence_batch(inputs)) {
-    if (!answer) return text_error(answer.error(), answers.size() + 1, texts->size());
+    if (!answer) return text_error(answer.error(), options.input, answers.size() + 1);
     answers.push_back(*answer);
   }
   return print_answer(out, options.output.format(),

@@ -166,6 +166,19 @@ Expected<int> run(const Options& options) {
   const std::vector<TextInput> inputs(texts->begin(), texts->end());
   const Expected<Padded> none = pad_batch(options, **tokenizer, inputs, Padding::kNone);
   if (!none) return tl::unexpected(none.error());
+  if (const std::size_t most = (*tokenizer)->settings().model_max_length; most > 0) {
+    std::size_t cut = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (none->rows[i].size() < most) continue;
+      const Expected<Encoding> whole = (*tokenizer)->encode(inputs[i]);
+      if (!whole) return text_error(whole.error(), options.input, i);
+      if (whole->size() > most) ++cut;
+    }
+    if (cut > 0) {
+      print_warning(std::to_string(cut) + (cut == 1 ? " text has" : " texts have") +
+                    " more than the model's " + std::to_string(most) + " tokens and counts as cut there");
+    }
+  }
   const Expected<Padded> longest = pad_batch(options, **tokenizer, inputs, Padding::kLongest);
   if (!longest) return tl::unexpected(longest.error());
   const Expected<Padded> fixed_length = pad_batch(options, **tokenizer, inputs, Padding::kMaxLength);

@@ -99,12 +99,17 @@ Status write_weights(const CheckpointFolder& source, const QuantizePlan& plan, c
   return file.finish();
 }
 
-// Everything beside the weights that other programs look for.
+// Everything beside the weights that other programs look for. What the source lacks goes from the target:
+// left from a model before, it would be taken for this one's.
 Status copy_small_files(const std::string& from, const std::string& to) {
   for (const char* name : {"config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
                            "special_tokens_map.json", "added_tokens.json"}) {
     std::error_code error;
-    if (!fs::exists(from + "/" + name, error)) continue;
+    if (!fs::exists(from + "/" + name, error)) {
+      fs::remove(to + "/" + name, error);
+      if (error) return fail(ErrorCode::kIo, in_quotes(to + "/" + name) + ": " + error.message());
+      continue;
+    }
     fs::copy_file(from + "/" + name, to + "/" + name, fs::copy_options::overwrite_existing, error);
     if (error) return fail(ErrorCode::kIo, in_quotes(to + "/" + name) + ": " + error.message());
   }

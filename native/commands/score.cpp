@@ -93,7 +93,7 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   for (std::size_t i = 0; i < texts->size(); ++i) {
     Progress progress("score", Progress::Unit::kCount);
     Expected<Score> score = tasks.score((*texts)[i], options.scoring, control_with(progress));
-    if (!score) return text_error(score.error(), i, texts->size());
+    if (!score) return text_error(score.error(), options.input, i);
     scores.push_back(std::move(*score));
   }
   return print_answer(out, options.output.format(),

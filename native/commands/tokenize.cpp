@@ -320,7 +320,7 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
   bool implied = false, too_long = false;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Expected<Encoding>& encoding = rows[i].encoding;
-    if (!encoding) return text_error(encoding.error(), i, rows.size());
+    if (!encoding) return text_error(encoding.error(), options.input, i);
     implied |= encoding->truncation_implied;
     too_long |= encoding->too_long;
   }

@@ -1,12 +1,12 @@
 // The commands that run a model: their answers against PyTorch's golden values and against each other, their errors.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
 import { difference, goldenCases, goldenModel, modelsFolder, numbers, tinyModel } from './models.js';
-import { binary, failure, json, output, run, stream, temporaryFolder } from './program.js';
+import { binary, failure, json, output, run, stream, talk, temporaryFolder } from './program.js';
 
 const close = (actual, expected, bound = 1e-6) =>
   assert.ok(Math.abs(actual - expected) <= bound, `${actual} is not ${expected}`);
@@ -104,6 +104,19 @@ describe('encode', () => {
     failure(withTiny('encode', '--probes', 'key:2', 'a'), 2, /--probes: '2' is not a layer from 0 to 1/);
     failure(withTiny('encode', '--probes', 'embedding_sum:1', 'a'), 2, /'1' is not a layer from 0 to 0/);
   });
+  it('takes a text or ids, and nothing of the other beside them', () => {
+    const ids = [101, 102];
+    const mixed = [
+      { text: 'a', input_ids: ids },
+      { text: 'a', token_type_ids: [0, 0, 1] },
+      { text: 'a', attention_mask: [1, 1, 0] },
+      { pair: 'a', input_ids: ids },
+    ];
+    for (const [i, { error }] of stream(withTiny('encode'), mixed, 1).entries()) {
+      const [one, other] = Object.keys(mixed[i]);
+      assert.equal(error.message, `"${one}" and "${other}" exclude each other`);
+    }
+  });
   it('chooses layers, with a text after the option', () => {
     const one = json(withTiny('encode', '--json', '--attentions', '1', 'hello world'));
     const all = json(withTiny('encode', '--json', 'hello world', '--attentions'));
@@ -112,6 +125,8 @@ describe('encode', () => {
     assert.deepEqual(one.attentions[0], all.attentions[1]);
     assert.equal(one.hidden_states, undefined);
     assert.equal(json(withTiny('encode', '--json', '--attentions', '0', '1', 'a')).attentions.length, 2);
+    assert.equal(json(withTiny('encode', '--json', '--attentions', '0, 1', 'a')).attentions.length, 2);
+    failure(withTiny('encode', '--attentions', '0 1', 'a'), 2, /--attentions: '0 1' is not a layer/);
     failure(
       withTiny('encode', '--attentions', '0,2', 'a'),
       2,
@@ -387,6 +402,8 @@ describe('next sentence', () => {
     const alone = stream(withTiny('eval-nsp'), ['bad'], 1);
     assert.match(alone[0].error.message, /not JSON/);
     assert.deepEqual(alone[1], nothing);
+    const header = { input: 'text,pair,is_next\na,b,true\n' };
+    failure(withTiny('eval-nsp', '--jsonl'), 1, /standard input is a CSV table: --jsonl takes/, header);
     failure(withTiny('eval-nsp'), 1, /standard input: no pair to evaluate/);
     failure(withTiny('eval-nsp', '--threshold', '2'), 2, /--threshold: must be from 0 to 1/);
     failure(withTiny('eval-nsp'), 1, /pair 1: .*is_next/, { input: '{"text":"a","pair":"b"}\n' });
@@ -397,6 +414,15 @@ describe('next sentence', () => {
     csv('\n\ntext,pair,is_next\na,b,maybe\n', /record 1: is_next must be true or false, got 'maybe'/);
     const columns = { input: '\n Text, PAIR ,Is_Next\na,b,yes\n' };
     assert.equal(json(withTiny('eval-nsp', '--json'), columns).pairs.length, 1);
+  });
+  it('eval-nsp tells a bad line as soon as the writer pauses', async () => {
+    const child = spawn(binary, withTiny('eval-nsp', '--jsonl'));
+    const answers = talk(child);
+    child.stdin.write('bad\n');
+    assert.match((await answers.next()).value.error.message, /not JSON/);
+    child.stdin.end(JSON.stringify(pairs[0]) + '\n');
+    assert.equal((await answers.next()).value.pairs.length, 1);
+    assert.equal((await answers.next()).done, true);
   });
   it('eval-nsp says where a threshold goes against the surer side', () => {
     const input = '{"text":"a","pair":"b","is_next":false}\n';
@@ -451,7 +477,7 @@ describe('one answer', () => {
       json(withTiny('nsp', '--json', 'a', 'b', 'c')).map((answer) => answer.not_next),
     );
   });
-  it('an error says which of several texts it is about', () => {
+  it('an error says which of several texts it is about', (t) => {
     for (const command of ['embed', 'score', 'encode']) {
       failure(withTiny(command, 'a', 'b '.repeat(600)), 1, new RegExp(`${command}: text 2: .*602 tokens`));
     }
@@ -462,9 +488,16 @@ describe('one answer', () => {
       1,
       /text 2: --mask-words: word position 1/,
     );
-    failure(withTiny('decode', '--file', '-'), 1, /text 2: no token has the id 99999/, {
+    failure(withTiny('decode', '--file', '-'), 1, /standard input, line 2: no token has the id 99999/, {
       input: '101\n99999\n',
     });
+    const file = path.join(temporaryFolder(t), 'long.txt');
+    writeFileSync(file, `a\n${'b '.repeat(600)}\n`);
+    failure(withTiny('embed', '--file', file), 1, /embed: '.*long\.txt', line 2: .*602 tokens/);
+    failure(withTiny('score'), 1, /score: standard input, line 1: .*602 tokens/, {
+      input: 'b '.repeat(600),
+    });
+    failure(withTiny('fill-mask', '--targets', 'a,,b', '[MASK]'), 2, /--targets: 'a,,b' has an empty word/);
     failure(withTiny('mask-effect', 'a', 'b '.repeat(600)), 1, /mask-effect: text 2: .*602 tokens/);
     failure(withTiny('mask-effect', '--jsonl', '--curve', '3', 'a'), 2, /--curve works without --jsonl/);
     failure(
@@ -625,6 +658,14 @@ describe('quantize and bench', () => {
     assert.match(
       output(withTiny('quantize', '--out', out, '--csv')),
       new RegExp(`^out,precision,bytes,source_bytes\n${out},int8,\\d+,${size}\n$`),
+    );
+    // nothing of a model that was there before stays beside the new one
+    const stale = ['tokenizer.json', 'added_tokens.json', 'model.safetensors.index.json'];
+    for (const name of stale) writeFileSync(path.join(out, name), '{}');
+    output(withTiny('quantize', '--out', out));
+    assert.deepEqual(
+      readdirSync(out).filter((name) => stale.includes(name)),
+      [],
     );
     failure(withTiny('quantize'), 2, /--out is required/);
     failure(withTiny('quantize', '--out', tinyModel()), 1, /is the model's own folder/);

@@ -51,7 +51,15 @@ export function stream(args, lines, status = 0) {
   assert.equal(result.status, status, result.stderr);
   const answers = result.stdout.split('\n');
   assert.equal(answers.pop(), '', 'the last line has its end');
-  return answers.map((line) => JSON.parse(line));
+  const objects = answers.map((line) => JSON.parse(line));
+  if (status === 1) {
+    const bad = objects.filter((object) => object.error);
+    // eval-nsp answers no line by itself, so that only others have their errors in place
+    const first = args.includes('eval-nsp') ? '\\d+' : objects.indexOf(bad[0]) + 1;
+    assertOneLine(result.stderr);
+    assert.match(result.stderr, new RegExp(`: ${bad.length} of ${lines.length} lines? .* line ${first};`));
+  }
+  return objects;
 }
 
 /** The answers of a running stream as they come; it is ended when it hangs. */

@@ -55,6 +55,10 @@ describe('the notebook', () => {
     assert.match(report, /Padding percentage \(longest\): 48\.75%\n/);
     assert.match(report, /Padding percentage \(max_length=64\): 83\.98%\n/);
     assert.match(report, /Efficiency gain: 35\.23% less padding with 'longest'\n/);
+    const long = run(['pad', '--csv', 'a', 'a '.repeat(600)]);
+    assert.equal(long.status, 0);
+    assertOneLine(long.stderr);
+    assert.match(long.stderr, /1 text has more than the model's 512 tokens and counts as cut there/);
     const answer = json(['pad', '--json', '--max-length', '64', ...sentences]);
     assert.deepEqual(answer.longest.shape, [4, 20]);
     assert.deepEqual(answer.max_length.shape, [4, 64]);
