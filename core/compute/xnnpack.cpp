@@ -92,6 +92,11 @@ void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const
   pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain, 0);
 }
 
+/// In how many pieces a product is parted at least, so that several threads end at about the same time.
+std::size_t pieces_for(std::size_t threads) {
+  return threads == 1 ? 1 : 8 * threads;
+}
+
 /// A linear layer in one of five forms.
 class AnyLinear : public Linear {
  public:
@@ -169,7 +174,7 @@ class DotLinear : public AnyLinear {
 
 /// Bytes of packed weights that one operator holds. A layer is a row of operators on some of its outputs
 /// each: all rows of the input pass through one before the next, so that its weights are read from memory
-/// once and then from the cache.
+/// once and then from the cache. An operator is also what one of several threads takes.
 constexpr std::size_t kChunkBytes = std::size_t{512} << 10;
 /// Outputs of one operator are a multiple of this, the widest tile of XNNPACK's kernels.
 constexpr std::size_t kChunkColumns = 64;
@@ -188,7 +193,8 @@ class XnnLinear : public AnyLinear {
   std::size_t chunk() const { return chunk_; }
   std::size_t chunks() const { return (outputs_ + chunk_ - 1) / chunk_; }
 
-  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, Precision precision) {
+  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, Precision precision,
+                                                std::size_t threads) {
     const auto stacked = StackedLinear::make(rows, precision);
     if (!stacked) return tl::unexpected(stacked.error());
     for (const float scale : stacked->scales)
@@ -198,7 +204,8 @@ class XnnLinear : public AnyLinear {
     linear->outputs_ = rows.outputs();
     linear->precision_ = precision;
     const std::size_t element = precision == Precision::kInt8 ? sizeof(std::int8_t) : sizeof(float);
-    const std::size_t pieces = rows.inputs() * rows.outputs() * element / kChunkBytes + 1;
+    const std::size_t pieces =
+        std::max(rows.inputs() * rows.outputs() * element / kChunkBytes + 1, pieces_for(threads));
     const std::size_t columns = (rows.outputs() + pieces - 1) / pieces;
     linear->chunk_ = (columns + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
     for (std::size_t index = 0; index < linear->chunks(); ++index) {
@@ -608,7 +615,7 @@ class XnnStream : public compute::HostStream {
     const auto divide_up = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
     const std::size_t groups = divide_up(outputs, kPanelColumns);
     constexpr std::size_t kFewRows = 32;
-    const std::size_t wanted = threads_ == 1 ? 1 : 8 * threads_;
+    const std::size_t wanted = pieces_for(threads_);
     const std::size_t down =
         std::max(divide_up(rows, kernels_.rows), std::min(divide_up(wanted, groups), rows / kFewRows + 1));
     const std::size_t across =
@@ -670,7 +677,7 @@ class XnnBackend : public Backend {
       return DotLinear<ByteDots>::make(*rows, pool_.get());
     if (precision == Precision::kInt8 && paired()) return DotLinear<PairedDots>::make(*rows, pool_.get());
     return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
-               : XnnLinear::make(*rows, precision);
+               : XnnLinear::make(*rows, precision, threads());
   }
   Expected<std::unique_ptr<Vector>> make_vector(const WeightView& source) override {
     return HostVector::make(source);
