@@ -163,7 +163,19 @@ export function Picture({
           onPoint(event.offsetX + left, event.offsetY + top);
         })
       }
-      onPointerLeave={onLeave}
+      // a finger points by pressing, and what it pressed stays when it is lifted
+      onPointerDown={
+        onPoint &&
+        ((event) => {
+          onPoint(event.offsetX + left, event.offsetY + top);
+        })
+      }
+      onPointerLeave={
+        onLeave &&
+        ((event) => {
+          if (event.pointerType === 'mouse') onLeave();
+        })
+      }
       onClick={
         onPress &&
         ((event) => {

@@ -33,11 +33,13 @@ function Notice() {
         In layer {here.layer}, head {here.head}, a token gives itself {percent(here.self, 1)} of its weight
         and the special tokens {percent(here.special, 1)}.
       </p>
-      <p class={aged}>
-        Head {most.head} of layer {most.layer} puts the most weight on [CLS] and [SEP]:{' '}
-        {percent(most.special, 1)}. A head that finds nothing to do looks there: it is BERT’s way of looking
-        at nothing.
-      </p>
+      {most.special < 0.9999 && ( // of [CLS] and [SEP] alone every head says so
+        <p class={aged}>
+          Head {most.head} of layer {most.layer} puts the most weight on [CLS] and [SEP]:{' '}
+          {percent(most.special, 1)}. A head that finds nothing to do looks there: it is BERT’s way of looking
+          at nothing.
+        </p>
+      )}
       <p>
         Weights say where a head reads from, not what it makes of it. Two heads with the same picture may pass
         on different things.

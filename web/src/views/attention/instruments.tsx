@@ -525,8 +525,8 @@ export function LinesInstrument() {
                     <p class="hint">
                       Left looks, right is looked at.{' '}
                       {found.size > mostForAllLines
-                        ? 'Point at a token, or go through them with ↑ and ↓, to see its lines.'
-                        : 'Point at a token, or go through them with ↑ and ↓, to see it alone.'}
+                        ? 'Point at a token or press it, or go through them with ↑ and ↓, to see its lines.'
+                        : 'Point at a token or press it, or go through them with ↑ and ↓, to see it alone.'}
                     </p>
                     <div
                       class="table-scroll tall"
@@ -705,8 +705,8 @@ export function MatrixInstrument() {
                   ) : (
                     <>
                       Rows look, columns are looked at; every row sums to 1, so an even look at all{' '}
-                      {found.size} tokens would be {percent(1 / found.size, 1)} each. Point at a cell to read
-                      it.
+                      {found.size} tokens would be {percent(1 / found.size, 1)} each. Point at a cell or press
+                      it to read it.
                     </>
                   )}
                 </p>

@@ -29,6 +29,7 @@ import {
   targetWords,
   topK,
   type Order,
+  text,
 } from './state';
 
 function Instruments() {
@@ -83,14 +84,20 @@ function Notice() {
   );
   if (!best && !odd) return <p class="hint">The sentences here speak of what is on screen.</p>;
   const guessed = guesses.outdated ? 'stale' : '';
+  const asked = guesses.input?.targets.length ?? 0;
   return (
     <>
       {best && (
         <p class={guessed}>
-          The model’s first guess is <span class="mono">{best.token}</span> with{' '}
-          {probability(best.probability)}.{' '}
+          {asked === 0
+            ? 'The model’s first guess is'
+            : asked === 1
+              ? 'You asked for'
+              : 'Of the words you gave, the likeliest is'}{' '}
+          <span class="mono">{best.token}</span>
+          {asked === 1 ? ', which has' : ' with'} {probability(best.probability)}.{' '}
           {label &&
-            (label.id === best.id
+            (label.id === best.id && asked === 0
               ? `It is right, and still the loss is ${label.loss.toFixed(2)}, not 0: a loss measures confidence, not correctness.`
               : `What stood there has ${probability(label.probability)}, so the loss is ${label.loss.toFixed(2)}.`)}
         </p>
@@ -117,11 +124,51 @@ function Notice() {
   );
 }
 
+/** Without a gap to fill: how expected each token is, which asks for one after the other. */
+function scoringCode() {
+  const names = modelNames();
+  const sentence = text.value;
+  return {
+    python: `import torch
+from transformers import BertForMaskedLM, BertTokenizerFast
+
+tokenizer = BertTokenizerFast.from_pretrained(${names.python})
+model = BertForMaskedLM.from_pretrained(${names.python}).eval()
+ids = tokenizer(${JSON.stringify(sentence)}, return_tensors="pt").input_ids
+
+for i in range(1, ids.shape[1] - 1):
+    hidden = ids.clone()
+    hidden[0, i] = tokenizer.mask_token_id
+    with torch.no_grad():
+        loss = -model(hidden).logits[0, i].log_softmax(-1)[ids[0, i]].item()
+    print(f"{tokenizer.convert_ids_to_tokens(ids[0, i].item()):<15} {loss:.4f}")`,
+    javascript: `import { load } from 'bertlens';
+
+const bert = await load(${names.javascript});
+const { tokens } = await bert.score(${javascriptString(sentence)});
+console.table(tokens);
+await bert.dispose();`,
+    cli: `bertlens score${names.cli} ${shellString(sentence)}`,
+  };
+}
+
 function code() {
   const names = modelNames();
   const { masked, label } = question.value;
+  if (!masked.includes('[MASK]')) return scoringCode();
   const top = topK.value;
   const scored = targetWords();
+  // in Python the words that are scored must be words of the vocabulary
+  const chosen =
+    scored.length === 0
+      ? `best = logits[0, masks].softmax(-1).topk(${top})
+for probabilities, ids in zip(*best):
+    for p, id in zip(probabilities.tolist(), ids):
+        print(f"{tokenizer.decode(id):<15} {p:.4f}")`
+      : `words = ${JSON.stringify(scored)}
+for probabilities in logits[0, masks].softmax(-1):
+    for word, id in zip(words, tokenizer.convert_tokens_to_ids(words)):
+        print(f"{word:<15} {probabilities[id]:.4f}")`;
   const lines = [
     `topK: ${top}`,
     ...(label === undefined ? [] : [`labelText: ${javascriptString(label)}`]),
@@ -144,11 +191,8 @@ inputs = tokenizer(${JSON.stringify(masked)}, return_tensors="pt")
 
 with torch.no_grad():
     logits = model(**inputs).logits
-masks = (inputs.input_ids == tokenizer.mask_token_id)[0]
-best = logits[0, masks].softmax(-1).topk(${top})
-for probabilities, ids in zip(*best):
-    for p, id in zip(probabilities.tolist(), ids):
-        print(f"{tokenizer.decode(id):<15} {p:.4f}")`,
+masks = (inputs.input_ids == tokenizer.mask_token_id)[0]${order.value === 'independent' ? '' : '  # each as if it were alone'}
+${chosen}`,
     javascript: `import { load } from 'bertlens';
 
 const bert = await load(${names.javascript});

@@ -7,7 +7,7 @@ import { useMemo } from 'preact/hooks';
 import { bert } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
 import { families, mix, type Colours } from '../../lib/colours';
-import { plural, probability } from '../../lib/format';
+import { count, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { Bars } from '../../ui/bars';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
@@ -127,7 +127,7 @@ function MaskColumn({ mask, gap, nth, most }: MaskColumnProps) {
           <>
             {' '}
             What was there has {probability(label.probability)}
-            {label.rank !== null && `, place ${label.rank}`}: loss <b>{label.loss.toFixed(4)}</b>.
+            {label.rank !== null && `, place ${count(label.rank)}`}: loss <b>{label.loss.toFixed(4)}</b>.
           </>
         )}
       </p>
@@ -276,7 +276,12 @@ export function MaskInstrument() {
                     </div>
                     <div role="status">
                       <p>
-                        <span class="hint">The best words put in: </span>
+                        <span class="hint">
+                          {input.targets.length > 0
+                            ? 'The likeliest of these put in'
+                            : 'The best words put in'}
+                          :{' '}
+                        </span>
                         {ready.decode(value.filled.subarray(1, -1))}
                       </p>
                       {value.loss !== undefined && (
@@ -362,7 +367,7 @@ function surpriseDrawing(rows: readonly SurpriseRow[]): Drawing {
           family: families.mono,
           align: 'center',
         });
-        painter.text(x + width / 2, 100, row.loss.toFixed(2), {
+        painter.text(x + width / 2, 100, row.loss < 0.005 ? '<0.01' : row.loss.toFixed(2), {
           fill: colours.muted,
           size: 11.5,
           family: families.mono,
@@ -403,8 +408,13 @@ export function SurpriseInstrument() {
         {() => (
           <div class="flow">
             <TextTrouble trouble={trouble} texts={[{ text: text.value }]} onCut={keepFirst} />
-            {text.value.trim() === '' && (
+            {text.value.trim() === '' ? (
               <p class="hint">There is no word to ask for: type a sentence above.</p>
+            ) : (
+              value?.tokens.length === 0 &&
+              !answer.outdated && (
+                <p class="hint">There is no word to ask for: every token is a special one.</p>
+              )
             )}
             {rows.length > 0 && value && (
               <Results of={answer}>

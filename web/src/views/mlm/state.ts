@@ -12,21 +12,24 @@ export const notebookText = 'The capital of France is Paris.';
 export const notebookHidden = [5];
 export const notebookMasked = 'The capital of France is [MASK].';
 
-const wordsCodec: Codec<number[]> = {
+const wordsCodec: Codec<readonly number[]> = {
   read: (written) =>
     /^(\d{1,4}(\.\d{1,4})*)?$/.test(written) ? written.split('.').filter(Boolean).map(Number) : undefined,
   write: (value) => value.join('.'),
 };
 
-/** The section's own text, with the indexes of its hidden words, ascending. */
+/** The section's own text, with the indexes of its hidden words, ascending; undefined: a word worth guessing. */
 const own = parameter('mlm', 'sentence', notebookText, textCodec);
-const ownHidden = parameter('mlm', 'hide', notebookHidden, wordsCodec);
+const ownHidden = parameter<readonly number[] | undefined>('mlm', 'hide', notebookHidden, {
+  read: (written) => (written === 'auto' ? undefined : wordsCodec.read(written)),
+  write: (value) => (value ? wordsCodec.write(value) : 'auto'),
+});
 
 /** Which text is on show: until that is chosen, the page's sentence once the visitor has made it theirs. */
 const links = ['auto', 'yes', 'no'] as const;
 const link = parameter<(typeof links)[number]>('mlm', 'linked', 'auto', choiceCodec(links));
 /** The words hidden in the page's sentence, where the visitor has chosen them. */
-const linkedHidden = parameter<number[] | undefined>('mlm', 'hide-linked', undefined, {
+const linkedHidden = parameter<readonly number[] | undefined>('mlm', 'hide-linked', undefined, {
   read: (written) => (written.startsWith('.') ? wordsCodec.read(written.slice(1)) : undefined),
   write: (value) => (value === undefined ? '' : `.${wordsCodec.write(value)}`),
 });
@@ -47,9 +50,14 @@ export function setText(next: string): void {
     sentence.value = next;
     return;
   }
+  const before = words.value;
+  const chosen = ownHidden.value;
   batch(() => {
     link.value = 'no'; // typed here, it stays also when the page's sentence changes
     own.value = next;
+    // hidden words stay hidden while they stay the words that were chosen, and no gap of the text's own is there
+    const same = chosen?.every((at) => words.value[at]?.text === before[at]?.text);
+    if (!same || (words.value.some(isMask) && !before.some(isMask))) ownHidden.value = undefined;
   });
 }
 
@@ -107,7 +115,7 @@ function contentWord(found: readonly Word[]): number[] {
 
 /** Indexes of the hidden words, ascending. */
 export const hidden = computed<readonly number[]>(() => {
-  if (shown.value !== 'linked') return ownHidden.value;
+  if (shown.value !== 'linked') return ownHidden.value ?? contentWord(words.value);
   const chosen = linkedHidden.value;
   // of a sentence that has become shorter, those chosen may all be gone
   const there = chosen?.length === 0 || chosen?.some((word) => word < words.value.length);

@@ -1,0 +1,93 @@
+// What follows a text that is typed into the masked word section, and pictures that are read with a finger.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { Page } from 'playwright-core';
+
+import { dist, onPage, tableRows, withPage } from './support.ts';
+
+const folder = path.join(dist, 'models/default/');
+const missing = existsSync(path.join(folder, 'model.safetensors')) ? false : 'models/default has no weights';
+
+describe('with the default model', { skip: missing }, () => {
+  withPage();
+
+  const editor = (page: Page) => page.getByRole('textbox', { name: 'Text', exact: true });
+  const hiddenWords = (page: Page) => page.getByRole('button', { name: /, hidden: / }).count();
+
+  test('typing keeps the hidden word while it is there, and a gap of the text’s own takes its place', async () => {
+    await onPage('#/mlm', async ({ page }) => {
+      await page.getByTestId('mask-0').waitFor({ timeout: 60_000 });
+      await editor(page).fill('The capital of Germany is Paris.');
+      await page.getByRole('button', { name: 'Paris, hidden: [MASK]' }).waitFor();
+      await editor(page).fill('Paris is the [MASK] city of France today.');
+      await page
+        .getByText('a [MASK] of your own')
+        .or(page.getByText(/^Mask 1$/))
+        .first()
+        .waitFor();
+      assert.equal(await hiddenWords(page), 0);
+      assert.equal(await page.locator('[data-testid^="mask-"]').count(), 1);
+      await editor(page).fill('I love cats.');
+      await page.getByRole('button', { name: 'cats, hidden: [MASK]' }).waitFor();
+      // what a person chose stays chosen, also to hide nothing
+      await page.getByRole('button', { name: 'cats, hidden: [MASK]' }).click();
+      await editor(page).fill('I love cats!');
+      await page.getByRole('button', { name: 'cats', exact: true }).waitFor();
+      assert.equal(await hiddenWords(page), 0);
+    });
+  });
+
+  test('the code runs also where nothing is hidden, and scores the words that are scored', async () => {
+    await onPage('#/mlm?sentence=a%20word&hide=&linked=no', async ({ page }) => {
+      const code = page.locator('.code pre');
+      const tab = (name: string) =>
+        page.getByRole('group', { name: 'Language' }).getByRole('button', { name }).click();
+      await tab('JavaScript');
+      assert.match(await code.innerText(), /await bert\.score\("a word"\)|await bert\.score\('a word'\)/);
+      await tab('Command line');
+      assert.match(await code.innerText(), /^bertlens score .*a word/);
+      await page.getByRole('button', { name: 'word', exact: true }).click();
+      await page.getByPlaceholder('words, separated by commas').fill('paris, london');
+      await tab('Python');
+      await code.scrollIntoViewIfNeeded();
+      assert.match(await code.innerText(), /words = \["paris","london"\]/);
+    });
+  });
+
+  test('a note on words that were given does not call one of them the model’s first guess', async () => {
+    await onPage('#/mlm?targets=london,berlin', async ({ page }) => {
+      await page.getByText(/Of the words you gave, the likeliest is/).waitFor({ timeout: 60_000 });
+      assert.equal(await page.getByText(/The model’s first guess is/).count(), 0);
+      await page.getByText('The likeliest of these put in:').waitFor();
+    });
+  });
+
+  test('a text of masks alone has no word to ask for, and says so', async () => {
+    await onPage('#/mlm?sentence=%5BMASK%5D%20%5BMASK%5D&linked=no', async ({ page }) => {
+      await page
+        .getByText('There is no word to ask for: every token is a special one.')
+        .waitFor({ timeout: 60_000 });
+    });
+  });
+
+  test('a finger reads attention: what it pressed stays', async () => {
+    const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+    await onPage(
+      '#/attention',
+      async ({ page }) => {
+        const lines = page.getByRole('img', { name: /^Lines from/ });
+        await lines.waitFor({ timeout: 60_000 });
+        const before = await tableRows(page, 'Weights of one token');
+        await lines.tap({ position: { x: 30, y: 80 } });
+        await page.waitForFunction(
+          (old) => !document.body.innerText.includes(old),
+          await page.getByText(/ looks at, strongest first/).innerText(),
+        );
+        assert.notDeepEqual(await tableRows(page, 'Weights of one token'), before);
+      },
+      phone,
+    );
+  });
+});
