@@ -88,6 +88,47 @@ describe('architecture', { skip: missing }, () => {
     }
   });
 
+  test('the areas of the parameters can be read, pointed at and in numbers', async () => {
+    await onPage('#/architecture', async ({ page }) => {
+      const card = page.getByRole('region', { name: 'Where the parameters are' });
+      const readout = card.locator('.readout');
+      const canvas = card.locator('canvas');
+      await canvas.hover({ position: { x: 10, y: 40 } });
+      // 30,522 × 768 of 109,482,240
+      assert.equal(
+        (await readout.innerText()).replaceAll('\u00a0', ' '),
+        'Embeddings, word: 23,440,896 parameters, 21.41 %',
+      );
+      assert.equal(await card.locator('.mark').count(), 1);
+      await canvas.hover({ position: { x: 10, y: 5 } });
+      await readout.getByText('Point at an area to read it.').waitFor();
+      await card.locator('summary').click();
+      const rows = await tableRows(page, 'Every part of the base model');
+      assert.equal(rows.length, 4 + 12 * 3 + 1);
+      assert.deepEqual(
+        [rows[0], rows[3], rows[39], rows[40]].map((row) => row!.join(' ').replaceAll('\u00a0', ' ')),
+        [
+          'Embeddings, word 23,440,896 21.4 %',
+          'Embeddings, layer norm 1,536 < 0.1 %',
+          'Layer 12, output 2,361,600 2.2 %',
+          'Pooler 590,592 0.5 %',
+        ],
+      );
+    });
+  });
+
+  test('the key of the spreads is right in the dark as well, and a finger can press what is small', async () => {
+    await onPage(
+      '#/architecture?of=loaded',
+      async ({ page }) => {
+        await page.getByText(/The faint bar is the whole range, the strong one a deviation/).waitFor(arrived);
+        const box = (await page.getByRole('button', { name: 'Its tensors, below' }).boundingBox())!;
+        assert.ok(box.height >= 44, `${box.height} px high`);
+      },
+      { viewport: { width: 390, height: 844 }, colorScheme: 'dark', hasTouch: true, isMobile: true },
+    );
+  });
+
   test('tensors can be searched and sorted, and their statistics are those of the weights', async () => {
     const name = 'bert.encoder.layer.0.attention.self.query.bias';
     const values = elements(name);

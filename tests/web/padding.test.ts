@@ -243,6 +243,42 @@ describe('the mask', { skip: missing }, () => {
     });
   });
 
+  test('the points of the charts can be read, pointed at, tapped and in numbers', async () => {
+    const bert = await load(path.join(dist, 'models/default/'), { threads: 1 });
+    const { perLayer } = await bert.maskEffect(['hello world', 'hello']);
+    const [ofPadding] = await bert.maskEffectCurve('hello', [64]);
+    await bert.dispose();
+    const body = async ({ page }: { page: Page }, touch: boolean) => {
+      await settle(page);
+      const read = async (title: string, share: number, shown: RegExp, value: number) => {
+        const card = page.getByRole('region', { name: title });
+        const canvas = card.locator('canvas');
+        await canvas.waitFor();
+        await canvas.scrollIntoViewIfNeeded();
+        const { width } = (await canvas.boundingBox())!;
+        // where the axis begins and ends; up there the upper line is the nearest
+        const position = { x: 44 + (width - 140) * share, y: 45 };
+        await (touch ? canvas.tap({ position }) : canvas.hover({ position }));
+        const readout = card.locator('.readout');
+        await readout.getByText(shown).waitFor();
+        const number = await readout.locator('b').innerText();
+        // the browser may compute with other kernels
+        assert.ok(Math.abs(Number(number) - value) < 2e-3, `${number} is not ${value}`);
+        await card.locator('summary').click();
+        assert.ok(await card.getByRole('cell', { name: number, exact: true }).isVisible());
+        if (!touch) await readout.getByText('Point at the chart to read it.').waitFor();
+      };
+      await read('Layer by layer', 5 / 6, /^hello, after layer 5: \d/, perLayer[1]![5]!);
+      await read('The more padding, the further off', 1, /^hello, with 64 padding tokens: \d/, ofPadding!);
+    };
+    await onPage('#/mask', (opened) => body(opened, false));
+    await onPage('#/mask', (opened) => body(opened, true), {
+      viewport: { width: 390, height: 844 },
+      hasTouch: true,
+      isMobile: true,
+    });
+  });
+
   test('a text has one colour in all charts', async () => {
     await onPage('#/mask', async ({ page }) => {
       await settle(page);

@@ -21,6 +21,14 @@ export function percent(share: number, digits = 2): string {
   return `${(share * 100).toFixed(digits)}\u00a0%`;
 }
 
+/** The same, but what would round to zero is said to be small, not nothing. */
+export function portion(share: number, digits = 2): string {
+  const least = 10 ** -digits;
+  return share > 0 && share * 100 < least / 2
+    ? `<\u00a0${percent(least / 100, digits)}`
+    : percent(share, digits);
+}
+
 /** [4, 20] */
 export function shape(sizes: readonly number[]): string {
   return `[${sizes.join(', ')}]`;

@@ -1,7 +1,7 @@
 // The stack, the open part with its formulas, and the picture of all parameters.
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { encoding } from '../tokenizer/state';
-import { count, percent } from '../../lib/format';
+import { count, percent, portion } from '../../lib/format';
 import type { Colours } from '../../lib/colours';
 import { families, mix, readableOn } from '../../lib/colours';
 import type { Painter } from '../../lib/painter';
@@ -250,6 +250,12 @@ function leaves(base: Part): Leaf[] {
 }
 
 const gap = 2;
+/** Above the columns, for their names. */
+const top = 20;
+
+function heightFor(width: number): number {
+  return Math.max(300, Math.min(460, Math.round(width * 0.48)));
+}
 
 /** Width of the columns, by the parameters in them: what stands beside one layer keeps its proportion to it. */
 function columnWidths(base: Part, width: number): { embeddings: number; layer: number; pooler: number } {
@@ -267,8 +273,7 @@ function columnWidths(base: Part, width: number): { embeddings: number; layer: n
 /** The model from left to right, each area true: the embeddings, layer after layer, the pooler. */
 function columnsDrawing(base: Part, width: number): Drawing {
   const [embeddings, layer, pooler] = base.children as [Part, Part, Part];
-  const height = Math.max(300, Math.min(460, Math.round(width * 0.48)));
-  const top = 20;
+  const height = heightFor(width);
   const wide = columnWidths(base, width);
   const headRoom = (text: string) => 7 * text.length;
   const nameRoom = (part: Part) => 5.8 * part.name.length + 8;
@@ -328,7 +333,45 @@ function columnsDrawing(base: Part, width: number): Drawing {
   };
 }
 
-const shareColumns: readonly Column<{ name: string; parameters: number; share: number }>[] = [
+interface Field {
+  name: string;
+  parameters: number;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** The areas of that drawing, each with what it stands for. */
+function fieldsOf(base: Part, width: number): Field[] {
+  const [embeddings, layer, pooler] = base.children as [Part, Part, Part];
+  const wide = columnWidths(base, width);
+  const column = (x: number, across: number, parts: readonly Part[], of: Part, prefix: string) => {
+    let y = top;
+    return parts.map((part) => {
+      const height = ((heightFor(width) - top) * part.parameters) / of.parameters;
+      y += height;
+      const name = prefix === '' ? part.name : `${prefix}, ${part.name.toLowerCase()}`;
+      return { name, parameters: part.parameters, x, y: y - height, width: across, height };
+    });
+  };
+  const layers = Array.from({ length: layer.times }, (_, i) =>
+    column(wide.embeddings + i * wide.layer, wide.layer, layer.children, layer, `Layer ${i + 1}`),
+  );
+  return [
+    ...column(0, wide.embeddings, embeddings.children, embeddings, embeddings.name),
+    ...layers.flat(),
+    ...column(wide.embeddings + layer.times * wide.layer, wide.pooler, [pooler], pooler, ''),
+  ];
+}
+
+interface Share {
+  name: string;
+  parameters: number;
+  share: number;
+}
+
+const shareColumns: readonly Column<Share>[] = [
   { title: 'part', value: (row) => row.name },
   {
     title: 'parameters',
@@ -340,7 +383,7 @@ const shareColumns: readonly Column<{ name: string; parameters: number; share: n
     title: 'share',
     kind: 'number',
     value: (row) => Number((100 * row.share).toFixed(2)),
-    show: (row) => percent(row.share, 1),
+    show: (row) => portion(row.share, 1),
   },
 ];
 
@@ -378,11 +421,47 @@ function CheckSum({ total }: { total: number }) {
   );
 }
 
+/** The picture, and what it has under the pointer or where a finger taps. */
+function Columns({ base, width, label }: { base: Part; width: number; label: string }) {
+  const drawing = useMemo(() => columnsDrawing(base, width), [base, width]);
+  const fields = useMemo(() => fieldsOf(base, width), [base, width]);
+  const [pointed, setPointed] = useState(-1);
+  const field = fields[pointed];
+  const read = (x: number, y: number) => {
+    setPointed(
+      fields.findIndex((of) => x >= of.x && x < of.x + of.width && y >= of.y && y < of.y + of.height),
+    );
+  };
+  return (
+    <>
+      <Picture
+        drawing={drawing}
+        label={label}
+        mark={field ?? null}
+        onPoint={read}
+        onPress={read}
+        onLeave={() => {
+          setPointed(-1);
+        }}
+      />
+      <p class="hint readout brief">
+        {field ? (
+          <>
+            {field.name}: <b class="mono">{count(field.parameters)}</b> parameters,{' '}
+            <b class="mono">{portion(field.parameters / base.parameters)}</b>
+          </>
+        ) : (
+          'Point at an area to read it.'
+        )}
+      </p>
+    </>
+  );
+}
+
 export function ParametersInstrument() {
   const { ref, width } = useWidth();
   const { base, heads } = parts.value;
   const trouble = configurationTrouble.value;
-  const drawing = useMemo(() => columnsDrawing(base, Math.max(280, width)), [base, width]);
   const [embeddings, layer, pooler] = base.children;
   if (trouble || !embeddings || !layer || !pooler) return null;
   const total = base.parameters;
@@ -418,7 +497,7 @@ export function ParametersInstrument() {
       ]}
     >
       <div class="flow">
-        <div ref={ref}>{width > 0 && <Picture drawing={drawing} label={label} />}</div>
+        <div ref={ref}>{width > 0 && <Columns base={base} width={Math.max(280, width)} label={label} />}</div>
         <p class="legend hint">
           <span>
             <span class="key emb" /> embeddings
@@ -434,6 +513,19 @@ export function ParametersInstrument() {
           </span>
         </p>
         <DataTable caption="Shares of the parameters, with their sum" columns={shareColumns} rows={rows} />
+        <details>
+          <summary>Every part in numbers</summary>
+          <DataTable
+            caption="Every part of the base model with its share of the parameters"
+            columns={shareColumns}
+            rows={fieldsOf(base, 1000).map(({ name, parameters }) => ({
+              name,
+              parameters,
+              share: parameters / total,
+            }))}
+            window={12}
+          />
+        </details>
         <p class="hint">
           With the head for masked words, which does without the pooler,{' '}
           {count(total - pooler.parameters + masked)}; with the one for next sentences {count(total + next)};

@@ -172,7 +172,7 @@ export function TensorsInstrument() {
             <p class="hint" role="status">
               {rows.length === 0 ? 'No tensor has that in its name.' : plural(rows.length, 'tensor')}
               {rows.length > 0 &&
-                '; press a title to sort. Light is the whole range, dark one deviation about the mean.'}
+                '; press a title to sort. The faint bar is the whole range, the strong one a deviation about the mean.'}
             </p>
             {broken.length > 0 && (
               <p class="trouble" role="alert">

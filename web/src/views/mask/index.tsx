@@ -2,7 +2,8 @@
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import type { MaskEffectResult } from 'bertlens';
-import { useMemo } from 'preact/hooks';
+import type { ComponentChildren } from 'preact';
+import { useMemo, useState } from 'preact/hooks';
 import { answers } from '../../engine/answers';
 import { bert, timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
@@ -134,13 +135,20 @@ interface Series {
   points: readonly (readonly [x: number, y: number])[];
 }
 
+interface Chart {
+  drawing: Drawing;
+  series: readonly Series[];
+  /** The middle of a point in the drawing. */
+  middle: (point: Series['points'][number]) => readonly [x: number, y: number];
+}
+
 /** Lines over whole numbers: names stand at their ends, so that colour is not needed to tell them apart. */
-function chart(series: readonly Series[], width: number, across: string, ticks: readonly number[]): Drawing {
+function chart(series: readonly Series[], width: number, across: string, ticks: readonly number[]): Chart {
   const height = 288;
   const most = Math.max(0.001, ...series.flatMap((entry) => entry.points.map((point) => point[1])));
   const x = scaleLinear([Math.min(...ticks), Math.max(...ticks)], [44, width - 96]);
   const y = scaleLinear([0, most], [height - 44, 40]).nice(5);
-  return {
+  const drawing: Drawing = {
     width,
     height,
     draw(painter: Painter, colours: Colours) {
@@ -175,6 +183,93 @@ function chart(series: readonly Series[], width: number, across: string, ticks: 
       }
     },
   };
+  return { drawing, series, middle: (point) => [x(point[0]), y(point[1])] };
+}
+
+/** The point of a chart that is nearest: across before up, as lines are read. */
+function nearest({ series, middle }: Chart, x: number, y: number): PointedAt | null {
+  let found: PointedAt | null = null;
+  let least = [Infinity, Infinity] as const;
+  series.forEach((entry, line) => {
+    entry.points.forEach((point, at) => {
+      const [px, py] = middle(point);
+      const away = [Math.abs(px - x), Math.abs(py - y)] as const;
+      if (away[0] < least[0] || (away[0] === least[0] && away[1] < least[1])) {
+        least = away;
+        found = { line, at };
+      }
+    });
+  });
+  return found;
+}
+
+interface PointedAt {
+  /** Of the series. */
+  line: number;
+  /** Of the points of its line. */
+  at: number;
+}
+
+/** A chart whose points can be read: under the pointer, or where a finger taps. */
+function ReadChart({
+  chart: shown,
+  label,
+  where,
+}: {
+  chart: Chart;
+  label: string;
+  /** What a whole number across stands for. */
+  where: (across: number) => ComponentChildren;
+}) {
+  const [pointed, setPointed] = useState<PointedAt | null>(null);
+  const line = pointed && shown.series[pointed.line];
+  const point = pointed && line?.points[pointed.at];
+  const middle = point && shown.middle(point);
+  const read = (x: number, y: number) => {
+    const next = nearest(shown, x, y);
+    setPointed((before) => (before?.line === next?.line && before?.at === next?.at ? before : next));
+  };
+  return (
+    <>
+      <Picture
+        drawing={shown.drawing}
+        label={label}
+        mark={middle ? { x: middle[0] - 6, y: middle[1] - 6, width: 12, height: 12 } : null}
+        onPoint={read}
+        onPress={read}
+        onLeave={() => {
+          setPointed(null);
+        }}
+      />
+      <p class="hint readout brief">
+        {line && point ? (
+          <>
+            <span class="mono">{line.name}</span>, {where(point[0])}:{' '}
+            <b class="mono">{point[1].toFixed(4)}</b>
+          </>
+        ) : (
+          'Point at the chart to read it.'
+        )}
+      </p>
+    </>
+  );
+}
+
+interface LayerRow {
+  text: string;
+  distances: readonly number[];
+}
+
+function layerColumns(layers: number): readonly Column<LayerRow>[] {
+  return [
+    { title: 'text', kind: 'wrap', value: (row) => row.text },
+    ...Array.from({ length: layers }, (_, i): Column<LayerRow> => ({
+      title: String(i),
+      kind: 'number',
+      value: (row) => row.distances[i] ?? 0,
+      show: (row) => (row.distances[i] ?? 0).toFixed(4),
+    })),
+  ];
 }
 
 function LayersInstrument() {
@@ -182,7 +277,9 @@ function LayersInstrument() {
   const answer = effectOf.answer.value;
   const { value, input } = answer;
   const layers = value?.perLayer[0]?.length ?? 0;
-  const drawing = useMemo(
+  const columns = useMemo(() => layerColumns(layers), [layers]);
+  const rows = (value?.perLayer ?? []).map((distances, i) => ({ text: input?.[i] ?? '', distances }));
+  const found = useMemo(
     () =>
       value && input && width > 0
         ? chart(
@@ -202,31 +299,30 @@ function LayersInstrument() {
     <Instrument
       title="Layer by layer"
       exports={[
-        ...pictureExports('mask-effect-layers', () => drawing ?? noDrawing),
-        {
-          kind: 'table',
-          name: 'mask-effect-layers',
-          table: () => ({
-            columns: ['text', ...Array.from({ length: layers }, (_, i) => String(i))],
-            rows: (value?.perLayer ?? []).map((distances, i) => [input?.[i] ?? '', ...distances]),
-          }),
-        },
+        ...pictureExports('mask-effect-layers', () => found?.drawing ?? noDrawing),
+        { kind: 'table', name: 'mask-effect-layers', table: () => tableOf(columns, rows) },
       ]}
     >
       <div ref={ref}>
         <WithModel room="18rem">
           {() =>
-            drawing && (
+            found && (
               <Results of={answer} about="the texts">
-                <Picture
-                  drawing={drawing}
-                  label={`Distance of [CLS] after each layer: ${(value?.perLayer ?? [])
-                    .map(
-                      (distances, i) =>
-                        `${input?.[i] ?? ''}: ${distances.map((d) => d.toFixed(2)).join(', ')}`,
-                    )
+                <ReadChart
+                  chart={found}
+                  label={`Distance of [CLS] after each layer: ${rows
+                    .map(({ text, distances }) => `${text}: ${distances.map((d) => d.toFixed(2)).join(', ')}`)
                     .join('; ')}`}
+                  where={(layer) => (layer === 0 ? 'the embeddings' : `after layer ${layer}`)}
                 />
+                <details>
+                  <summary>Every layer in numbers</summary>
+                  <DataTable
+                    caption="Distance of [CLS] after each layer, 0 the embeddings"
+                    columns={columns}
+                    rows={rows}
+                  />
+                </details>
               </Results>
             )
           }
@@ -342,13 +438,29 @@ function TokensInstrument() {
   );
 }
 
+interface CurveRow {
+  padding: number;
+  distance: number;
+}
+
+const curveColumns: readonly Column<CurveRow>[] = [
+  { title: 'padding', kind: 'number', value: (row) => row.padding },
+  {
+    title: 'L2 of [CLS]',
+    kind: 'number',
+    value: (row) => row.distance,
+    show: (row) => row.distance.toFixed(4),
+  },
+];
+
 function CurveInstrument() {
   curve.use();
   const { ref, width } = useWidth();
   const answer = curve.answer.value;
   const { value, input, trouble } = answer;
   const place = Math.max(0, texts.value.indexOf(input ?? ''));
-  const drawing = useMemo(
+  const rows = (value ?? []).map((distance, i) => ({ padding: paddings[i] ?? 0, distance }));
+  const found = useMemo(
     () =>
       value && input !== null && width > 0
         ? chart(
@@ -370,13 +482,13 @@ function CurveInstrument() {
     <Instrument
       title="The more padding, the further off"
       exports={[
-        ...pictureExports('mask-effect-curve', () => drawing ?? noDrawing),
+        ...pictureExports('mask-effect-curve', () => found?.drawing ?? noDrawing),
         {
           kind: 'table',
           name: 'mask-effect-curve',
           table: () => ({
             columns: ['padding', 'cls_l2'],
-            rows: (value ?? []).map((distance, i) => [paddings[i] ?? 0, distance]),
+            rows: rows.map(({ padding, distance }) => [padding, distance]),
           }),
         },
       ]}
@@ -386,14 +498,23 @@ function CurveInstrument() {
           {() => (
             <>
               <Trouble text={trouble} />
-              {drawing && (
+              {found && (
                 <Results of={answer} about="the text">
-                  <Picture
-                    drawing={drawing}
-                    label={`Distance of [CLS] by padding tokens: ${(value ?? [])
-                      .map((distance, i) => `${paddings[i] ?? 0}: ${distance.toFixed(2)}`)
+                  <ReadChart
+                    chart={found}
+                    label={`Distance of [CLS] by padding tokens: ${rows
+                      .map(({ padding, distance }) => `${padding}: ${distance.toFixed(2)}`)
                       .join(', ')}`}
+                    where={(padding) => `with ${plural(padding, 'padding token')}`}
                   />
+                  <details>
+                    <summary>Every length in numbers</summary>
+                    <DataTable
+                      caption="Distance of [CLS] by padding tokens that are not masked"
+                      columns={curveColumns}
+                      rows={rows}
+                    />
+                  </details>
                 </Results>
               )}
             </>
