@@ -80,11 +80,9 @@ describe('with the default model', { skip: missing }, () => {
         const lines = page.getByRole('img', { name: /^Lines from/ });
         await lines.waitFor({ timeout: 60_000 });
         const before = await tableRows(page, 'Weights of one token');
+        const whose = await page.getByText(/ looks at, strongest first/).innerText();
         await lines.tap({ position: { x: 30, y: 80 } });
-        await page.waitForFunction(
-          (old) => !document.body.innerText.includes(old),
-          await page.getByText(/ looks at, strongest first/).innerText(),
-        );
+        await page.waitForFunction((old) => !document.body.innerText.includes(old), whose);
         assert.notDeepEqual(await tableRows(page, 'Weights of one token'), before);
       },
       phone,

@@ -130,11 +130,59 @@ describe('with the default model', { skip: missing }, () => {
       const field = page.getByLabel(/One pair a line/);
       await field.fill('"A, b.","C.",true\nD.,E.,perhaps');
       await page.getByRole('button', { name: 'Use these pairs' }).click();
-      await page.getByText('Line 2: is_next is “perhaps”; write true or false.').waitFor();
+      await page.getByText('Line 2: the label is “perhaps”; write next or not next.').waitFor();
       await field.fill('first,second,is_next\n"A, b.","C.",true\nD.,E.,no\n');
       await page.getByRole('button', { name: 'Use these pairs' }).click();
       assert.equal(await page.getByLabel('Pair 1, first sentence').inputValue(), 'A, b.');
       assert.equal(await page.locator('.pairs tbody tr').count(), 2);
+    });
+  });
+
+  test('pairs come as teachers have them: other headers, labels and separators, and the page’s own CSV', async () => {
+    await onPage('#/nsp', async ({ page }) => {
+      const rows = async () => {
+        const shown = page.locator('.pairs tbody tr');
+        return shown.evaluateAll((found) =>
+          found.map((row) => [
+            ...[...row.querySelectorAll('textarea')].map((field) => field.value),
+            row.querySelector('.label-switch')!.textContent,
+          ]),
+        );
+      };
+      const paste = async (written: string) => {
+        await page.getByRole('button', { name: 'Paste CSV' }).click();
+        await page.getByLabel(/One pair a line/).fill(written);
+        await page.getByRole('button', { name: 'Use these pairs' }).click();
+        await page.getByLabel(/One pair a line/).waitFor({ state: 'detached' });
+        return rows();
+      };
+      const two = [
+        ['A, b; c.', 'D "e".', 'next'],
+        ['F.', 'G.', 'not next'],
+      ];
+      const commas = '"A, b; c.","D ""e"".",next\nF.,G.,Not Next\n';
+      assert.deepEqual(await paste(`first,second,label\n${commas}`), two);
+      assert.deepEqual(await paste(commas), two);
+      assert.deepEqual(await paste('"A, b; c.";"D ""e"".";TRUE\r\nF.;G.;FALSE\r\n'), two);
+      assert.deepEqual(await paste('Satz 1;Satz 2;folgt\n"A, b; c.";"D ""e"".";1\nF.;G.;0'), two);
+      assert.deepEqual(await paste('A, b; c.\tD "e".\tis next\nF.\tG.\tno'), two);
+      // judged by the model, saved, and read again
+      await page.locator('.pairs tbody tr .agree, .pairs tbody tr .differ').nth(1).waitFor();
+      await page.getByRole('button', { name: 'Export: A table of pairs' }).click();
+      const [saved] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('button', { name: 'Save as CSV' }).first().click(),
+      ]);
+      const csv = readFileSync(await saved.path(), 'utf8');
+      assert.match(csv, /F\.,G\.,false,/);
+      await paste('X.,Y.,yes');
+      await page.getByLabel('A CSV file of pairs').setInputFiles({
+        name: 'pairs.csv',
+        mimeType: 'text/csv',
+        buffer: Buffer.from(csv),
+      });
+      await page.getByLabel('Pair 2, first sentence').waitFor();
+      assert.deepEqual(await rows(), two);
     });
   });
 

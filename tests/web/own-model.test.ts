@@ -228,7 +228,7 @@ describe('your model', { skip: missing }, () => {
       'a model that is not there',
       'someone/nothing',
       /no someone\/nothing on huggingface\.co/,
-      /config\.json/,
+      /Check the spelling; private and gated models/,
     ],
     ['a model that is no BERT', 'someone/gpt', /model_type is .*gpt2/, /google-bert\/bert-base-uncased/],
     ['a model without safetensors', 'someone/old', /pytorch_model\.bin only/, /save_pretrained/],
@@ -248,6 +248,32 @@ describe('your model', { skip: missing }, () => {
       });
     });
   }
+
+  test('what the hub answers has its own remedy, and one trouble stands at a time', async () => {
+    await onLensPage('#/model', async ({ page, said }) => {
+      await waitFor(page, 'Default model');
+      let status = 404;
+      await page.route('https://huggingface.co/api/models/**', (route) =>
+        route.fulfill({ status, headers: { 'Access-Control-Allow-Origin': '*' } }),
+      );
+      for (const [answer, remedy] of [
+        [404, /Check the spelling; private and gated models cannot be loaded here\./],
+        [429, /The hub asks to wait: try again in a minute\./],
+        [500, /The hub has a fault of its own: try again later\./],
+      ] as const) {
+        status = answer;
+        await fromHub(page, 'google-bert/bert-base-uncasd');
+        await trouble(page, new RegExp(`google-bert/bert-base-uncasd.*HTTP status ${answer}`));
+        const panel = await page.getByTestId('model-trouble').innerText();
+        assert.match(panel, remedy);
+        assert.doesNotMatch(panel, /folder|connection/);
+        await fromHub(page, 'bert base');
+        await trouble(page, /“bert base” is no name of a model/);
+        assert.equal(await page.getByTestId('model-trouble').count(), 1);
+      }
+      said.splice(0, said.length, ...said.filter((line) => !/status of (404|429|500)/.test(line)));
+    });
+  });
 
   test('a cut download, taken up again', async () => {
     await onLensPage('#/model', async ({ page, said }) => {

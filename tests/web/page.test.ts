@@ -214,6 +214,64 @@ test('the keyboard skips to the content, works the menu of exports, and opens se
   });
 });
 
+test('going back and loading anew lead to where a section was left, a link to its top', async () => {
+  await onPage('#/tokenizer', async ({ page }) => {
+    const padding = () => page.locator('[data-strategy="longest"]').waitFor();
+    const placed = (y: number) =>
+      page.waitForFunction((wanted) => Math.abs(window.scrollY - wanted) < 2, y, { timeout: 5000 });
+    const kept = (y: number) =>
+      page.waitForFunction(
+        (wanted) => (window.history.state as { scrollY?: number } | null)?.scrollY === wanted,
+        y,
+        { timeout: 5000 },
+      );
+    await page.getByTestId('tokens').waitFor();
+    await page.evaluate(() => {
+      window.history.replaceState({ other: 1 }, '');
+      window.scrollTo(0, 700);
+    });
+    await placed(700);
+    await page
+      .getByRole('link', { name: /Padding/ })
+      .first()
+      .click();
+    await padding();
+    await placed(0);
+    await page.evaluate(() => {
+      window.scrollTo(0, 500);
+    });
+    await kept(500);
+    // a changed address is written without what the entry held; the place is kept all the same
+    const before = page.url();
+    await page
+      .locator('main input[type="number"]')
+      .first()
+      .evaluate((field: HTMLInputElement) => {
+        field.value = '12';
+        field.dispatchEvent(new Event('input', { bubbles: true }));
+      });
+    await page.waitForURL((url) => url.href !== before, { timeout: 5000 });
+    await kept(500);
+    await page.goBack();
+    await page.getByTestId('tokens').waitFor();
+    await placed(700);
+    assert.equal(await page.evaluate(() => (window.history.state as { other?: number }).other), 1);
+    await page.goForward();
+    await padding();
+    await placed(500);
+    await page.reload();
+    await padding();
+    await placed(500);
+    // and it stays where a person scrolls
+    await page.mouse.move(700, 400);
+    await page.mouse.wheel(0, -300);
+    await kept(200);
+    await page.reload();
+    await padding();
+    await placed(200);
+  });
+});
+
 test('tables and pictures can be saved', async () => {
   await onPage('#/padding', async ({ page }) => {
     await page.locator('[data-strategy="longest"]').waitFor();

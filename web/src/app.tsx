@@ -19,6 +19,7 @@ import {
 import { copyText } from './lib/clipboard';
 import { bytes, count, plural } from './lib/format';
 import { sections, start } from './sections';
+import { followHistory, takePlace } from './state/scroll';
 import { address, arrived, link, route } from './state/url';
 import { nextTheme, theme } from './state/theme';
 import { arrivalLine } from './ui/arrival';
@@ -63,6 +64,11 @@ effect(() => {
       trouble.value = `“${shown.label}” could not be fetched. Check the connection and open it again.`;
     },
   );
+});
+
+followHistory(() => {
+  const named = window.location.hash.replace(/^#\/?/, '').split('?')[0];
+  return (named || start.id) === route.peek() && opened.peek()?.id === current().id;
 });
 
 function Status() {
@@ -222,14 +228,14 @@ export function App() {
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   const shown = opened.value;
-  // A new section starts at its top, with the focus there for keyboards and screen readers.
+  // A new section starts at its top, or where it was left, with the focus there for keyboards and screen readers.
   useLayoutEffect(() => {
     if (!shown) return;
+    takePlace(first.current);
     if (first.current) {
       first.current = false;
       return;
     }
-    window.scrollTo(0, 0);
     main.current?.focus({ preventScroll: true });
   }, [shown?.id]);
 

@@ -81,15 +81,18 @@ export async function listHub(hub: HubName, signal: AbortSignal): Promise<HubLis
     if (kept) return { ...kept, bytes: undefined, integrity: {} };
     throw new BertlensError('io', 'huggingface.co cannot be reached', { cause });
   }
+  const at = hub.revision === 'main' ? '' : ` at ${hub.revision}`;
   if (response.status === 401 || response.status === 403 || response.status === 404) {
-    const at = hub.revision === 'main' ? '' : ` at ${hub.revision}`;
     throw new BertlensError(
       'not_found',
       `there is no ${hub.name}${at} on huggingface.co that is open to everyone (HTTP status ${response.status})`,
     );
   }
   if (!response.ok) {
-    throw new BertlensError('io', `huggingface.co answered with HTTP status ${response.status}`);
+    throw new BertlensError(
+      'io',
+      `huggingface.co did not give ${hub.name}${at} (HTTP status ${response.status})`,
+    );
   }
   const answer: unknown = await response.json().catch(() => undefined);
   if (!isAnswer(answer)) {

@@ -30,7 +30,18 @@ export function codeOf(error: unknown): BertlensError['code'] | undefined {
   return error instanceof BertlensError ? error.code : undefined;
 }
 
+/** What the hub's own answer asks for; undefined where it did not answer. */
+function hubRemedy(message: string): string | undefined {
+  const status = Number(/huggingface\.co.*HTTP status (\d+)/.exec(message)?.[1]);
+  if (status === 429) return 'The hub asks to wait: try again in a minute.';
+  if (status >= 500) return 'The hub has a fault of its own: try again later.';
+  if (status >= 400) return 'Check the spelling; private and gated models cannot be loaded here.';
+  return undefined;
+}
+
 function remedyFor(code: BertlensError['code'], message: string): string {
+  const ofHub = hubRemedy(message);
+  if (ofHub !== undefined) return ofHub;
   switch (code) {
     case 'unsupported':
       if (message.includes('model_type')) {

@@ -1,5 +1,24 @@
-// Reads comma separated values: quoted fields, doubled quotes, either line ending (RFC 4180).
+// Reads tables written as text: quoted fields, doubled quotes, either line ending (RFC 4180). Commas separate them; or tabs,
+// as copied from a spreadsheet; or semicolons, where the comma is the decimal point.
+
+/** The separator, as the first line shows it outside quotes. */
+function separatorOf(text: string): string {
+  let bare = '';
+  let quoted = false;
+  let before = ',';
+  for (const character of text.trimStart()) {
+    // a quote opens at the start of a field; a second one after the first is a doubled one
+    if (character === '"') quoted = !quoted && /[\t;,"]/.test(before);
+    else if (!quoted && character === '\n') break;
+    else if (!quoted) bare += character;
+    before = character;
+  }
+  if (bare.includes('\t')) return '\t';
+  return bare.includes(';') && !bare.includes(',') ? ';' : ',';
+}
+
 export function readCsv(text: string): string[][] {
+  const separator = separatorOf(text);
   const rows: string[][] = [];
   let row: string[] = [];
   let field = '';
@@ -19,7 +38,7 @@ export function readCsv(text: string): string[][] {
         i += 1;
       } else quoted = false;
     } else if (character === '"' && field === '') quoted = true;
-    else if (character === ',') {
+    else if (character === separator) {
       row.push(field);
       field = '';
     } else if (character === '\n') endRow();

@@ -147,7 +147,7 @@ export function startRouting(first: string): void {
       // a link was followed since: its address must not be overwritten before `hashchange` tells of it
       if (window.location.hash !== known) return;
       if (known !== next && (known || next !== `#/${first}`)) {
-        window.history.replaceState(null, '', next);
+        window.history.replaceState(window.history.state, '', next);
         known = window.location.hash;
       }
     }, 250);

@@ -1,4 +1,5 @@
 // Choosing a model: the page's own, one of the hub, or a folder of this device; with its arrival, and what went wrong.
+import { effect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { directoryPicker, filesOfHandle, filesOfInput } from '../../engine/folder';
 import { readHubName } from '../../engine/hub';
@@ -48,6 +49,14 @@ const suggestions = [
   ['google-bert/bert-base-multilingual-cased', '104 languages'],
   ['google-bert/bert-large-uncased', '24 layers'],
 ] as const;
+
+// One trouble at a time, the newest. Without a model the load's stays for the sections, which say it and try again.
+effect(() => {
+  if (pickTrouble.value && loaded.peek()) modelTrouble.value = null;
+});
+effect(() => {
+  if (modelTrouble.value) pickTrouble.value = null;
+});
 
 function loadHub(): void {
   const hub = readHubName(hubText.value);
@@ -287,7 +296,7 @@ export function PickerInstrument() {
           <span class="hint">{precisionNotes[wantedPrecision.value]}</span>
         </div>
         {pickTrouble.value && <TroublePanel trouble={pickTrouble.value} />}
-        {failed && (
+        {failed && !pickTrouble.value && (
           <TroublePanel trouble={failed}>
             <button type="button" class="button" onClick={retryModel}>
               Try again

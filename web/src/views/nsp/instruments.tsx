@@ -144,6 +144,30 @@ function setPair(at: number, change: Partial<{ text: string; pair: string; isNex
   pairs.value = pairs.value.map((old, i) => (i === at ? { ...old, ...change } : old));
 }
 
+const labels: Readonly<Record<string, boolean>> = {
+  next: true,
+  'is next': true,
+  true: true,
+  yes: true,
+  1: true,
+  'not next': false,
+  'is not next': false,
+  false: false,
+  no: false,
+  0: false,
+};
+
+/** Whether the second sentence is said to follow; undefined for what is no label. */
+function readLabel(written: string): boolean | undefined {
+  const label = written.trim().toLowerCase();
+  return Object.hasOwn(labels, label) ? labels[label] : undefined;
+}
+
+/** Whether a cell looks like the name of a column rather than a sentence. */
+function isName(cell: string): boolean {
+  return cell.trim().split(/\s+/).length <= 3 && !/[.!?…]$/.test(cell.trim());
+}
+
 function readPairs(written: string): {
   rows: { text: string; pair: string; isNext: boolean }[];
   trouble?: string;
@@ -152,18 +176,18 @@ function readPairs(written: string): {
   const lines = readCsv(written);
   for (const [i, line] of lines.entries()) {
     const [text, pair, label] = line;
-    if (i === 0 && label !== undefined && /^is_?next$/i.test(label.trim())) continue;
     if (text === undefined || pair === undefined || label === undefined) {
       return {
         rows,
-        trouble: `Line ${i + 1} has ${plural(line.length, 'field')}; it needs three: first, second, is_next.`,
+        trouble: `Line ${i + 1} has ${plural(line.length, 'field')}; it needs three: first, second, label.`,
       };
     }
-    const truth = label.trim().toLowerCase();
-    if (!['1', '0', 'true', 'false', 'yes', 'no'].includes(truth)) {
-      return { rows, trouble: `Line ${i + 1}: is_next is “${label}”; write true or false.` };
+    const isNext = readLabel(label);
+    if (isNext === undefined) {
+      if (i === 0 && lines.length > 1 && line.every(isName)) continue;
+      return { rows, trouble: `Line ${i + 1}: the label is “${label}”; write next or not next.` };
     }
-    rows.push({ text, pair, isNext: ['1', 'true', 'yes'].includes(truth) });
+    rows.push({ text, pair, isNext });
   }
   if (rows.length === 0) return { rows, trouble: 'There are no pairs in this text.' };
   if (rows.length > mostPairs)
@@ -187,7 +211,10 @@ function Paste({ onDone }: { onDone: () => void }) {
       }}
     >
       <label class="field">
-        <span>One pair a line: first sentence, second sentence, true or false</span>
+        <span>
+          One pair a line: first sentence, second sentence, next or not next (true or false will do). Between
+          them commas, semicolons or tabs.
+        </span>
         <textarea
           class="input"
           rows={5}
@@ -346,7 +373,7 @@ export function PairsInstrument() {
             ref={file}
             type="file"
             hidden
-            accept=".csv,text/csv,text/plain"
+            accept=".csv,.tsv,text/csv,text/tab-separated-values,text/plain"
             aria-label="A CSV file of pairs"
             onChange={(event) => {
               const chosen = event.currentTarget.files?.[0];
