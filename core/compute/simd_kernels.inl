@@ -217,6 +217,13 @@ struct Fetch {
   std::size_t step;
 };
 
+/// Sums that are computed in several parts, from input to input as in one: where they stand in between, [rows, kPanel] floats,
+/// whether they are resumed from there, and whether they are left there. Without parts neither is.
+struct Chain {
+  float* sums = nullptr;
+  bool resumed = false, left = false;
+};
+
 /// Has a tile of an output come into the cache.
 template <std::size_t rows, std::size_t vectors>
 void fetch_tile(const float* c, std::size_t stride) {
@@ -244,9 +251,12 @@ void for_each_input(std::size_t depth, Fetch& fetch, const Add& add) {
 /// be c. The last vector of c and of plus has `last` columns; b must be readable to the end of every vector.
 template <std::size_t rows, std::size_t vectors>
 void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, std::size_t depth, float* c,
-          std::size_t c_stride, std::size_t last, const float* plus, std::size_t plus_stride, Fetch& fetch) {
+          std::size_t c_stride, std::size_t last, const float* plus, std::size_t plus_stride, Fetch& fetch, Chain chain) {
   if constexpr (kFetchEvery != 0) fetch_tile<rows, vectors>(c, c_stride);
   Vector sums[rows][vectors] = {};
+  if (kFewRows != 0 && chain.resumed)
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = load(chain.sums + i * kPanel + j * kWidth);
   const auto add = [&](std::size_t k) {
     Vector columns[vectors];
     for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(b + k * b_stride + j * kWidth);
@@ -257,6 +267,11 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
     }
   };
   for_each_input(depth, fetch, add);
+  if (kFewRows != 0 && chain.left) {
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t j = 0; j < vectors; ++j) store(chain.sums + i * kPanel + j * kWidth, sums[i][j]);
+    return;
+  }
   for (std::size_t i = 0; i < rows; ++i)
     for (std::size_t j = 0; j < vectors; ++j) {
       const std::size_t count = j + 1 == vectors ? last : kWidth;
@@ -266,7 +281,7 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
 }
 
 using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*, std::size_t, std::size_t,
-                      const float*, std::size_t, Fetch&);
+                      const float*, std::size_t, Fetch&, Chain);
 
 template <std::size_t rows>
 Tile tile_of(std::size_t vectors) {
@@ -291,13 +306,14 @@ Tile tile_of(std::size_t rows, std::size_t vectors) {
 /// At most kTileRows rows of a product with any number of columns; see tile.
 void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
                   std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, const float* plus,
-                  std::size_t plus_stride, Fetch& fetch) {
+                  std::size_t plus_stride, Fetch& fetch, Chain chain = {}) {
   constexpr std::size_t kTileColumns = kTileVectors * kWidth;
   for (std::size_t j = 0; j < columns; j += kTileColumns) {
     const std::size_t some = columns - j < kTileColumns ? columns - j : kTileColumns;
     const std::size_t vectors = (some + kWidth - 1) / kWidth;
     tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, some - (vectors - 1) * kWidth,
-                           plus == nullptr ? nullptr : plus + j, plus_stride, fetch);
+                           plus == nullptr ? nullptr : plus + j, plus_stride, fetch,
+                           Chain{chain.sums + j, chain.resumed, chain.left});
   }
 }
 
@@ -516,7 +532,8 @@ void table_product(const TableProduct& product) {
 struct Block {
   const std::byte* weights;
   std::size_t begin, depth;
-  bool first, last;             ///< of the panel
+  bool first, last;             ///< begins and ends the sums of a panel; of parts, the block they are of, and the last part
+  bool resumes, leaves;         ///< whether its sums go on from those of the block before, and go on in the next
   std::size_t column, columns;  ///< of the panel
 };
 
@@ -524,7 +541,8 @@ struct Block {
 /// comes into the cache. Calls prepare(block) for each and then, tile by tile, work(block, row, rows, fetch). A panel has
 /// `inputs` inputs (or pairs) of `input_bytes` bytes each; a block has at most `most` of them. Many rows take the first block
 /// of every panel, then the second: their own inputs stay in the cache. Few rows wait for weights from memory, so they take
-/// them in the order in which they lie there, in small blocks, which stay in the first-level cache for all tiles.
+/// them in the order in which they lie there, in small blocks, which stay in the first-level cache for all tiles. Those are
+/// parts of the blocks that many rows take, so that a row has the same sums however many are beside it.
 template <std::size_t input_bytes, std::size_t most, class Prepare, class Work>
 void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t columns, std::size_t rows, const Prepare& prepare,
                  const Work& work) {
@@ -532,18 +550,24 @@ void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t column
   static_assert(kPanelColumns % kPanel == 0 && most % kRound == 0);
   const auto parts = [](std::size_t size, std::size_t part) { return (size + part - 1) / part; };
   const bool in_order = rows <= kFewRows;
-  const std::size_t deepest =
-      in_order ? kFewDepth : parts(parts(inputs, parts(inputs, most)), kRound) * kRound;
-  const std::size_t blocks = parts(inputs, deepest);
+  const std::size_t deepest = parts(parts(inputs, parts(inputs, most)), kRound) * kRound;
+  const std::size_t part = in_order && kFewDepth < deepest ? kFewDepth : deepest;
+  const std::size_t parts_each = parts(deepest, part);  // of a block
+  const std::size_t last_begin = (parts(inputs, deepest) - 1) * deepest;
+  const std::size_t blocks = last_begin / deepest * parts_each + parts(inputs - last_begin, part);
   const std::size_t count = parts(columns, kPanel);
   const auto block_at = [&](std::size_t index) {
     const std::size_t number = in_order ? index % blocks : index / count;
     const std::size_t panel = in_order ? index / blocks : index % count;
     Block block{};
-    block.begin = number * deepest;
-    block.depth = inputs - block.begin < deepest ? inputs - block.begin : deepest;
+    const std::size_t whole = number / parts_each * deepest;  // where the block of many rows begins, and ends
+    const std::size_t whole_end = inputs - whole < deepest ? inputs : whole + deepest;
+    block.begin = whole + number % parts_each * part;
+    block.depth = whole_end - block.begin < part ? whole_end - block.begin : part;
     block.weights = panels + (panel * inputs + block.begin) * input_bytes;
-    block.first = number == 0;
+    block.resumes = block.begin != whole;
+    block.leaves = block.begin + block.depth != whole_end;
+    block.first = whole == 0;
     block.last = number + 1 == blocks;
     block.column = panel * kPanel;
     block.columns = columns - block.column < kPanel ? columns - block.column : kPanel;
@@ -570,9 +594,10 @@ void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t column
 
 template <WeightType type>
 void panel_product(const PanelProduct& p) {
-  static_assert(kDepth * kPanel <= kPanelScratch);
+  static_assert(kDepth * kPanel <= kPanelScratch && (kFewDepth + kFewRows) * kPanel <= kPanelScratch);
   using Read = Element<type>;
   const float* weights = p.scratch;
+  float* const chain = p.scratch + kFewDepth * kPanel;  // of few rows, whose blocks are that small
   const auto prepare = [&](const Block& block) {
     if constexpr (type == WeightType::kF32)
       weights = reinterpret_cast<const float*>(block.weights);
@@ -584,7 +609,8 @@ void panel_product(const PanelProduct& p) {
     float* const output = p.output + row * p.output_stride + block.column;
     product_rows(rows, p.input + row * p.input_stride + block.begin, p.input_stride, weights, kPanel, block.depth,
                  block.columns, output, p.output_stride, block.first ? p.bias + block.column : output,
-                 block.first ? 0 : p.output_stride, fetch);
+                 block.first ? 0 : p.output_stride, fetch,
+                 {chain + row * kPanel, block.resumes, block.leaves});
     if (block.last) activate_rows(p.activation, output, p.output_stride, rows, block.columns);
   };
   walk_panels<kPanel * Read::kSize, kDepth>(p.panels, p.inputs, p.columns, p.rows, prepare, work);
@@ -669,6 +695,7 @@ void int8_tile(const Int8Product& p, const Block& block, std::size_t row, Fetch&
 }
 
 void int8_product(const Int8Product& p) {
+  static_assert(!kOwnInt8 || kFewRows == 0, "its sums are not made in parts");
   const auto work = [&](const Block& block, std::size_t row, std::size_t rows, Fetch& fetch) {
     if constexpr (kTileRows >= 6) {
       if (rows == 6) return int8_tile<6>(p, block, row, fetch);

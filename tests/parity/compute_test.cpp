@@ -256,6 +256,38 @@ TEST_P(Compute, LargeLinear) {
     }
 }
 
+/// A text has the same numbers alone, in a batch, and with any number of threads: sums are made in one order,
+/// however the rows are parted.
+TEST_P(Compute, ARowHasTheSameSumsWhateverIsBesideIt) {
+  if (backend_->name() != "xnnpack") GTEST_SKIP() << "other libraries choose their order by the size";
+  constexpr std::size_t kRows = 45;
+  for (const LinearSize& size : {LinearSize{100, 70}, {771, 130}, {1540, 130}})
+    for (const Precision precision : {Precision::kF32, Precision::kF16, Precision::kInt8}) {
+      if (!takes(precision)) continue;
+      Numbers numbers(static_cast<std::uint32_t>(size.inputs));
+      const Weight weight(numbers.floats(size.inputs * size.outputs), size.outputs, WeightType::kF32);
+      const Weight bias(numbers.floats(size.outputs), 1, WeightType::kF32);
+      const LinearView view{weight.view, bias.view};
+      const auto layer = value_of(backend_->make_linear(std::span(&view, 1), precision));
+      Host host(*backend_);
+      const auto source = host.upload(numbers.floats(kRows * size.inputs));
+      const auto compute = [&](std::size_t first, std::size_t rows) {
+        const auto target = host.empty(rows * size.outputs);
+        succeed(host.stream->linear(*layer, Activation::kGelu, rows,
+                                    {source.get(), first * size.inputs, size.inputs},
+                                    {target.get(), 0, size.outputs}));
+        return host.download(*target, rows * size.outputs);
+      };
+      const std::vector<float> all = compute(0, kRows);
+      for (const auto& [first, rows] :
+           {std::pair<std::size_t, std::size_t>{0, 1}, {3, 17}, {5, 40}, {44, 1}}) {
+        const std::vector<float> some = compute(first, rows);
+        EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin() + first * size.outputs))
+            << precision_name(precision) << ", " << size.inputs << " inputs, " << rows << " rows";
+      }
+    }
+}
+
 /// Scales and steps that are powers of two leave only whole numbers below 2^24: no bit may differ from plain
 /// loops, whatever the order of the sums.
 TEST_P(Compute, LinearInt8IsExactToTheLastBit) {
