@@ -313,7 +313,7 @@ void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const 
     const std::size_t vectors = (some + kWidth - 1) / kWidth;
     tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, some - (vectors - 1) * kWidth,
                            plus == nullptr ? nullptr : plus + j, plus_stride, fetch,
-                           Chain{chain.sums + j, chain.resumed, chain.left});
+                           Chain{chain.sums == nullptr ? nullptr : chain.sums + j, chain.resumed, chain.left});
   }
 }
 
