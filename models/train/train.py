@@ -18,6 +18,7 @@ import pathlib
 import shutil
 import signal
 import time
+import traceback
 
 import numpy as np
 import torch
@@ -343,4 +344,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (Exception, KeyboardInterrupt):
+        traceback.print_exc()
+        examples.leave(1)
+    examples.leave(0)
