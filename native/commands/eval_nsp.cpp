@@ -81,6 +81,18 @@ Expected<bool> truth(const std::string& text) {
   return fail(ErrorCode::kInvalidArgument, "is_next must be true or false, got " + in_quotes(text));
 }
 
+// Whether a line is the first of a table: any other that is no JSON is one bad line of a stream.
+bool names_columns(const std::string& line) {
+  const auto records = parse_csv(line);
+  if (!records || records->empty()) return false;
+  std::vector<std::string> names;
+  for (const std::string& name : records->front()) names.push_back(plain_word(name));
+  const auto named = [&](const char* name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  return named("text") && named("pair") && named("is_next");
+}
+
 // The table's columns are found by their names.
 Expected<std::vector<Pair>> pairs_of_csv(const std::string& text) {
   const auto records = parse_csv(text);
@@ -167,8 +179,7 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
     if (!more) return tl::unexpected(more.error());
     // spreadsheets put a byte order mark first
     if (lines++ == 0 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
-    if (lines == 1 && options.output.json_lines && !line.starts_with('{') &&
-        line.find("is_next") != std::string::npos) {
+    if (lines == 1 && options.output.json_lines && names_columns(line)) {
       return fail(ErrorCode::kInvalidArgument,
                   input_name(options) + " is a CSV table: --jsonl takes a JSON object a line, --json both");
     }

@@ -404,6 +404,10 @@ describe('next sentence', () => {
     assert.deepEqual(alone[1], nothing);
     const header = { input: 'text,pair,is_next\na,b,true\n' };
     failure(withTiny('eval-nsp', '--jsonl'), 1, /standard input is a CSV table: --jsonl takes/, header);
+    // what only speaks of a column, or begins with a blank, is a line like any other
+    const blank = stream(withTiny('eval-nsp'), [` ${JSON.stringify(pairs[0])}`]);
+    assert.equal(blank[0].pairs.length, 1);
+    assert.match(stream(withTiny('eval-nsp'), ['is_next?'], 1)[0].error.message, /not JSON/);
     failure(withTiny('eval-nsp'), 1, /standard input: no pair to evaluate/);
     failure(withTiny('eval-nsp', '--threshold', '2'), 2, /--threshold: must be from 0 to 1/);
     failure(withTiny('eval-nsp'), 1, /pair 1: .*is_next/, { input: '{"text":"a","pair":"b"}\n' });

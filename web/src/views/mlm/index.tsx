@@ -27,9 +27,9 @@ import {
   showOwn,
   surprise,
   targetWords,
+  text,
   topK,
   type Order,
-  text,
 } from './state';
 
 function Instruments() {
