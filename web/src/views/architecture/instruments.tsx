@@ -439,7 +439,6 @@ function Columns({ base, width, label }: { base: Part; width: number; label: str
         label={label}
         mark={field ?? null}
         onPoint={read}
-        onPress={read}
         onLeave={() => {
           setPointed(-1);
         }}

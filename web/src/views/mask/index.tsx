@@ -236,7 +236,6 @@ function ReadChart({
         label={label}
         mark={middle ? { x: middle[0] - 6, y: middle[1] - 6, width: 12, height: 12 } : null}
         onPoint={read}
-        onPress={read}
         onLeave={() => {
           setPointed(null);
         }}
