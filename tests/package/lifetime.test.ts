@@ -24,7 +24,13 @@ before(async () => {
   project = installed();
   tiny = path.join(makeModels(project.folder), 'tiny');
   dist = path.join(project.folder, 'node_modules/bertlens/dist');
-  for (const name of ['engine-checks.js', 'node-memory.js', 'small-heap.js']) {
+  for (const name of [
+    'engine-checks.js',
+    'node-memory.js',
+    'small-heap.js',
+    'node-trap.js',
+    'spoiled-heap.js',
+  ]) {
     cpSync(path.join(fixtures, name), path.join(project.folder, name));
   }
   const module = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker };
@@ -112,6 +118,10 @@ test('running out of memory rejects every pending and later call, while loading 
     process.env['HEAP_LIMIT'] = String(limit);
     runNode(process.execPath, script, [tiny, when], project.folder, flags);
   }
+});
+
+test('a trap of the module rejects every pending and later call', () => {
+  runNode(process.execPath, 'node-trap.js', [tiny], project.folder, ['--import', './spoiled-heap.js']);
 });
 
 test('an exception out of the module gives it up', async () => {

@@ -146,21 +146,27 @@ export class Engine {
 
   /** Polled between layers; true ends the running call with `aborted`. */
   setAborted(poll: (() => boolean) | undefined): void {
-    this.#handle.setAborted(poll);
+    this.#guard(() => {
+      this.#handle.setAborted(poll);
+    });
   }
 
-  /** Runs one method. A trap gives the module up: every later call throws the same error. */
+  /** Runs one method. */
   call(method: EngineMethod, args: readonly unknown[]): unknown {
+    const value = this.#guard(() => (this.#handle[method] as (...given: unknown[]) => unknown)(...args));
+    if (value === undefined) throw this.#guard(() => handleError(this.#handle));
+    return value;
+  }
+
+  /** A trap gives the module up: every later use of it throws the same error. */
+  #guard<Value>(use: () => Value): Value {
     if (this.#crashed) throw this.#crashed;
-    let value: unknown;
     try {
-      value = (this.#handle[method] as (...given: unknown[]) => unknown).apply(this.#handle, [...args]);
+      return use();
     } catch (error) {
       this.#crashed = crashError(error);
       throw this.#crashed;
     }
-    if (value === undefined) throw handleError(this.#handle);
-    return value;
   }
 }
 
