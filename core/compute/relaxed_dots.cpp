@@ -22,6 +22,30 @@
 
 namespace bert::compute {
 
+namespace {
+
+#if defined(__wasm_relaxed_simd__)
+/// Whether relaxed dot products saturate sums of two products that the rules do not cover: then this machine
+/// makes them of pmaddubsw, and two instructions of its own do what it would need four for.
+bool find_saturating() {
+  volatile std::int8_t large = 127, beyond = -1;  // as an unsigned number 255
+  const v128_t sums = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_i8x16_splat(large),
+                                                             wasm_i8x16_splat(beyond), wasm_i32x4_splat(0));
+  return wasm_i32x4_extract_lane(sums, 0) == 2 * 32767;
+}
+
+bool saturating() {
+  static const bool found = find_saturating();
+  return found;
+}
+#else
+bool saturating() {
+  return false;
+}
+#endif
+
+}  // namespace
+
 Expected<RelaxedDots> RelaxedDots::make(const LinearRows& rows) {
   RelaxedDots dots;
   dots.inputs_ = rows.inputs();
@@ -32,6 +56,7 @@ Expected<RelaxedDots> RelaxedDots::make(const LinearRows& rows) {
   dots.bias_ = rows.bias();
   dots.bias_.resize(dots.count() * kPanel);
   dots.scales_.resize(dots.count() * kPanel);
+  if (saturating()) dots.roomy_.resize(dots.count() * dots.groups());
   return dots;
 }
 
@@ -52,21 +77,14 @@ Status RelaxedDots::pack(const LinearRows& rows, std::size_t index) {
       for (std::size_t i = 0; i < count; ++i) group->sums[o] += row[begin + i];
     }
   }
+  if (!roomy_.empty())
+    for (std::size_t g = 0; g < groups(); ++g) roomy_[index * groups() + g] = has_room(target[g]) ? 1 : 0;
   return {};
 }
 
 #if defined(__wasm_relaxed_simd__)
 
 namespace {
-
-/// Whether relaxed dot products saturate sums of two products that the rules do not cover: then this machine
-/// makes them of pmaddubsw, and two instructions of its own do what it would need four for.
-bool find_saturating() {
-  volatile std::int8_t large = 127, beyond = -1;  // as an unsigned number 255
-  const v128_t sums = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_i8x16_splat(large),
-                                                             wasm_i8x16_splat(beyond), wasm_i32x4_splat(0));
-  return wasm_i32x4_extract_lane(sums, 0) == 2 * 32767;
-}
 
 float largest_of(v128_t values) {
   const v128_t two = wasm_f32x4_max(values, wasm_i32x4_shuffle(values, values, 2, 3, 0, 1));
@@ -132,45 +150,91 @@ void RelaxedDots::pack_rows(const float* rows, std::size_t stride, std::size_t c
     quantise(rows + r * stride, r % kTileRows, tiles + r / kTileRows * groups());
 }
 
+/// Whether sums of two products of bytes have room in 16 bits for each other, throughout a group: those of
+/// two neighbouring fours of inputs, which are 127 at most each.
+bool RelaxedDots::has_room(const PanelGroup& group) {
+  const v128_t zero = wasm_i32x4_splat(0), ones = wasm_i8x16_splat(1);
+  v128_t most = zero, least = zero;  // of the four weights of one sign, by which such sums are bounded
+  for (std::size_t i = 0; i < kGroup / 4; i += 2) {
+    for (std::size_t o = 0; o < kPanel; o += 4) {
+      v128_t positive = zero, negative = zero;
+      for (std::size_t j = 0; j < 2; ++j) {
+        const v128_t weights = wasm_v128_load(group.weights[i + j][o]);
+        positive =
+            wasm_i16x8_add(positive, wasm_i16x8_relaxed_dot_i8x16_i7x16(wasm_i8x16_max(weights, zero), ones));
+        negative =
+            wasm_i16x8_add(negative, wasm_i16x8_relaxed_dot_i8x16_i7x16(wasm_i8x16_min(weights, zero), ones));
+      }
+      most = wasm_i16x8_max(most, positive);
+      least = wasm_i16x8_min(least, negative);
+    }
+  }
+  constexpr std::int16_t kRoom = 32767 / static_cast<int>(kSteps);
+  const v128_t full = wasm_v128_or(wasm_i16x8_gt(most, wasm_i16x8_splat(kRoom)),
+                                   wasm_i16x8_lt(least, wasm_i16x8_splat(-kRoom)));
+  return !wasm_v128_any_true(full);
+}
+
 /// The outputs of `rows` rows and one panel, [rows][kPanel].
 template <std::size_t rows, bool saturating>
-void RelaxedDots::tile(const Group* input, const PanelGroup* panel, std::size_t groups,
-                       std::size_t last_quads, const float* scales, const float* bias, float* output,
-                       std::size_t stride) {
+void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, std::size_t stride) {
   constexpr std::size_t kVectors = kPanel / 4;
   const v128_t ones = wasm_i16x8_splat(1);
   v128_t totals[rows][kVectors];
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t j = 0; j < kVectors; ++j) totals[r][j] = wasm_f32x4_splat(0);
-  for (std::size_t g = 0; g < groups; ++g, ++input, ++panel) {
+  for (std::size_t g = 0; g < panel.count; ++g, ++input) {
+    const PanelGroup& group = panel.groups[g];
     v128_t part[rows][kVectors];
     for (std::size_t r = 0; r < rows; ++r) {
       const v128_t minus_zero = wasm_v128_load32_splat(input->minus_zero + r);
       for (std::size_t j = 0; j < kVectors; ++j)
-        part[r][j] = wasm_i32x4_mul(wasm_v128_load(panel->sums + 4 * j), minus_zero);
+        part[r][j] = wasm_i32x4_mul(wasm_v128_load(group.sums + 4 * j), minus_zero);
     }
     const std::uint8_t(*inputs)[kTileRows][4] = input->inputs;
-    const std::int8_t(*weights)[kPanel][4] = panel->weights;
-    const auto* const end = inputs + (g + 1 < groups ? kGroup / 4 : last_quads);
-    // unrolled, all loads would stand before all sums, in more registers than there are
+    const std::int8_t(*weights)[kPanel][4] = group.weights;
+    const auto* const end = inputs + (g + 1 < panel.count ? kGroup / 4 : panel.last_quads);
+    if (saturating && panel.roomy[g] != 0) {
+      // two fours at a time; behind the last of them is another, of zeros, if their number is odd
 #pragma clang loop unroll(disable)
-    do {
-      v128_t four[kVectors];
-      for (std::size_t j = 0; j < kVectors; ++j) four[j] = wasm_v128_load((*weights)[4 * j]);
-      for (std::size_t r = 0; r < rows; ++r) {
-        const v128_t factor = wasm_v128_load32_splat((*inputs)[r]);
-        for (std::size_t j = 0; j < kVectors; ++j) {
-          if constexpr (saturating) {
-            const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(four[j], factor);
+      do {
+        v128_t fours[2][kVectors];
+        for (std::size_t i = 0; i < 2; ++i)
+          for (std::size_t j = 0; j < kVectors; ++j) fours[i][j] = wasm_v128_load(weights[i][4 * j]);
+        for (std::size_t r = 0; r < rows; ++r) {
+          const v128_t first = wasm_v128_load32_splat(inputs[0][r]);
+          const v128_t second = wasm_v128_load32_splat(inputs[1][r]);
+          for (std::size_t j = 0; j < kVectors; ++j) {
+            const v128_t pairs = wasm_i16x8_add(wasm_i16x8_relaxed_dot_i8x16_i7x16(fours[0][j], first),
+                                                wasm_i16x8_relaxed_dot_i8x16_i7x16(fours[1][j], second));
             part[r][j] = wasm_i32x4_add(part[r][j], wasm_i32x4_dot_i16x8(pairs, ones));
-          } else {
-            part[r][j] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(four[j], factor, part[r][j]);
           }
+          asm volatile("" ::: "memory");  // the next row's inputs are loaded when these have been used
         }
-        asm volatile("" ::: "memory");  // the next row's inputs are loaded when these have been used
-      }
-      ++weights;
-    } while (++inputs != end);
+        inputs += 2;
+        weights += 2;
+      } while (inputs < end);
+    } else {
+      // unrolled, all loads would stand before all sums, in more registers than there are
+#pragma clang loop unroll(disable)
+      do {
+        v128_t four[kVectors];
+        for (std::size_t j = 0; j < kVectors; ++j) four[j] = wasm_v128_load((*weights)[4 * j]);
+        for (std::size_t r = 0; r < rows; ++r) {
+          const v128_t factor = wasm_v128_load32_splat((*inputs)[r]);
+          for (std::size_t j = 0; j < kVectors; ++j) {
+            if constexpr (saturating) {
+              const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(four[j], factor);
+              part[r][j] = wasm_i32x4_add(part[r][j], wasm_i32x4_dot_i16x8(pairs, ones));
+            } else {
+              part[r][j] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(four[j], factor, part[r][j]);
+            }
+          }
+          asm volatile("" ::: "memory");  // the next row's inputs are loaded when these have been used
+        }
+        ++weights;
+      } while (++inputs != end);
+    }
     for (std::size_t r = 0; r < rows; ++r) {
       const v128_t step = wasm_v128_load32_splat(input->step + r);
       for (std::size_t j = 0; j < kVectors; ++j)
@@ -181,35 +245,38 @@ void RelaxedDots::tile(const Group* input, const PanelGroup* panel, std::size_t 
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t j = 0; j < kVectors; ++j)
       wasm_v128_store(output + r * stride + 4 * j,
-                      wasm_f32x4_add(wasm_f32x4_mul(totals[r][j], wasm_v128_load(scales + 4 * j)),
-                                     wasm_v128_load(bias + 4 * j)));
+                      wasm_f32x4_add(wasm_f32x4_mul(totals[r][j], wasm_v128_load(panel.scales + 4 * j)),
+                                     wasm_v128_load(panel.bias + 4 * j)));
 }
 
 void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t first, std::size_t columns,
                           float* output, std::size_t stride) const {
-  static const bool saturating = find_saturating();
-  using Tile = void (*)(const Group*, const PanelGroup*, std::size_t, std::size_t, const float*, const float*,
-                        float*, std::size_t);
+  using Tile = void (*)(const Group*, const Panel&, float*, std::size_t);
   constexpr Tile kTiles[2][kTileRows] = {{tile<1, false>, tile<2, false>, tile<3, false>, tile<4, false>},
                                          {tile<1, true>, tile<2, true>, tile<3, true>, tile<4, true>}};
-  const std::size_t last_quads = (inputs_ - (groups() - 1) * kGroup + 3) / 4;
+  const Tile* const tiles = kTiles[saturating() ? 1 : 0];
+  Panel panel{};
+  panel.count = groups();
+  panel.last_quads = (inputs_ - (groups() - 1) * kGroup + 3) / 4;
   for (std::size_t column = 0; column < columns; column += kPanel) {
     const std::size_t some = std::min(kPanel, columns - column);
-    const float* const scales = scales_.data() + first + column;
-    const float* const bias = bias_.data() + first + column;
-    const PanelGroup* const weights = panel((first + column) / kPanel);
+    const std::size_t index = (first + column) / kPanel;
+    panel.groups = this->panel(index);
+    panel.roomy = roomy_.empty() ? nullptr : roomy_.data() + index * groups();
+    panel.scales = scales_.data() + first + column;
+    panel.bias = bias_.data() + first + column;
     for (std::size_t row = 0; row < rows; row += kTileRows) {
       const std::size_t height = std::min(kTileRows, rows - row);
-      const Tile run = kTiles[saturating ? 1 : 0][height - 1];
+      const Tile run = tiles[height - 1];
       const auto* const tile_rows = reinterpret_cast<const Group*>(input) + row / kTileRows * groups();
       float* const target = output + row * stride + column;
       if (some == kPanel) {
-        run(tile_rows, weights, groups(), last_quads, scales, bias, target, stride);
+        run(tile_rows, panel, target, stride);
         continue;
       }
       // the last panel has places that the output has not
       float part[kTileRows * kPanel];
-      run(tile_rows, weights, groups(), last_quads, scales, bias, part, kPanel);
+      run(tile_rows, panel, part, kPanel);
       for (std::size_t r = 0; r < height; ++r)
         std::memcpy(target + r * stride, part + r * kPanel, some * sizeof(float));
     }
@@ -219,6 +286,9 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
 #else
 
 bool RelaxedDots::available() {
+  return false;
+}
+bool RelaxedDots::has_room(const PanelGroup&) {
   return false;
 }
 void RelaxedDots::pack_rows(const float*, std::size_t, std::size_t, std::byte*) const {}

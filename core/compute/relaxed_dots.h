@@ -33,7 +33,9 @@ class RelaxedDots {
   Status pack(const LinearRows& rows, std::size_t index);
 
   std::size_t outputs() const { return outputs_; }
-  std::size_t owned_bytes() const { return packed_.size() + (bias_.size() + scales_.size()) * sizeof(float); }
+  std::size_t owned_bytes() const {
+    return packed_.size() + roomy_.size() + (bias_.size() + scales_.size()) * sizeof(float);
+  }
 
   /// Bytes of kTileRows quantised rows.
   std::size_t tile_bytes() const { return groups() * sizeof(Group); }
@@ -59,9 +61,18 @@ class RelaxedDots {
     std::int8_t weights[kGroup / 4][kPanel][4];
   };
   void quantise(const float* row, std::size_t place, Group* group) const;
+  /// What a tile of outputs is made of besides its rows.
+  struct Panel {
+    const PanelGroup* groups;
+    const std::uint8_t* roomy;  ///< [groups], only where `saturating`
+    std::size_t count;          ///< of groups
+    std::size_t last_quads;     ///< fours of inputs in the last group
+    const float* scales;
+    const float* bias;
+  };
   template <std::size_t rows, bool saturating>
-  static void tile(const Group* input, const PanelGroup* panel, std::size_t groups, std::size_t last_quads,
-                   const float* scales, const float* bias, float* output, std::size_t stride);
+  static void tile(const Group* input, const Panel& panel, float* output, std::size_t stride);
+  static bool has_room(const PanelGroup& group);
 
   std::size_t groups() const { return (inputs_ + kGroup - 1) / kGroup; }
   PanelGroup* panel(std::size_t index) const {
@@ -70,6 +81,7 @@ class RelaxedDots {
 
   std::size_t inputs_ = 0, outputs_ = 0;
   AlignedBytes packed_;               // [panel][group]
+  std::vector<std::uint8_t> roomy_;   // [panel][group], see has_room; empty on machines that do not ask
   std::vector<float> scales_, bias_;  // [panels * kPanel]
 };
 
