@@ -113,7 +113,8 @@ struct EncoderBuilder::State {
     if (!gamma) return tl::unexpected(gamma.error());
     auto beta = view_of(module.bias, 1, size);
     if (!beta) return tl::unexpected(beta.error());
-    return keep(slot, data().backend->make_layer_norm(*gamma, *beta, data().config.layer_norm_eps));
+    return keep(slot, data().backend->make_layer_norm(*gamma, *beta,
+                                                      static_cast<float>(data().config.layer_norm_eps)));
   }
   Status table(std::unique_ptr<Table>& slot, const TensorView& tensor, std::size_t rows, Precision precision,
                TableBytes how) {

@@ -1,6 +1,5 @@
 // config.json: the fields that decide what is computed, each checked; and its writing.
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -44,7 +43,7 @@ class Fields {
   /// A field that may only have the one value that this program computes.
   bool only(std::string_view field, std::string_view computed);
   bool hidden_act(HiddenAct& target);
-  bool epsilon(float& target);
+  bool epsilon(double& target);
 
   bool invalid(const Value& value, const std::string& wanted) {
     error = {ErrorCode::kInvalidModel, is(value) + ", not " + wanted};
@@ -102,12 +101,12 @@ bool Fields::hidden_act(HiddenAct& target) {
   return unsupported(value, "gelu, gelu_new and relu are");
 }
 
-bool Fields::epsilon(float& target) {
+bool Fields::epsilon(double& target) {
   const Value value = object_["layer_norm_eps"];
   if (!value) return true;
   const double number = value.number().value_or(-1.0);
   if (!(number >= 0.0 && number <= 1.0)) return invalid(value, "a number from 0 to 1");
-  target = static_cast<float>(number);
+  target = number;
   return true;
 }
 
@@ -169,10 +168,6 @@ Expected<ModelConfig> ModelConfig::parse(std::string_view text) {
 }
 
 std::string ModelConfig::to_json() const {
-  // The shortest decimal of the float (1e-12), not the float's value in double (9.99...e-13).
-  std::array<char, 32> digits{};
-  const auto printed = std::to_chars(digits.data(), digits.data() + digits.size(), layer_norm_eps);
-  const nlohmann::json epsilon = nlohmann::json::parse(digits.data(), printed.ptr, nullptr, false);
   nlohmann::json object = {{"model_type", "bert"},
                            {"vocab_size", vocab_size},
                            {"hidden_size", hidden_size},
@@ -182,7 +177,7 @@ std::string ModelConfig::to_json() const {
                            {"max_position_embeddings", max_position_embeddings},
                            {"type_vocab_size", type_vocab_size},
                            {"hidden_act", hidden_act_name(hidden_act)},
-                           {"layer_norm_eps", epsilon},
+                           {"layer_norm_eps", layer_norm_eps},
                            {"pad_token_id", pad_token_id},
                            {"tie_word_embeddings", tie_word_embeddings},
                            {"position_embedding_type", "absolute"}};

@@ -53,7 +53,7 @@ struct ModelConfig {
   std::size_t max_position_embeddings = 512;
   std::size_t type_vocab_size = 2;
   HiddenAct hidden_act = HiddenAct::kGelu;
-  float layer_norm_eps = 1e-12F;
+  double layer_norm_eps = 1e-12;
   std::size_t pad_token_id = 0;
   /// The MLM decoder's weight is the word embedding table; a decoder weight in the file is then not used (as
   /// in Hugging Face's implementation, where the tie wins).

@@ -43,7 +43,7 @@ TEST(Config, ReadsAllFields) {
   EXPECT_EQ(config->max_position_embeddings, 512U);
   EXPECT_EQ(config->type_vocab_size, 2U);
   EXPECT_EQ(config->head_size(), 64U);
-  EXPECT_EQ(config->layer_norm_eps, 1e-5F);
+  EXPECT_EQ(config->layer_norm_eps, 1e-5);
   EXPECT_EQ(config->pad_token_id, 7U);
   EXPECT_FALSE(config->tie_word_embeddings);
   EXPECT_EQ(config->architectures, std::vector<std::string>{"BertForMaskedLM"});
@@ -57,7 +57,7 @@ TEST(Config, DefaultsAreHuggingFaces) {
   EXPECT_EQ(config->max_position_embeddings, 512U);
   EXPECT_EQ(config->type_vocab_size, 2U);
   EXPECT_EQ(config->hidden_act, HiddenAct::kGelu);
-  EXPECT_EQ(config->layer_norm_eps, 1e-12F);
+  EXPECT_EQ(config->layer_norm_eps, 1e-12);
   EXPECT_TRUE(config->tie_word_embeddings);
 }
 
@@ -130,7 +130,7 @@ TEST(Config, ErrorsAreOneShortLineOfPlainCharacters) {
 
 TEST(Config, WritesWhatItReads) {
   auto config = *parse_with("hidden_act", "gelu_new");
-  config.layer_norm_eps = 1e-5F;
+  config.layer_norm_eps = 1e-5;
   config.tie_word_embeddings = false;
   const std::string text = config.to_json();
   EXPECT_THAT(text, HasSubstr("\"layer_norm_eps\": 1e-05"));
@@ -138,7 +138,7 @@ TEST(Config, WritesWhatItReads) {
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->to_json(), text);
   EXPECT_EQ(again->hidden_act, HiddenAct::kGeluNew);
-  EXPECT_EQ(again->layer_norm_eps, 1e-5F);
+  EXPECT_EQ(again->layer_norm_eps, 1e-5);
   EXPECT_FALSE(again->tie_word_embeddings);
 }
 
