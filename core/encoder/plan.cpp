@@ -77,19 +77,22 @@ Expected<std::uint32_t> PackedBatch::row_of(Position position) const {
 }
 
 Expected<PackedBatch> PackedBatch::make(std::span<const Sequence> batch, const ModelConfig& config,
-                                        bool padding_rows) {
+                                        const Request& request) {
   if (batch.empty()) return fail(ErrorCode::kInvalidArgument, "an empty batch");
   PackedBatch packed;
   bool hides = false;
   for (std::size_t s = 0; s < batch.size(); ++s) {
     const Sequence& sequence = batch[s];
-    const Status checked = check(sequence, batch.size() > 1 ? "sequence " + text(s) : "the sequence", config);
+    const std::string name = batch.size() > 1 || request.first_sequence
+                                 ? "sequence " + text(request.first_sequence.value_or(0) + s)
+                                 : "the sequence";
+    const Status checked = check(sequence, name, config);
     if (!checked) return tl::unexpected(checked.error());
     packed.first_row.push_back(packed.row_count());
     packed.tokens.push_back(sequence.input_ids.size());
     for (std::size_t i = 0; i < sequence.input_ids.size(); ++i) {
       const bool real = sequence.attention_mask.empty() || sequence.attention_mask[i] != 0;
-      if (!real && !padding_rows) continue;
+      if (!real && !request.padding_rows) continue;
       hides = hides || !real;
       packed.ids.push_back(sequence.input_ids[i]);
       packed.type_ids.push_back(sequence.token_type_ids.empty() ? 0 : sequence.token_type_ids[i]);
@@ -98,8 +101,7 @@ Expected<PackedBatch> PackedBatch::make(std::span<const Sequence> batch, const M
       packed.visible.push_back(real ? 1 : 0);
     }
     if (packed.row_count() == packed.first_row.back())
-      return fail(ErrorCode::kInvalidArgument,
-                  "the attention mask of sequence " + text(s) + " hides every token");
+      return fail(ErrorCode::kInvalidArgument, "the attention mask of " + name + " hides every token");
   }
   packed.first_row.push_back(packed.row_count());
   if (!hides) packed.visible.clear();

@@ -23,9 +23,9 @@ struct PackedBatch {
   /// The row of a token. Errors: kInvalidArgument for a position out of range or one that is not computed.
   Expected<std::uint32_t> row_of(Position position) const;
 
-  /// Errors: see Session::run.
+  /// The rows of a batch that `request` computes. Errors: see Session::run.
   static Expected<PackedBatch> make(std::span<const Sequence> batch, const ModelConfig& config,
-                                    bool padding_rows);
+                                    const Request& request);
 };
 
 /// Which rows are read and how far the layers must run.

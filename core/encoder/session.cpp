@@ -510,7 +510,7 @@ const Encoder& Session::encoder() const {
 }
 
 Expected<Output> Session::run(std::span<const Sequence> batch, const Request& request) {
-  const auto packed = PackedBatch::make(batch, encoder().config(), request.padding_rows);
+  const auto packed = PackedBatch::make(batch, encoder().config(), request);
   if (!packed) return tl::unexpected(packed.error());
   const auto plan = Plan::make(*packed, request, encoder());
   if (!plan) return tl::unexpected(plan.error());

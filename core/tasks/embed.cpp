@@ -45,7 +45,8 @@ double cosine_similarity(std::span<const float> a, std::span<const float> b) {
     aa += x * x;
     bb += y * y;
   }
-  return aa > 0 && bb > 0 ? dot / std::sqrt(aa * bb) : 0;
+  if (aa == 0 || bb == 0) return 0;
+  return std::clamp(dot / (std::sqrt(aa) * std::sqrt(bb)), -1.0, 1.0);  // rounding may pass 1
 }
 
 std::vector<Expected<std::vector<float>>> Tasks::embed_batch(std::span<const TextInput> texts,

@@ -21,6 +21,12 @@ Session& Tasks::session() {
   return *data_->session;
 }
 
+void Tasks::set_encoding(const EncodeOptions& encoding) {
+  data_->encoding = encoding;
+  data_->encoding.padding = Padding::kNone;
+  data_->encoding.return_overflowing = false;
+}
+
 Expected<std::unique_ptr<Tasks>> Tasks::create(std::shared_ptr<const Tokenizer> tokenizer,
                                                std::shared_ptr<const Encoder> encoder,
                                                const EncodeOptions& encoding) {
@@ -42,14 +48,13 @@ Expected<std::unique_ptr<Tasks>> Tasks::create(std::shared_ptr<const Tokenizer> 
   if (!session) return tl::unexpected(session.error());
   data->tokenizer = std::move(tokenizer);
   data->session = std::move(*session);
-  data->encoding = encoding;
-  data->encoding.padding = Padding::kNone;
-  data->encoding.return_overflowing = false;
   data->max_tokens = static_cast<std::size_t>(config.max_position_embeddings);
   data->layers = static_cast<std::size_t>(config.num_hidden_layers);
   data->sizes = encoder->backend().work_sizes();
   data->encoder = std::move(encoder);
-  return std::unique_ptr<Tasks>(new Tasks(std::move(data)));
+  std::unique_ptr<Tasks> tasks(new Tasks(std::move(data)));
+  tasks->set_encoding(encoding);
+  return tasks;
 }
 
 }  // namespace bert

@@ -17,7 +17,6 @@ let project: ReturnType<typeof installed>;
 let tiny: string;
 let dist: string;
 let worker: typeof Bertlens;
-let inPlace: typeof BertlensSync;
 /** The threads that were started, the engine's first. */
 const threads: Worker[] = [];
 before(async () => {
@@ -41,13 +40,14 @@ before(async () => {
     }
   };
   worker = (await import(pathToFileURL(path.join(dist, 'index.js')).href)) as typeof Bertlens;
-  inPlace = (await import(pathToFileURL(path.join(dist, 'sync.js')).href)) as typeof BertlensSync;
 });
 after(() => {
   project.finish();
 });
 
 const builds = ['simd', 'simd-threads'] as const;
+const inBuild = (build: Bertlens.Build): Bertlens.LoadOptions =>
+  build.endsWith('threads') ? { build, threads: 2 } : { build };
 const many = (count: number): string => 'word '.repeat(count);
 
 /** The codes with which calls were rejected; 'fulfilled' for those that were not. */
@@ -59,7 +59,7 @@ async function codes(calls: readonly Promise<unknown>[]): Promise<unknown[]> {
 
 for (const build of builds) {
   test(`a worker that dies rejects every pending and later call: ${build}`, async () => {
-    const bert = await worker.load(tiny, { build, threads: 2 });
+    const bert = await worker.load(tiny, inBuild(build));
     const calls = [bert.score(many(400)), bert.encode('waiting'), bert.memory()];
     await threads.at(-1)?.terminate();
     assert.deepEqual(await codes(calls), ['crashed', 'crashed', 'crashed']);
@@ -88,7 +88,7 @@ test('a worker that cannot start rejects the load, and so do missing threads and
     const aside = path.join(project.folder, 'aside');
     renameSync(path.join(dist, file), aside);
     try {
-      await assert.rejects(worker.load(tiny, { build, threads: 2 }), (error: Bertlens.BertlensError) => {
+      await assert.rejects(worker.load(tiny, inBuild(build)), (error: Bertlens.BertlensError) => {
         assert.equal(error.name, 'BertlensError');
         assert.match(error.message, new RegExp(file.replace('.', '\\.')));
         return true;
@@ -122,26 +122,6 @@ test('running out of memory rejects every pending and later call, while loading 
 
 test('a trap of the module rejects every pending and later call', () => {
   runNode(process.execPath, 'node-trap.js', [tiny], project.folder, ['--import', './spoiled-heap.js']);
-});
-
-test('an exception out of the module gives it up', async () => {
-  const bert = await inPlace.load(tiny, { build: 'simd' });
-  const signal = new AbortController().signal;
-  let polls = 0;
-  // looked at before the call, then by the module between layers
-  Object.defineProperty(signal, 'aborted', {
-    get() {
-      if (++polls > 1) throw new Error('a fault within the call');
-      return false;
-    },
-  });
-  assert.throws(() => bert.encode('a', { signal }), {
-    code: 'crashed',
-    message: /a fault within the call; load again/,
-  });
-  assert.throws(() => bert.encode('a'), { code: 'crashed' });
-  bert.dispose();
-  assert.throws(() => bert.encode('a'), { code: 'disposed' });
 });
 
 test('calls are answered in order, and a long evaluation lets others in between', async () => {

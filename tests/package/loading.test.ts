@@ -463,8 +463,15 @@ test('a sum for a file that a model cannot have is refused', async () => {
       /integrity: the model has no file "model\.safetensor"/,
     );
   }
-  // one that it may have, and does not have, is none
-  await loaded(inPlace.load(tiny, { integrity: { 'tokenizer.json': sum } }));
+  // one that it may have, and does not have: another file would be read in its place, unchecked
+  for (const file of ['tokenizer.json', 'model.safetensors']) {
+    const folder = path.join(models, file === 'tokenizer.json' ? 'tiny' : 'sharded');
+    await rejects(
+      inPlace.load(folder, { integrity: { [file]: sum } }),
+      'not_found',
+      new RegExp(`no ${file} in .*, and integrity names it`),
+    );
+  }
   const shards = path.join(models, 'sharded');
   const shard = readdirSync(shards).find((name) => /-of-/.test(name))!;
   const right = createHash('sha256')
@@ -472,6 +479,45 @@ test('a sum for a file that a model cannot have is refused', async () => {
     .digest('hex');
   await loaded(inPlace.load(shards, { integrity: { [shard]: right } }));
   await rejects(inPlace.load(shards, { integrity: { [shard]: sum } }), 'io', /has SHA-256/);
+});
+
+test('a shard that ends early is named, whatever follows it', async () => {
+  const shards = path.join(models, 'sharded');
+  const files = Object.fromEntries(
+    readdirSync(shards).map((name) => [name, readFileSync(path.join(shards, name))]),
+  );
+  const [first] = Object.keys(files)
+    .filter((name) => /-of-/.test(name))
+    .sort();
+  const whole = files[first!]!;
+  files[first!] = whole.subarray(0, -4);
+  await rejects(inPlace.load(files), 'invalid_model', new RegExp(`${first!}: .*${whole.length - 4} bytes`));
+  const server = await serveModel(shards, { [first!]: [{ body: files[first!]! }] });
+  try {
+    await rejects(
+      inPlace.load(server.address),
+      'invalid_model',
+      new RegExp(
+        `${first!} ends after ${whole.length - 4} bytes of the ${whole.length} that its header says`,
+      ),
+    );
+  } finally {
+    await server.close();
+  }
+});
+
+test("a folder's query goes with each of its files", async () => {
+  await served({}, async (server) => {
+    await loaded(inPlace.load(`${server.address}?signature=1`));
+    assert.ok(server.asked.length > 3);
+    for (const { path: file, query } of server.asked) assert.equal(query, '?signature=1', file);
+  });
+});
+
+test('a promise of files that fails is handled also where the options are refused', async () => {
+  const failing = Promise.reject<Uint8Array>(new Error('the network')).then((vocabTxt) => ({ vocabTxt }));
+  await rejects(alone.loadTokenizer(failing, { signal: AbortSignal.abort() }), 'aborted', /aborted/);
+  await new Promise((done) => setTimeout(done, 10)); // an unhandled one would end this process
 });
 
 test('an error that onProgress throws is the one that the caller gets', async () => {
@@ -508,6 +554,7 @@ test('wrong options of load are named with their value', async () => {
     [{ precison: 'int8' }, /load: unknown option "precison"; known options: precision/],
     [{ precision: 'int4' }, /precision must be one of "f32", "f16", "int8", not "int4"/],
     [{ threads: 0 }, /threads must be a whole number from 1 to 64, not 0/],
+    [{ threads: 2, build: 'simd' }, /the build simd has one thread, and threads is 2/],
     [{ threads: 'many' }, /threads must be .*not "many"/],
     [{ build: 'avx' }, /build must be one of .*not "avx"/],
     [{ cache: 'yes' }, /cache must be true or false, not "yes"/],

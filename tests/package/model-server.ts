@@ -24,6 +24,8 @@ export interface Answer {
 export interface Asked {
   readonly method: string;
   readonly path: string;
+  /** With its "?"; empty where there is none. */
+  readonly query: string;
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
 }
@@ -49,11 +51,12 @@ export async function serveModel(
   const read = new Promise<void>((done) => (reading = done));
   const counts = new Map<string, number>();
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url!, 'http://localhost');
+    const { pathname, search } = new URL(request.url!, 'http://localhost');
     const name = rewrite(decodeURIComponent(pathname).slice(1));
     asked.push({
       method: request.method!,
       path: pathname,
+      query: search,
       range: request.headers.range,
       ifRange: request.headers['if-range'] as string | undefined,
     });

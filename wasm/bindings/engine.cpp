@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -30,9 +29,6 @@ namespace bert::bindings {
 namespace {
 
 using emscripten::val;
-
-// unwinds to the caller in JavaScript, which then gives the module up
-EM_JS(void, throw_out_of_memory, (), { throw new RangeError('out of memory'); });
 
 template <class Number>
 std::vector<Number> numbers(const val& array) {
@@ -177,8 +173,6 @@ val statistics_value(const TensorStatistics& from) {
 
 class EngineBinding {
  public:
-  EngineBinding() { std::set_new_handler(throw_out_of_memory); }
-
   val error() const {
     val result = val::object();
     result.set("code", text(code_name(error_.code)));
@@ -189,8 +183,7 @@ class EngineBinding {
   /// Polled between layers and batches; true ends the running call.
   void set_aborted(val poll) { aborted_ = std::move(poll); }
 
-  // -- loading: open, add_header for each file, begin, then room and commit until room is 0, finish
-  // --------------
+  // ---- loading: open, add_header for each file, begin, then room and commit until room is 0, finish
 
   bool open(const std::string& config_json, const std::string& vocab_txt, const std::string& tokenizer_json,
             const std::string& tokenizer_config_json, std::size_t threads) {
@@ -259,8 +252,6 @@ class EngineBinding {
     return room->empty() ? 0 : reinterpret_cast<std::uintptr_t>(room->data());
   }
   std::size_t room_size() const { return room_size_; }
-  /// The file whose bytes are wanted now.
-  std::size_t file() const { return stream_->file(); }
 
   bool commit(std::size_t bytes) {
     const Status done = stream_->commit(bytes);
@@ -280,8 +271,7 @@ class EngineBinding {
     return true;
   }
 
-  // -- the loaded model
-  // ----------------------------------------------------------------------------------------
+  // ---- the loaded model
 
   val info() const {
     const ParameterTable table = parameter_table(checkpoint_->config());
@@ -359,10 +349,10 @@ class EngineBinding {
     return result;
   }
 
-  /// { pairs: [{ text, textPair }], labels?: 0 or 1 each, threshold? }: the answers, and with labels the
-  /// report.
+  /// { pairs: [{ text, textPair }], truncation? }
   val next_sentence(val request) {
     const std::vector<Text> pairs = texts(request["pairs"]);
+    const Truncating truncating(*this, request["truncation"]);
     std::vector<NextSentence> answers;
     for (Expected<NextSentence>& answer : tasks_->next_sentence_batch(inputs(pairs), control())) {
       if (!answer) return failed_value(answer.error());
@@ -426,9 +416,10 @@ class EngineBinding {
     return result;
   }
 
-  /// { texts, pooling, normalize }: one tensor [texts, hidden]
+  /// { texts, pooling, normalize, truncation? }: one tensor [texts, hidden]
   val embed(val request) {
     const std::vector<Text> from = texts(request["texts"]);
+    const Truncating truncating(*this, request["truncation"]);
     const EmbedOptions options{static_cast<Pooling>(request["pooling"].as<std::int32_t>()),
                                request["normalize"].as<bool>()};
     std::vector<float> rows;
@@ -506,6 +497,7 @@ class EngineBinding {
       while (end < ids.size() && (end == done || tokens + ids[end].input_ids.size() <= most))
         tokens += ids[end++].input_ids.size();
       const std::span<const Sequence> some = std::span(batch).subspan(done, end - done);
+      if (ids.size() > 1) asked.first_sequence = done;
       const Expected<Output> output = tasks_->session().run(some, asked);
       if (!output) return failed_value(output.error());
       std::size_t row = 0;
@@ -520,6 +512,25 @@ class EngineBinding {
   }
 
  private:
+  /// While it lives, texts with more tokens than tokenizer and model take are cut as a Truncation says.
+  class Truncating {
+   public:
+    Truncating(const EngineBinding& engine, const val& truncation) : tasks_(*engine.tasks_) {
+      if (truncation.isUndefined()) return;
+      EncodeOptions encoding;
+      encoding.truncation = static_cast<Truncation>(truncation.as<std::int32_t>());
+      encoding.max_length = std::min(engine.tokenizer_->settings().model_max_length,
+                                     static_cast<std::uint32_t>(engine.config_.max_position_embeddings));
+      tasks_.set_encoding(encoding);
+    }
+    Truncating(const Truncating&) = delete;
+    Truncating& operator=(const Truncating&) = delete;
+    ~Truncating() { tasks_.set_encoding({}); }
+
+   private:
+    Tasks& tasks_;
+  };
+
   /// What a run gave for its sequence `index`, whose `tokens` rows begin at `row`: of the hidden states asked
   /// for, the first `states` by number.
   val encoded(const Request& asked, std::size_t states, const Output& output, std::size_t index,
@@ -619,7 +630,6 @@ EMSCRIPTEN_BINDINGS(bertlens_engine) {
       .function("shardFiles", &EngineBinding::shard_files)
       .function("room", &EngineBinding::room)
       .function("roomSize", &EngineBinding::room_size)
-      .function("file", &EngineBinding::file)
       .function("commit", &EngineBinding::commit)
       .function("finish", &EngineBinding::finish)
       .function("info", &EngineBinding::info)

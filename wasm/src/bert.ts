@@ -312,7 +312,7 @@ class WorkerBert implements Bert {
     textPair: string,
     options?: NextSentenceOptions,
   ): Promise<NextSentenceResult> {
-    const request = nextSentenceRequest(text, textPair, options, this);
+    const request = nextSentenceRequest(text, textPair, options);
     const [answer] = (await this.#call('nextSentence', [request], options)) as NextSentenceResult[];
     return answer!;
   }
@@ -353,7 +353,7 @@ class WorkerBert implements Bert {
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Tensor>;
   async embed(input: string | readonly string[], options?: EmbedOptions): Promise<Float32Array | Tensor> {
-    const request = embedRequest(typeof input === 'string' ? [input] : input, options, this);
+    const request = embedRequest(typeof input === 'string' ? [input] : input, options);
     const vectors = await this.#callTexts('embed', request, 'texts', request.texts, options);
     return embedResult(input, vectors as Tensor);
   }
@@ -363,7 +363,8 @@ class WorkerBert implements Bert {
   }
 
   async maskEffect(texts: readonly string[], options?: CallOptions): Promise<MaskEffectResult> {
-    return (await this.#call('maskEffect', [maskEffectRequest(texts, options)], options)) as MaskEffectResult;
+    const request = maskEffectRequest(texts, options);
+    return (await this.#callTexts('maskEffect', request, 'texts', request, options)) as MaskEffectResult;
   }
 
   async maskEffectCurve(text: string, paddings: readonly number[], options?: CallOptions): Promise<number[]> {

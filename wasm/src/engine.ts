@@ -23,6 +23,7 @@ import {
   type ModelFolder,
 } from './model-files.ts';
 import { shown } from './options.ts';
+import { instantiateWith } from './resources.ts';
 import type { Choice } from './runtime.ts';
 import type { CreateEngineModule, EngineHandle, EngineModule, ThreadWorker } from './wasm-modules.ts';
 
@@ -171,28 +172,15 @@ export class Engine {
 }
 
 async function instantiate(build: EngineBuild, threads: number): Promise<EngineModule> {
-  const compiled = await build.compile();
-  return await new Promise<EngineModule>((done, fail) => {
-    build
-      .create({
-        threads,
-        ...(build.ThreadWorker && { ThreadWorker: build.ThreadWorker }),
-        instantiateWasm(imports, loaded) {
-          WebAssembly.instantiate(compiled, imports).then((instance) => {
-            loaded(instance, compiled);
-          }, fail);
-          return {};
-        },
-      })
-      .then(done, fail);
-  }).catch((cause: unknown) => {
-    throw crashError(cause);
-  });
+  const options = { threads, ...(build.ThreadWorker && { ThreadWorker: build.ThreadWorker }) };
+  return await instantiateWith(build.create, await build.compile(), options);
 }
 
-function handleError(handle: EngineHandle): BertlensError {
+/** Why the last call failed; `file` is whose header it was about. */
+function handleError(handle: EngineHandle, file?: string): BertlensError {
   const { code, message } = handle.error();
-  return new BertlensError(code as BertlensErrorCode, message);
+  const named = file === undefined ? message : message.replace(/^safetensors: /, `${file}: `);
+  return new BertlensError(code as BertlensErrorCode, named);
 }
 
 /** At most so often is progress told, in milliseconds; each file's end always is. */
@@ -230,7 +218,14 @@ class Loader {
 
   async #open(file: string, phase: ProgressEvent['phase']): Promise<Watched | undefined> {
     const stream = await this.#folder.open(file);
-    if (!stream) return undefined;
+    if (!stream) {
+      if (this.#options.integrity?.[file] === undefined) return undefined;
+      // what would be read in its place has no sum
+      throw new BertlensError(
+        'not_found',
+        `there is no ${file} in ${this.#folder.name}, and integrity names it`,
+      );
+    }
     this.tookStored ||= stream.source === 'cache';
     const size = { size: stream.size };
     return Object.assign(size, { source: stream.source, chunks: this.#told(file, phase, stream, size) });
@@ -328,29 +323,40 @@ class Loader {
     this.#checkIntegrityNames(names);
     const files: AsyncGenerator<Uint8Array>[] = [];
     try {
-      const rests: Uint8Array[] = [];
+      const parts: { name: string; header: Uint8Array; rest: Uint8Array; size: number }[] = [];
       for (const name of names) {
         const stream = single ?? (await this.#open(name, 'weights'));
         if (!stream) throw new BertlensError('not_found', `there is no ${name} in ${this.#folder.name}`);
         files.push(stream.chunks);
         const { header, rest } = await readHeader(name, stream.chunks, (prefix) => {
           const size = handle.headerSize(prefix);
-          if (size === 0) throw handleError(handle);
+          if (size === 0) throw handleError(handle, name);
           return size;
         });
         // a server's word, also one that was stored, is no ground to refuse a file: it may be the length of an encoding
-        checked(handle.addHeader(header, stream.source === 'file' ? stream.size! : -1));
+        const known = stream.source === 'file' ? stream.size! : -1;
+        if (!handle.addHeader(header, known)) throw handleError(handle, name);
         stream.size = fileSize(header);
-        rests.push(rest);
+        parts.push({ name, header, rest, size: stream.size });
       }
       const { precision, statistics } = this.#options;
       checked(handle.begin(index ?? kNothing, precision ? kPrecisions[precision] : -1, statistics ?? false));
       for (const [i, chunks] of files.entries()) {
-        feed(module, handle, names[i]!, rests[i]!);
+        const { name, header, rest, size } = parts[i]!;
+        let read = header.length + rest.length;
+        feed(module, handle, name, rest);
         for (;;) {
           const next = await chunks.next();
           if (next.done === true) break;
-          feed(module, handle, names[i]!, next.value);
+          read += next.value.length;
+          feed(module, handle, name, next.value);
+        }
+        // the module would take the next shard's bytes for those that are missing
+        if (read < size) {
+          throw new BertlensError(
+            'invalid_model',
+            `${name} ends after ${read} bytes of the ${size} that its header says`,
+          );
         }
       }
     } finally {

@@ -23,6 +23,9 @@ export function maskWords(
   positions: readonly number[],
   options?: MaskWordsOptions,
 ): MaskedText {
+  if (typeof (tokenizer as Partial<Tokenizer> | undefined)?.encode !== 'function') {
+    throw invalid(`maskWords: tokenizer must be a Tokenizer, not ${shown(tokenizer)}`);
+  }
   const { oneMaskPerWord } = namedOptions('maskWords', options, ['oneMaskPerWord']);
   const single = flagOption('oneMaskPerWord', oneMaskPerWord, false);
   const all = Array.from(textArgument('text', text).matchAll(kWord), ({ 0: word, index }) => ({

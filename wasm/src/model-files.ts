@@ -5,10 +5,12 @@ import type { DirectoryHandle, LoadOptions, ModelSource, ProgressEvent } from '.
 import { shown } from './options.ts';
 import {
   addressName,
+  fileAddress,
   folderAddress,
   httpError,
   hubAddress,
   isMissing,
+  isNoSuchFile,
   nodeProcess,
   notReadable,
   readError,
@@ -228,7 +230,7 @@ class RemoteFolder implements ModelFolder {
   }
 
   async open(file: string): Promise<ByteStream | undefined> {
-    const url = new URL(encodeURIComponent(file), this.#address);
+    const url = fileAddress(file, this.#address);
     throwIfAborted(this.#signal);
     const sum = this.#options.integrity?.[file];
     const stored = this.#options.afresh ? undefined : await this.#store?.find(url, sum, this.#signal);
@@ -296,7 +298,7 @@ class LocalFolder implements ModelFolder {
   }
 
   async open(file: string): Promise<ByteStream | undefined> {
-    const url = new URL(encodeURIComponent(file), this.#address);
+    const url = fileAddress(file, this.#address);
     const node = nodeProcess();
     if (!node) throw notReadable(url);
     const files = node.getBuiltinModule('node:fs/promises') as unknown as NodeFiles;
@@ -308,7 +310,7 @@ class LocalFolder implements ModelFolder {
       if (!found.isFile()) return undefined;
       ({ size } = found);
     } catch (error) {
-      if (['ENOENT', 'ENOTDIR'].includes((error as { code?: string }).code ?? '')) return undefined;
+      if (isNoSuchFile(error)) return undefined;
       throw readError(url, error, signal);
     }
     // opened with the first read: a stream that no one reads leaves nothing open

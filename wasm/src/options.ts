@@ -56,13 +56,12 @@ export function flagOption(name: string, value: unknown, fallback: boolean): boo
 }
 
 /** A whole number from `least` to `most`, or undefined where it is not given. */
-export function countOption(
-  name: string,
-  value: unknown,
-  least: number,
-  most = 0x7fffffff,
-): number | undefined {
-  if (value === undefined) return undefined;
+export function countOption(name: string, value: unknown, least: number, most?: number): number | undefined {
+  return value === undefined ? undefined : countArgument(name, value, least, most);
+}
+
+/** A whole number from `least` to `most`, or an error that names the argument. */
+export function countArgument(name: string, value: unknown, least: number, most = 0x7fffffff): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
     throw invalid(`${name} must be a whole number from ${least} to ${most}, not ${shown(value)}`);
   }
@@ -89,10 +88,31 @@ export function textArgument(name: string, value: unknown): string {
   return value;
 }
 
-/** An array, or an error that names the argument. */
+/** An array, its holes as undefined, or an error that names the argument. */
 export function listArgument(name: string, value: unknown): readonly unknown[] {
   if (!Array.isArray(value)) throw invalid(`${name} must be an array, not ${shown(value)}`);
-  return value;
+  return Array.from(value as readonly unknown[]);
+}
+
+/** The number of a name in a table (of the core's enums); true and false are short for two of the names. */
+export function namedOption<Name extends string>(
+  name: string,
+  value: unknown,
+  table: Readonly<Record<Name, number>>,
+  off: Name,
+  on: Name,
+): number | undefined {
+  const choices: (Name | boolean)[] = [true, false, ...(Object.keys(table) as Name[])];
+  const choice = choiceOption(name, value, choices);
+  if (choice === undefined) return undefined;
+  return table[choice === true ? on : choice === false ? off : choice];
+}
+
+const kTruncations = { do_not_truncate: 0, longest_first: 1, only_first: 2, only_second: 3 } as const;
+
+/** A Truncation of the core, or undefined where it is not given. */
+export function truncationOption(value: unknown): number | undefined {
+  return namedOption('truncation', value, kTruncations, 'do_not_truncate', 'longest_first');
 }
 
 /** A copy as 32-bit integers: encodings share one memory, and requests are sent. */

@@ -18,6 +18,7 @@ import type {
 import {
   checkNames,
   choiceOption,
+  countArgument,
   countOption,
   flagOption,
   invalid,
@@ -26,16 +27,10 @@ import {
   objectArgument,
   shown,
   textArgument,
+  truncationOption,
   wholeNumbers,
 } from './options.ts';
-import type {
-  BatchEncoding,
-  EncodeOptions,
-  Encoding,
-  Tokenizer,
-  Truncation,
-  WholeNumbers,
-} from './tokenizer-types.ts';
+import type { BatchEncoding, EncodeOptions, Encoding, Tokenizer, WholeNumbers } from './tokenizer-types.ts';
 import type { RawEncoding } from './wasm-modules.ts';
 
 // the orders of the core's enums (bert/tasks.h, bert/encoder.h)
@@ -120,25 +115,6 @@ export function fillMaskRequest(
   };
 }
 
-/** Tokens that the model has positions for and its tokenizer's files allow. */
-function mostTokens({ tokenizer, info }: TextModel): number {
-  return Math.min(tokenizer.settings.modelMaxLength, info.config.maxPositionEmbeddings);
-}
-
-/** The text without what truncation cuts off: up to where its last remaining token ends, so that it gives the same tokens. */
-function truncated<Text extends PlainText>(text: Text, truncation: unknown, model: TextModel): Text {
-  if (truncation === undefined || truncation === false || truncation === 'do_not_truncate') return text;
-  const { sequenceIds, offsets } = model.tokenizer.encode(text, {
-    truncation: truncation as Truncation,
-    maxLength: mostTokens(model),
-    truncationSide: 'right',
-  });
-  const cut = (whole: string, sequence: number): string =>
-    whole.slice(0, offsets[sequenceIds.lastIndexOf(sequence)]?.[1] ?? 0);
-  const { textPair } = text;
-  return { ...text, text: cut(text.text, 0), ...(textPair !== undefined && { textPair: cut(textPair, 1) }) };
-}
-
 /** An error of several texts, with the name of the one that it is about: the engine does not tell which is too long. */
 export function ofText(error: unknown, name: string, texts: readonly PlainText[], model: TextModel): unknown {
   if (texts.length === 1 || !(error instanceof BertlensError) || error.code !== 'too_long') return error;
@@ -151,11 +127,12 @@ export function nextSentenceRequest(
   text: string,
   textPair: string,
   given: NextSentenceOptions | undefined,
-  model: TextModel,
 ): object {
   const { truncation } = callOptions('nextSentence', given, ['truncation']);
-  const pair = { text: wellFormed('text', text), textPair: wellFormed('textPair', textPair) };
-  return { pairs: [truncated(pair, truncation, model)] };
+  return {
+    pairs: [{ text: wellFormed('text', text), textPair: wellFormed('textPair', textPair) }],
+    truncation: truncationOption(truncation),
+  };
 }
 
 export interface EvaluationRequest {
@@ -212,21 +189,17 @@ export interface EmbedRequest {
   readonly texts: readonly PlainText[];
   readonly pooling: number;
   readonly normalize: boolean;
+  readonly truncation: number | undefined;
 }
 
-export function embedRequest(
-  texts: readonly string[],
-  given: EmbedOptions | undefined,
-  model: TextModel,
-): EmbedRequest {
+export function embedRequest(texts: readonly string[], given: EmbedOptions | undefined): EmbedRequest {
   const options = callOptions('embed', given, ['pooling', 'normalize', 'truncation']);
   const poolings = Object.keys(kPoolings) as (keyof typeof kPoolings)[];
   return {
-    texts: listArgument('texts', texts).map((text) =>
-      truncated({ text: wellFormed('text', text) }, options['truncation'], model),
-    ),
+    texts: listArgument('texts', texts).map((text) => ({ text: wellFormed('text', text) })),
     pooling: kPoolings[choiceOption('pooling', options['pooling'], poolings) ?? 'mean'],
     normalize: flagOption('normalize', options['normalize'], false),
+    truncation: truncationOption(options['truncation']),
   };
 }
 
@@ -246,7 +219,9 @@ export function maskEffectCurveRequest(
   options: unknown,
 ): unknown[] {
   callOptions('maskEffectCurve', options, []);
-  const counts = listArgument('paddings', paddings).map((count) => countOption('a padding', count, 0));
+  const counts = listArgument('paddings', paddings).map((count, i) =>
+    countArgument(`paddings[${i}]`, count, 0),
+  );
   return [{ text: wellFormed('text', text) }, counts];
 }
 
@@ -263,11 +238,7 @@ export interface EncodeCall {
 function choiceOfNumbers(name: string, value: unknown, count: number): number[] {
   if (value === undefined || value === false) return [];
   if (value === true) return Array.from({ length: count }, (_, i) => i);
-  return listArgument(name, value).map((one) => {
-    const number = countOption(`${name}: each`, one, 0, count - 1);
-    if (number === undefined) throw invalid(`${name} must not have holes`);
-    return number;
-  });
+  return listArgument(name, value).map((one) => countArgument(`${name}: each`, one, 0, count - 1));
 }
 
 /** What `encode` may be asked for: one sequence, or several. */
@@ -275,7 +246,7 @@ export type EncodeInput = TextPair | TokenInput | readonly (TextPair | TokenInpu
 
 /** The sequences of an input; undefined where it is a single one. */
 export function encodeInputs(input: EncodeInput): readonly (TextPair | TokenInput)[] | undefined {
-  if (Array.isArray(input)) return input as readonly (TextPair | TokenInput)[];
+  if (Array.isArray(input)) return listArgument('inputs', input) as readonly (TextPair | TokenInput)[];
   return (input as Partial<BatchEncoding> | null)?.encodings;
 }
 
@@ -295,8 +266,7 @@ export function encodeCall(
   const layers = info.config.numHiddenLayers;
   const useMask = flagOption('useAttentionMask', options['useAttentionMask'], true);
   const texts = inputs.filter((input) => !isTokenInput(input)) as readonly TextPair[];
-  const rows =
-    texts.length > 0 ? [...tokenizer.encodeBatch(texts, options['tokenizer'] as EncodeOptions)] : [];
+  const rows = [...tokenizer.encodeBatch(texts, options['tokenizer'] as EncodeOptions | undefined)];
   const encodings: (Encoding | undefined)[] = [];
   const sequences = inputs.map((input) => {
     const encoding = isTokenInput(input) ? undefined : rows.shift();

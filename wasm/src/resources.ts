@@ -1,7 +1,8 @@
 // Bytes by address: fetched in a browser, read from disk in Node, Deno and Bun.
-import { BertlensError, abortError, throwIfAborted, unlessAborted } from './errors.ts';
+import { BertlensError, abortError, crashError, throwIfAborted, unlessAborted } from './errors.ts';
 import { textArgument } from './options.ts';
 import type { HubOptions } from './tokenizer-types.ts';
+import type { EmscriptenOptions } from './wasm-modules.ts';
 
 interface NodeFileSystem {
   readFile(path: string | URL, options?: { signal?: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>;
@@ -73,6 +74,13 @@ export function folderAddress(folder: URL): URL {
   if (folder.pathname.endsWith('/')) return folder;
   const address = new URL(folder);
   address.pathname += '/';
+  return address;
+}
+
+/** The address of a file in a folder; a query of the folder's (a signature, say) is each file's. */
+export function fileAddress(file: string, folder: URL): URL {
+  const address = new URL(encodeURIComponent(file), folder);
+  address.search = folder.search;
   return address;
 }
 
@@ -166,6 +174,11 @@ export function notReadable(url: URL): BertlensError {
   return new BertlensError('unsupported', `${url.href} cannot be read from here: it is a local file`);
 }
 
+/** Whether a file system says that nothing is there. */
+export function isNoSuchFile(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes((error as { code?: string }).code ?? '');
+}
+
 async function readLocal(
   url: URL,
   signal: AbortSignal | undefined,
@@ -175,7 +188,7 @@ async function readLocal(
   try {
     return await node.getBuiltinModule('node:fs/promises').readFile(url, signal ? { signal } : {});
   } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return undefined;
+    if (isNoSuchFile(error)) return undefined;
     throw error;
   }
 }
@@ -200,5 +213,26 @@ export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
     throw cause instanceof WebAssembly.CompileError
       ? new BertlensError('unsupported', `cannot compile ${addressName(url)}: ${cause.message}`, { cause })
       : readError(url, cause, undefined);
+  }
+}
+
+/** A new instance of a compiled module. `create` alone would never settle where the instance cannot be made. */
+export async function instantiateWith<Module, Options extends EmscriptenOptions>(
+  create: (options: Options) => Promise<Module>,
+  compiled: WebAssembly.Module,
+  options: Omit<Options, keyof EmscriptenOptions>,
+): Promise<Module> {
+  try {
+    return await new Promise<Module>((done, fail) => {
+      const instantiateWasm: EmscriptenOptions['instantiateWasm'] = (imports, loaded) => {
+        WebAssembly.instantiate(compiled, imports).then((instance) => {
+          loaded(instance, compiled);
+        }, fail);
+        return {};
+      };
+      create({ ...options, instantiateWasm } as Options).then(done, fail);
+    });
+  } catch (cause) {
+    throw crashError(cause);
   }
 }

@@ -104,9 +104,16 @@ export function chooseBuild(wanted: Build | 'auto', threads: number | 'auto', th
       (wanted.startsWith('relaxed') ? relaxed : undefined) ??
       (wanted.endsWith('threads') ? shared : undefined);
     if (fault !== undefined) throw new BertlensError('unsupported', `build ${wanted} cannot run: ${fault}`);
+    const threaded = wanted.endsWith('threads');
+    if (!threaded && typeof threads === 'number' && threads > 1) {
+      throw new BertlensError(
+        'invalid_argument',
+        `the build ${wanted} has one thread, and threads is ${threads}`,
+      );
+    }
     return {
       build: wanted,
-      threads: wanted.endsWith('threads') ? many : 1,
+      threads: threaded ? many : 1,
       reasons: ['the build was asked for'],
     };
   }
@@ -115,7 +122,7 @@ export function chooseBuild(wanted: Build | 'auto', threads: number | 'auto', th
   if (shared !== undefined) reasons.push(shared);
   else if (many === 1) reasons.push(threads === 'auto' ? 'threads: one core' : 'threads: one was asked for');
   const threaded = shared === undefined && many > 1;
-  if (shared !== undefined && typeof threads === 'number' && threads > 1 && threading !== 'in place') {
+  if (shared !== undefined && typeof threads === 'number' && threads > 1) {
     throw new BertlensError('unsupported', `${threads} threads cannot run: ${shared}`);
   }
   const simd = relaxed === undefined ? 'relaxed' : 'simd';

@@ -2,7 +2,8 @@
 import { invalid, shown } from './options.ts';
 
 /**
- * The cosine of the angle between two vectors of one length, such as `embed` gives: from -1 to 1, and 0 where one is zero.
+ * The cosine of the angle between two vectors of one length, such as `embed` gives: from -1 to 1, and 0 where one is zero; NaN
+ * where one has a NaN or an infinity.
  *
  * Errors: `invalid_argument`.
  */
@@ -22,5 +23,6 @@ export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): nu
     aa += x * x;
     bb += y * y;
   }
-  return aa > 0 && bb > 0 ? dot / Math.sqrt(aa * bb) : 0;
+  if (aa === 0 || bb === 0) return 0;
+  return Math.max(-1, Math.min(1, dot / (Math.sqrt(aa) * Math.sqrt(bb)))); // rounding may pass 1
 }

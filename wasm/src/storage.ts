@@ -2,7 +2,7 @@
 import { contentLength, sameVersion, versionOf } from './download.ts';
 import { BertlensError } from './errors.ts';
 import type { StoredFile } from './engine-types.ts';
-import { namedOptions } from './options.ts';
+import { namedOptions, textArgument } from './options.ts';
 import { hubAddress, hubValues, isPassing, nodeProcess, toAddress } from './resources.ts';
 import type { HubOptions } from './tokenizer-types.ts';
 
@@ -168,6 +168,7 @@ export async function deleteStored(source?: string | URL, options?: HubOptions):
 /** Which addresses a source stands for. */
 function stored(source: string | URL | undefined, options: HubOptions): (url: string) => boolean {
   if (source === undefined) return () => true;
+  if (!(source instanceof URL)) textArgument('the source', source);
   const hub = hubAddress(source, options);
   const folder = hub && options.revision === undefined ? new URL('..', hub) : (hub ?? toAddress(source));
   const { href } = folder;

@@ -88,7 +88,7 @@ export async function load(source: ModelSource, options?: LoadOptions): Promise<
   });
 }
 
-/** A loaded model. Every method computes in place; a signal is looked at between layers. */
+/** A loaded model. Every method computes in place: a signal can end a load, and a call only before it begins. */
 export class BertSync implements Disposable {
   readonly tokenizer: Tokenizer;
   readonly runtime: Runtime;
@@ -114,7 +114,7 @@ export class BertSync implements Disposable {
 
   /** Does the second sentence follow the first? */
   nextSentence(text: string, textPair: string, options?: NextSentenceOptions): NextSentenceResult {
-    const request = nextSentenceRequest(text, textPair, options, this);
+    const request = nextSentenceRequest(text, textPair, options);
     return (this.#call('nextSentence', [request], options) as NextSentenceResult[])[0]!;
   }
 
@@ -152,7 +152,7 @@ export class BertSync implements Disposable {
   embed(text: string, options?: EmbedOptions): Float32Array;
   embed(texts: readonly string[], options?: EmbedOptions): Tensor;
   embed(input: string | readonly string[], options?: EmbedOptions): Float32Array | Tensor {
-    const request = embedRequest(typeof input === 'string' ? [input] : input, options, this);
+    const request = embedRequest(typeof input === 'string' ? [input] : input, options);
     return embedResult(input, this.#callTexts('embed', request, 'texts', request.texts, options) as Tensor);
   }
 
@@ -163,7 +163,8 @@ export class BertSync implements Disposable {
 
   /** What the attention mask changes in a padded batch. */
   maskEffect(texts: readonly string[], options?: CallOptions): MaskEffectResult {
-    return this.#call('maskEffect', [maskEffectRequest(texts, options)], options) as MaskEffectResult;
+    const request = maskEffectRequest(texts, options);
+    return this.#callTexts('maskEffect', request, 'texts', request, options) as MaskEffectResult;
   }
 
   /** The distance of [CLS] with and without the mask, for each of these numbers of padding tokens. */
@@ -218,9 +219,6 @@ export class BertSync implements Disposable {
   }
 
   #call(method: EngineMethod, args: readonly unknown[], options: CallOptions | undefined): unknown {
-    const signal = options?.signal;
-    const engine = this.#check(signal);
-    engine.setAborted(signal && (() => signal.aborted));
-    return engine.call(method, args);
+    return this.#check(options?.signal).call(method, args);
   }
 }

@@ -49,6 +49,9 @@ export type TextInput = string | PairInput;
  * One row of token ids with everything known about each token. All lists have one entry a token.
  * Offsets count UTF-16 units, as JavaScript's strings do: `text.slice(start, end)` is what the token came from;
  * special and padding tokens have [0, 0].
+ *
+ * The lists are made when they are read: `{ ...encoding }` and `structuredClone` have none of them. For changed ids or
+ * masks give `encode` an object of your own: `{ inputIds: encoding.inputIds, attentionMask }`; `toJSON` gives all lists.
  */
 export interface Encoding {
   readonly length: number;
@@ -114,10 +117,10 @@ export interface DecodeOptions {
   /** Leave [CLS], [SEP], [PAD] ... out. Default false. */
   readonly skipSpecialTokens?: boolean | undefined;
   /**
-   * Remove blanks before punctuation and in contractions. `true` is `'fast'`: token by token, as BertTokenizerFast does
-   * ("don ' t"). `'slow'`: over the whole string, as BertTokenizer does ("don't"). Default: as the files say, else true.
+   * Remove blanks before punctuation and in contractions. `false` is `'none'`. `true` is `'fast'`: token by token, as
+   * BertTokenizerFast does ("don ' t"). `'slow'`: over the whole string, as BertTokenizer does ("don't"). Default: as the files say, else true.
    */
-  readonly cleanUpTokenizationSpaces?: boolean | 'fast' | 'slow' | undefined;
+  readonly cleanUpTokenizationSpaces?: boolean | 'none' | 'fast' | 'slow' | undefined;
 }
 
 /** Kinds of vocabulary entries: `subword` is "##...", `special` [CLS] and the like, `unused` [unused0] .... */
@@ -302,7 +305,7 @@ export interface Tokenizer {
   words(encoding: Encoding, leastPieces?: number): Word[];
   /** Words that became more than one piece (Exercise 1): `words(encoding, 2)`. */
   splitWords(encoding: Encoding): Word[];
-  /** Every step of normalisation and each try of the greedy match. At most 65,536 bytes of UTF-8. */
+  /** Every step of normalisation and each try of the greedy match. At most 8,192 bytes of UTF-8. */
   explain(text: string, options?: { readonly splitSpecialTokens?: boolean | undefined }): Explanation;
 }
 

@@ -15,16 +15,20 @@ import {
   flagOption,
   invalid,
   listArgument,
+  namedOption,
   namedOptions,
   shown,
   textArgument,
+  truncationOption,
   wholeNumbers,
 } from './options.ts';
 import {
   addressName,
+  fileAddress,
   folderAddress,
   hubAddress,
   hubValues,
+  instantiateWith,
   isFileName,
   readBytes,
   toAddress,
@@ -40,7 +44,6 @@ import type {
   LoadTokenizerOptions,
   PadOptions,
   PaddingStatistics,
-  PairInput,
   SpecialToken,
   TextInput,
   TextSequence,
@@ -58,7 +61,6 @@ import type { TokenizerModule } from './wasm-modules.ts';
 
 // the orders of the core's enums (bert/tokenizer.h)
 const kPaddings = { do_not_pad: 0, longest: 1, max_length: 2 } as const;
-const kTruncations = { do_not_truncate: 0, longest_first: 1, only_first: 2, only_second: 3 } as const;
 const kSides = { right: 0, left: 1 } as const;
 const kCleanUps = { none: 0, fast: 1, slow: 2 } as const;
 const kFacets = { all: 0, special: 1, unused: 2, subword: 3, word: 4 } as const;
@@ -110,14 +112,7 @@ async function instantiate(compile: () => Promise<WebAssembly.Module>): Promise<
     compiled = undefined; // the next call may find the network again
     throw error;
   }
-  return await createModule({
-    instantiateWasm(imports, done) {
-      void WebAssembly.instantiate(module, imports).then((instance) => {
-        done(instance, module);
-      });
-      return {};
-    },
-  });
+  return await instantiateWith(createModule, module, {});
 }
 
 /** `loadTokenizer` of an entry: `compile` is called once, by the first load of all entries. */
@@ -126,6 +121,8 @@ export async function loadTokenizerWith(
   source: TokenizerSource,
   options: LoadTokenizerOptions | undefined,
 ): Promise<Tokenizer> {
+  // a promise of the caller's is ours to handle, also where the options are refused first
+  if (source instanceof Promise) source.catch(() => undefined);
   const known = [...kTokenizerOptions, 'revision', 'endpoint', 'signal'];
   const given = namedOptions('loadTokenizer', options, known);
   const numbers = tokenizerOptionNumbers(given);
@@ -168,12 +165,12 @@ async function fetchFiles(
   }
   const folder = folderAddress(address);
   const [tokenizerJson, tokenizerConfigJson] = await Promise.all([
-    readBytes(new URL('tokenizer.json', folder), signal),
-    readBytes(new URL('tokenizer_config.json', folder), signal),
+    readBytes(fileAddress('tokenizer.json', folder), signal),
+    readBytes(fileAddress('tokenizer_config.json', folder), signal),
   ]);
   const config = tokenizerConfigJson ? { tokenizerConfigJson } : {};
   if (tokenizerJson) return { tokenizerJson, ...config };
-  const vocabTxt = await readBytes(new URL('vocab.txt', folder), signal);
+  const vocabTxt = await readBytes(fileAddress('vocab.txt', folder), signal);
   if (vocabTxt) return { vocabTxt, ...config };
   throw new BertlensError('not_found', `no tokenizer.json and no vocab.txt in ${addressName(folder)}`);
 }
@@ -202,20 +199,6 @@ function fileBytes(name: string, content: unknown): Uint8Array {
   throw invalid(`${name} must be text or bytes, not ${shown(content)}`);
 }
 
-/** The names of paddings and truncations with their short forms true and false. */
-function named<Name extends string>(
-  name: string,
-  value: unknown,
-  table: Readonly<Record<Name, number>>,
-  off: Name,
-  on: Name,
-): number | undefined {
-  const choices: (Name | boolean)[] = [true, false, ...(Object.keys(table) as Name[])];
-  const choice = choiceOption(name, value, choices);
-  if (choice === undefined) return undefined;
-  return table[choice === true ? on : choice === false ? off : choice];
-}
-
 /** The options of a call as the words that bindings/tokenizer.cpp reads. */
 function encodeOptionWords(call: string, given: unknown, known: readonly string[]): number[] {
   const options = namedOptions(call, given, known);
@@ -225,8 +208,8 @@ function encodeOptionWords(call: string, given: unknown, known: readonly string[
   };
   const stride = countOption('stride', options['stride'], 0) ?? 0;
   return [
-    named('padding', options['padding'], kPaddings, 'do_not_pad', 'longest') ?? kPaddings.do_not_pad,
-    named('truncation', options['truncation'], kTruncations, 'do_not_truncate', 'longest_first') ?? -1,
+    namedOption('padding', options['padding'], kPaddings, 'do_not_pad', 'longest') ?? kPaddings.do_not_pad,
+    truncationOption(options['truncation']) ?? -1,
     countOption('maxLength', options['maxLength'], 1) ?? -1,
     countOption('padToMultipleOf', options['padToMultipleOf'], 1) ?? 0,
     side('paddingSide'),
@@ -240,14 +223,10 @@ function encodeOptionWords(call: string, given: unknown, known: readonly string[
 
 const kDefaultEncodeWords: readonly number[] = encodeOptionWords('encode', undefined, kEncodeOptions);
 
-function isPairInput(input: unknown): input is PairInput {
-  return typeof input === 'object' && input !== null && !Array.isArray(input) && 'text' in input;
-}
-
 /** The sequences of one input: one or two. */
 function sequencesOf(input: TextInput): readonly TextSequence[] {
   if (typeof input === 'string') return [input];
-  if (!isPairInput(input)) {
+  if (typeof input !== 'object' || (input as unknown) === null || !('text' in input)) {
     throw invalid(`a text must be a string or { text, textPair }, not ${shown(input)}`);
   }
   checkNames('text', input, ['text', 'textPair']);
@@ -451,25 +430,21 @@ class WasmTokenizer implements Tokenizer {
 
   decode(inputIds: WholeNumbers | number, options?: DecodeOptions): string {
     const given = namedOptions('decode', options, ['skipSpecialTokens', 'cleanUpTokenizationSpaces']);
-    const cleanUp = choiceOption('cleanUpTokenizationSpaces', given['cleanUpTokenizationSpaces'], [
-      true,
-      false,
+    const { cleanUpTokenizationSpaces } = given;
+    const mode = namedOption(
+      'cleanUpTokenizationSpaces',
+      cleanUpTokenizationSpaces,
+      kCleanUps,
+      'none',
       'fast',
-      'slow',
-    ]);
+    );
     const skip = flagOption('skipSpecialTokens', given['skipSpecialTokens'], false);
     const core = this.#core;
     const ids = wholeNumbers('inputIds', typeof inputIds === 'number' ? [inputIds] : inputIds);
     const at = core.request(1 + ids.length);
     core.words[at] = ids.length;
     core.words.set(ids, at + 1);
-    const mode =
-      cleanUp === undefined
-        ? -1
-        : cleanUp === true
-          ? kCleanUps.fast
-          : kCleanUps[cleanUp === false ? 'none' : cleanUp];
-    return (core.json(core.call._bert_decode(skip, mode)) as string | null) ?? core.fail();
+    return (core.json(core.call._bert_decode(skip, mode ?? -1)) as string | null) ?? core.fail();
   }
 
   decodeBatch(rows: readonly (WholeNumbers | number)[], options?: DecodeOptions): string[] {
@@ -515,7 +490,7 @@ class WasmTokenizer implements Tokenizer {
   }
 
   #token(id: number): string | undefined {
-    if (!Number.isInteger(id) || id < 0) return undefined;
+    if (id !== id >>> 0) return undefined;
     const core = this.#core;
     return (this.#tokens[id] ??= (core.json(core.call._bert_token(id)) as string | null) ?? undefined);
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -90,6 +91,8 @@ struct Request {
   /// Without it they are left out of the computation, kAll skips them, attention rows and columns of theirs
   /// are 0, and a position that names one is an error. Real tokens' values are the same either way.
   bool padding_rows = false;
+  /// The batch is a part of a longer one: the number there of its first sequence, for error messages.
+  std::optional<std::size_t> first_sequence;
   /// Polled between layers on the calling thread; true ends the call with kAborted. May be empty.
   std::function<bool()> aborted;
 };

@@ -221,6 +221,9 @@ class Tasks {
                                                  const EncodeOptions& encoding = {});
   ~Tasks();
 
+  /// How texts become tokens from now on, as in create().
+  void set_encoding(const EncodeOptions& encoding);
+
   const Tokenizer& tokenizer() const;
   const Encoder& encoder() const;
   /// The session that the tasks run on, for calls that need more than they give.
