@@ -56,7 +56,10 @@ class Pull {
     const Expected<Fetched> fetched =
         downloader_.fetch(base_ + percent_encoded(name), folder_ + "/" + name, name);
     if (!fetched) return tl::unexpected(fetched.error());
-    if (*fetched == Fetched::kMissing) return false;
+    if (*fetched == Fetched::kMissing) {
+      absent_.push_back(name);
+      return false;
+    }
     files_.push_back(name);
     return true;
   }
@@ -83,7 +86,10 @@ class Pull {
   Status weights() {
     const Expected<bool> whole = optional("model.safetensors");
     if (!whole) return tl::unexpected(whole.error());
-    if (*whole) return {};
+    if (*whole) {
+      absent_.emplace_back("model.safetensors.index.json");  // of the shards of a model before
+      return {};
+    }
     const Expected<bool> sharded = optional("model.safetensors.index.json");
     if (!sharded) return tl::unexpected(sharded.error());
     if (!*sharded) {
@@ -103,12 +109,23 @@ class Pull {
     return {};
   }
 
+  /// Once all has come: removes what this model does not have. Left from a model before, it would be taken
+  /// for this one's.
+  Status remove_absent() const {
+    for (const std::string& name : absent_) {
+      std::error_code error;
+      fs::remove(folder_ + "/" + name, error);
+      if (error) return fail(ErrorCode::kIo, in_quotes(folder_ + "/" + name) + ": " + error.message());
+    }
+    return {};
+  }
+
   const std::vector<std::string>& files() const { return files_; }
 
  private:
   Downloader downloader_;
   std::string base_, folder_;
-  std::vector<std::string> files_;
+  std::vector<std::string> files_, absent_;
 };
 
 Expected<int> pull_into(const Options& options, const std::string& folder) {
@@ -123,6 +140,7 @@ Expected<int> pull_into(const Options& options, const std::string& folder) {
   }
   if (Status fetched = pull.vocabulary(); !fetched) return tl::unexpected(fetched.error());
   if (Status fetched = pull.weights(); !fetched) return tl::unexpected(fetched.error());
+  if (Status removed = pull.remove_absent(); !removed) return tl::unexpected(removed.error());
   const Expected<CheckpointFolder> checkpoint = open_checkpoint(folder);
   if (!checkpoint) return tl::unexpected(checkpoint.error());
 

@@ -20,9 +20,9 @@
 #include <utility>
 
 #include "io/error_line.h"
+#include "io/hash.h"
 #include "io/mapped_file.h"
 #include "io/progress.h"
-#include "io/sha256.h"
 
 namespace bert::cli {
 namespace {
@@ -34,13 +34,18 @@ struct Response {
 
   /// What tells versions of a file apart.
   const std::string& identity() const { return linked_etag.empty() ? etag : linked_etag; }
-  /// The SHA-256, if one of the tags is one.
-  std::string hash() const {
+  /// The first tag of `digits` hexadecimal digits; empty if none is.
+  std::string tag_of(std::size_t digits) const {
     for (const std::string* tag : {&linked_etag, &etag}) {
-      if (tag->size() == 64 && tag->find_first_not_of("0123456789abcdef") == std::string::npos) return *tag;
+      if (tag->size() == digits && tag->find_first_not_of("0123456789abcdef") == std::string::npos)
+        return *tag;
     }
     return {};
   }
+  /// The SHA-256, which the hub names of large files.
+  std::string hash() const { return tag_of(64); }
+  /// The SHA-1 that git names a file by, which the hub names of small ones.
+  std::string blob() const { return tag_of(40); }
 };
 
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -147,6 +152,16 @@ std::size_t refuse_body(char*, std::size_t, std::size_t, void*) {
 std::uint64_t size_of(const std::string& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+// Whether a file has the hash that the server names. Without one nobody can tell.
+bool is_known(const std::string& path, const Response& remote) {
+  const std::string hash = remote.hash(), blob = remote.blob();
+  if (hash.empty() && blob.empty()) return false;
+  const Expected<std::string> own = MappedFile::open(path).and_then([&](const MappedFile& file) {
+    return hash.empty() ? git_blob_sha1(file.bytes()) : sha256(file.bytes());
+  });
+  return own && *own == (hash.empty() ? blob : hash);
 }
 
 std::string first_line(const std::string& path) {
@@ -284,13 +299,9 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
   if (*asked == 404) return Fetched::kMissing;
   if (*asked != 200) return fail(ErrorCode::kIo, in_quotes(url) + ": " + status_text(*asked));
   const auto wanted_size = remote.linked_length ? remote.linked_length : remote.length;
-  if (::access(path.c_str(), F_OK) == 0 && wanted_size == size_of(path)) {
-    const std::string hash = remote.hash();
-    if (hash.empty()) return Fetched::kPresent;
-    const Expected<std::string> own =
-        MappedFile::open(path).and_then([](const MappedFile& file) { return sha256(file.bytes()); });
-    if (own && *own == hash) return Fetched::kPresent;
-  }
+  if (::access(path.c_str(), F_OK) == 0 && wanted_size.value_or(size_of(path)) == size_of(path) &&
+      is_known(path, remote))
+    return Fetched::kPresent;
 
   const std::string part = path + ".part", tag_file = part + ".etag";
   Progress progress(label, Progress::Unit::kBytes, true);

@@ -10,7 +10,7 @@ namespace bert::cli {
 
 enum class Fetched {
   kDownloaded,
-  kPresent,  ///< the file was there already, with the size and the hash that the server names
+  kPresent,  ///< the file was there already, with the hash that the server names
   kMissing,  ///< the server has no such file (404)
 };
 
@@ -25,10 +25,11 @@ class Downloader {
   Downloader(Downloader&&) noexcept;
   ~Downloader();
 
-  /// Downloads `url` to `path`. What has arrived lies in `path`.part until it is whole and checked, and a
-  /// later call goes on from there. `label` names the file on the progress line. The SHA-256 is checked where
-  /// the server names it as the Hugging Face hub does (X-Linked-ETag, else an ETag of 64 hexadecimal digits).
-  /// Errors: kIo (connection, status, disk), kInvalidModel for bytes with another hash; each names the
+  /// Downloads `url` to `path`, unless a file is there with the hash that the server names: a SHA-256 (the
+  /// Hugging Face hub's X-Linked-ETag, else an ETag of 64 hexadecimal digits), or git's own (an ETag of 40).
+  /// Without one it is fetched again. What has arrived lies in `path`.part until it is whole and its SHA-256,
+  /// where one is named, is checked; a later call goes on from there. `label` names the file on the progress
+  /// line. Errors: kIo (connection, status, disk), kInvalidModel for bytes with another hash; each names the
   /// address.
   Expected<Fetched> fetch(const std::string& url, const std::string& path, const std::string& label);
 

@@ -26,7 +26,9 @@ async function hub(t, folder, trouble = () => false) {
     }
     const bytes = readFileSync(file);
     const hash = createHash('sha256').update(bytes).digest('hex');
-    response.setHeader('ETag', `"${createHash('md5').update(bytes).digest('hex')}"`);
+    // as the hub: of a file in git the hash that git gives it
+    const blob = createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
+    response.setHeader('ETag', `"${blob}"`);
     if (name.endsWith('.safetensors')) {
       response.setHeader('X-Linked-ETag', `"${hash}"`);
       response.setHeader('X-Linked-Size', bytes.length);
@@ -90,6 +92,37 @@ describe('pull', () => {
       log.filter((line) => line.startsWith('GET')),
       [],
     );
+  });
+  it('fetches a file again that differs in its bytes alone, or of which no hash is named', async (t) => {
+    const folder = temporaryFolder(t);
+    for (const name of readdirSync(tinyModel()))
+      writeFileSync(path.join(folder, name), readFileSync(path.join(tinyModel(), name)));
+    const { url, log } = await hub(t, folder);
+    const out = temporaryFolder(t);
+    assert.equal((await pull(url, out)).status, 0);
+    const vocabulary = path.join(folder, 'vocab.txt');
+    const lines = readFileSync(vocabulary, 'utf8').split('\n');
+    const [word] = lines.splice(5, 1);
+    writeFileSync(vocabulary, [...lines.slice(0, -1), word, ''].join('\n'));
+    log.length = 0;
+    assert.equal((await pull(url, out)).status, 0);
+    assert.deepEqual(
+      log.filter((line) => line.startsWith('GET')),
+      ['GET vocab.txt'],
+    );
+    same(out, folder, ['config.json', 'vocab.txt', 'model.safetensors']);
+
+    const plain = http.createServer((request, response) => {
+      const file = path.join(folder, path.basename(request.url));
+      if (!existsSync(file)) return response.writeHead(404).end();
+      return response.writeHead(200, { ETag: '"of its own"' }).end(readFileSync(file));
+    });
+    await new Promise((resolve) => plain.listen(0, '127.0.0.1', resolve));
+    t.after(() => plain.close());
+    t.after(() => plain.closeAllConnections());
+    writeFileSync(path.join(out, 'vocab.txt'), readFileSync(path.join(tinyModel(), 'vocab.txt')));
+    assert.equal((await pull(`http://127.0.0.1:${plain.address().port}`, out)).status, 0);
+    same(out, folder, ['vocab.txt']);
   });
   it('goes on after cut connections', async (t) => {
     let cuts = 0;
@@ -235,6 +268,27 @@ describe('pull', () => {
     const { files } = JSON.parse(result.stdout);
     assert.equal(files.filter((name) => /^model-0000\d-of-00003\.safetensors$/.test(name)).length, 3);
     same(out, goldenModel('sharded'), files);
+  });
+  it('what the model does not have goes, once all has come', async (t) => {
+    const { url } = await hub(t, goldenModel('sharded'));
+    const out = temporaryFolder(t);
+    const old = ['model.safetensors', 'tokenizer.json', 'vocab.txt', 'tokenizer_config.json'];
+    const absent = old.filter((name) => !existsSync(path.join(goldenModel('sharded'), name)));
+    assert.ok(absent.includes('model.safetensors') && absent.length > 1);
+    for (const name of old) writeFileSync(path.join(out, name), 'of a model before');
+    const wrong = await pull(url, out, '--revision', 'none');
+    assert.match(wrong.stderr, /config\.json': there is no such file/);
+    for (const name of old) assert.ok(existsSync(path.join(out, name)), name);
+    const result = await pull(url, out, '--json');
+    assert.equal(result.status, 0, result.stderr);
+    for (const name of absent) assert.ok(!existsSync(path.join(out, name)), name);
+    same(out, goldenModel('sharded'), JSON.parse(result.stdout).files);
+
+    // and the other way round: no index stays beside one file
+    const whole = await hub(t, tinyModel());
+    assert.equal((await pull(whole.url, out)).status, 0);
+    assert.ok(!existsSync(path.join(out, 'model.safetensors.index.json')));
+    same(out, tinyModel(), ['model.safetensors']);
   });
   it('asks for a revision and for files by names that addresses can hold', async (t) => {
     const folder = temporaryFolder(t);
