@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "json/document.h"
@@ -91,6 +92,8 @@ class Reader {
   }
 
   Definition definition_;
+  std::unordered_map<std::string_view, std::int32_t>
+      ids_;  ///< of the entries' texts, the first of equal ones
   Error error_;
   std::optional<bool> strip_accents_;
   std::size_t added_bytes_ = 0;  ///< of the contents of added tokens
@@ -143,29 +146,28 @@ bool Reader::require_type(const Value& part, std::string_view what, std::string_
 }
 
 std::optional<std::int32_t> Reader::id_of(std::string_view text) const {
-  for (const AddedToken& token : definition_.added_tokens)
-    if (token.content == text) return token.id;
-  for (std::size_t i = 0; i < definition_.entries.size(); ++i)
-    if (definition_.entries[i].kind != TokenEntry::Kind::kAbsent && definition_.entries[i].text == text)
-      return static_cast<std::int32_t>(i);
-  return std::nullopt;
+  const auto found = ids_.find(text);
+  return found == ids_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Reader::add_entry(std::int32_t id, std::string_view text, TokenEntry::Kind kind) {
   const auto index = static_cast<std::size_t>(id);
   if (definition_.entries.size() <= index) definition_.entries.resize(index + 1);
   definition_.entries[index] = {definition_.texts.emplace_back(text), kind};
+  ids_.emplace(definition_.entries[index].text, id);
 }
 
 bool Reader::read_vocab_txt(std::string_view bytes) {
   if (bytes.size() >= Trie::kMostNodes)
     return invalid("vocab.txt", {"16 MiB or more (", std::to_string(bytes.size()), " bytes)"});
   definition_.entries.reserve(bytes.size() / 7);  // somewhat more than published vocabularies need
+  ids_.reserve(bytes.size() / 7);
   while (!bytes.empty()) {
     const std::size_t stop = std::min(bytes.find('\n'), bytes.size());
     std::string_view line = bytes.substr(0, stop);
     bytes.remove_prefix(std::min(stop + 1, bytes.size()));
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    ids_.emplace(line, static_cast<std::int32_t>(definition_.entries.size()));
     definition_.entries.push_back({line, TokenEntry::Kind::kWord});
   }
   if (definition_.entries.size() > kMostIds) return invalid("vocab.txt", {"more than 4,194,304 lines"});

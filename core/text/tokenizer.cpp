@@ -148,8 +148,9 @@ Expected<Encoding> RowEncoder::encode(const TextInput& input) {
       lengths = {tokens_read(first_), tokens_read(second_)};
     auto fitted = text::fit(lengths, pair, room, resolved_.truncation);
     if (!fitted) return tl::unexpected<Error>(fitted.error());
+    // of all tokens, not of those read: windows follow as long as there are any
     for (const auto& [full, kept] :
-         {std::pair{lengths.first, fitted->first}, {lengths.second, fitted->second}})
+         {std::pair{first_.size(), fitted->first}, {second_.size(), fitted->second}})
       if (resolved_.return_overflowing && kept < full && resolved_.stride >= kept)
         return fail(ErrorCode::kInvalidArgument,
                     "windows of " + std::to_string(kept) + " tokens are no longer than the stride " +
@@ -335,7 +336,11 @@ Status Tokenizer::pad(std::span<Encoding> rows, const EncodeOptions& options) co
   if (const std::size_t multiple = options.pad_to_multiple_of; multiple > 1)
     length = (length + multiple - 1) / multiple * multiple;
   std::uint64_t padding = 0;
-  for (const Encoding& row : rows) padding += length > row.size() ? length - row.size() : 0;
+  const auto count = [&](const Encoding& row) { padding += length > row.size() ? length - row.size() : 0; };
+  for (const Encoding& row : rows) {
+    count(row);
+    std::for_each(row.overflowing.begin(), row.overflowing.end(), count);
+  }
   if (padding > kMostPadding)
     return fail(ErrorCode::kTooLong,
                 "rows of " + std::to_string(length) + " tokens: more than 67108864 padding tokens");

@@ -199,6 +199,29 @@ TEST(Tokenizer, OverflowingWindows) {
   options.stride = 0;
   options.max_length = 1;
   EXPECT_EQ(tokenizer.encode("a", options).error().message, "max_length 1 is less than the 2 special tokens");
+  // no room at all, of a pair too: windows of nothing would follow each other for ever
+  options.add_special_tokens = false;
+  options.max_length = 0;
+  for (const TextInput& input : {TextInput("a b"), {"a b", "a b"}, {"a b", ""}})
+    EXPECT_EQ(tokenizer.encode(input, options).error().message,
+              "windows of 0 tokens are no longer than the stride 0: no window can follow");
+  options.return_overflowing = false;
+  EXPECT_EQ(tokens(tokenizer, {"a b", "a b"}, options), "");
+}
+
+TEST(Tokenizer, PaddingOfWindowsCountsToo) {
+  const Tokenizer tokenizer = load();
+  EncodeOptions options = plain();
+  options.max_length = 1;
+  options.truncation = Truncation::kLongestFirst;
+  options.return_overflowing = true;
+  auto row = tokenizer.encode("a b c", options);
+  ASSERT_EQ(row->overflowing.size(), 2u);
+  options.padding = Padding::kMaxLength;
+  options.max_length = 30'000'000;  // for three rows of one token some 90 million
+  const auto padded = tokenizer.pad({&*row, 1}, options);
+  ASSERT_FALSE(padded);
+  EXPECT_EQ(padded.error().message, "rows of 30000000 tokens: more than 67108864 padding tokens");
 }
 
 TEST(Tokenizer, PaddingAndStacking) {
@@ -397,6 +420,21 @@ TEST(Tokenizer, BadFilesAreNamed) {
                         }() +
                         "]}}"),
             "invalid_model: tokenizer.json: the template single has 65 parts; the most is 64");
+}
+
+TEST(Tokenizer, ManyAddedTokensAreReadOneByOne) {
+  // each is looked up among those before it; by going through them all this took minutes
+  constexpr std::int32_t kCount = 150000;
+  std::string json = R"({"model": {"vocab": {"[UNK]": 0}}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+      "added_tokens": [{"id": 7, "content": "[UNK]"})";
+  for (std::int32_t id = 1; id < kCount; ++id)
+    json += ",{\"id\":" + std::to_string(id) + ",\"content\":\"" + std::to_string(100000 + id) + "\"}";
+  const auto tokenizer =
+      Tokenizer::load({.vocab_txt = {}, .tokenizer_json = json + "]}", .tokenizer_config_json = {}});
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_EQ(tokenizer->size(), static_cast<std::size_t>(kCount));
+  EXPECT_EQ(tokenizer->token_to_id("[UNK]"), 0);  // the vocabulary's id wins
+  EXPECT_EQ(tokenizer->token_to_id("249999"), 149999);
 }
 
 TEST(Tokenizer, LongWordsAreFoundWholeOrInPieces) {
