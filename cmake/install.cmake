@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(objects)
-foreach(folder json text model compute encoder tasks)
+foreach(folder base json text model compute encoder tasks)
   list(APPEND objects $<TARGET_OBJECTS:bert_${folder}>)
 endforeach()
 add_library(bertlens_archive STATIC ${objects})

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/quote.h"
 #include "encoder/weights.h"
 
 namespace bert {
@@ -12,7 +13,7 @@ namespace {
 
 Expected<WeightView> view_of(const TensorView& tensor, std::size_t rows, std::size_t columns) {
   if (tensor.rows != rows || tensor.columns != columns)
-    return fail(ErrorCode::kInvalidModel, "tensor '" + std::string(tensor.name) + "' is [" +
+    return fail(ErrorCode::kInvalidModel, "tensor " + quote(tensor.name) + " is [" +
                                               std::to_string(tensor.rows) + ", " +
                                               std::to_string(tensor.columns) + "], not [" +
                                               std::to_string(rows) + ", " + std::to_string(columns) + "]");
@@ -31,7 +32,7 @@ Expected<WeightView> view_of(const TensorView& tensor, std::size_t rows, std::si
       view.type = WeightType::kInt8;
       break;
     default:
-      return fail(ErrorCode::kUnsupported, "tensor '" + std::string(tensor.name) + "' is of type " +
+      return fail(ErrorCode::kUnsupported, "tensor " + quote(tensor.name) + " is of type " +
                                                std::string(dtype_name(tensor.dtype)) +
                                                ", which holds no weights here");
   }
@@ -40,7 +41,7 @@ Expected<WeightView> view_of(const TensorView& tensor, std::size_t rows, std::si
   view.columns = columns;
   if (view.type == WeightType::kInt8) {
     if (tensor.scales.size() != rows * sizeof(float))
-      return fail(ErrorCode::kInvalidModel, "tensor '" + std::string(tensor.name) + "' has " +
+      return fail(ErrorCode::kInvalidModel, "tensor " + quote(tensor.name) + " has " +
                                                 std::to_string(tensor.scales.size()) +
                                                 " bytes of scales for " + std::to_string(rows) + " rows");
     view.scales = tensor.scales.data();

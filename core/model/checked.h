@@ -1,11 +1,10 @@
-// Arithmetic on untrusted sizes that cannot wrap around, and names from files made fit for an error message.
+// Arithmetic on untrusted sizes that cannot wrap around, and shapes for error messages.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace bert::model {
 
@@ -18,10 +17,6 @@ inline std::optional<std::uint64_t> checked_multiply(std::uint64_t a, std::uint6
   if (b != 0 && a > std::numeric_limits<std::uint64_t>::max() / b) return std::nullopt;
   return a * b;
 }
-
-/// The text in quotation marks, of printable ASCII alone and at most 100 characters: a name in a hostile file
-/// may hold anything, and an error is one short line.
-std::string quote(std::string_view text);
 
 /// "[30522, 768]"; shapes of more than 8 axes are cut.
 template <class Shape>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/quote.h"
 #include "model/checked.h"
 #include "model/checkpoint_data.h"
 #include "model/names.h"
@@ -14,7 +15,6 @@ using model::canonical_name;
 using model::module_shape;
 using model::ModuleShape;
 using model::parse_name;
-using model::quote;
 using model::shape_text;
 using model::Slot;
 using Role = Checkpoint::Entry::Role;

@@ -3,16 +3,15 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/quote.h"
 #include "bert/model.h"
 #include "json/document.h"
-#include "model/checked.h"
 
 namespace bert {
 namespace {
 
 using json::Document;
 using json::Value;
-using model::quote;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 

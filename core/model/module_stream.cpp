@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "model/checked.h"
+#include "base/quote.h"
 #include "model/checkpoint_data.h"
 #include "model/names.h"
 
@@ -119,10 +119,10 @@ Expected<std::span<std::byte>> ModuleStream::buffer() {
     block = allocate(kept ? info.bytes : kScratchBytes);
     if (!block) {
       if (kept) s.held.erase(&info);
-      return tl::unexpected(s.stop(ErrorCode::kOutOfMemory, "no memory for tensor " +
-                                                                model::quote(info.name) + " of " +
-                                                                std::to_string(info.bytes) + " bytes")
-                                .error());
+      return tl::unexpected(
+          s.stop(ErrorCode::kOutOfMemory,
+                 "no memory for tensor " + quote(info.name) + " of " + std::to_string(info.bytes) + " bytes")
+              .error());
     }
     if (kept) s.held_bytes += static_cast<std::size_t>(info.bytes);
   }
@@ -162,7 +162,7 @@ Status ModuleStream::finish() const {
   if (!state_->status) return state_->status;
   if (state_->done()) return {};
   const TensorInfo& info = *state_->current().info;
-  return fail(ErrorCode::kInvalidModel, "safetensors: the bytes end in tensor " + model::quote(info.name) +
+  return fail(ErrorCode::kInvalidModel, "safetensors: the bytes end in tensor " + quote(info.name) +
                                             " after " + std::to_string(state_->filled) + " of " +
                                             std::to_string(info.bytes));
 }

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/quote.h"
 #include "bert/model.h"
-#include "model/checked.h"
 
 namespace bert {
 namespace {
@@ -97,7 +97,7 @@ float quantize_row(std::span<const float> row, std::span<std::int8_t> out) {
 Status quantize_tensor(const TensorView& tensor, std::span<std::int8_t> out, std::span<float> scales) {
   if (out.size() != tensor.elements() || scales.size() != tensor.rows)
     return fail(ErrorCode::kInvalidArgument,
-                "tensor " + model::quote(tensor.name) + " has " + std::to_string(tensor.elements()) +
+                "tensor " + quote(tensor.name) + " has " + std::to_string(tensor.elements()) +
                     " elements in " + std::to_string(tensor.rows) + " rows, but there is room for " +
                     std::to_string(out.size()) + " in " + std::to_string(scales.size()));
   if (tensor.dtype == DType::kI8) {
@@ -109,8 +109,8 @@ Status quantize_tensor(const TensorView& tensor, std::span<std::int8_t> out, std
   for (std::size_t r = 0; r < tensor.rows; ++r) {
     tensor.row_to_float(r, row);
     if (!std::ranges::all_of(row, [](float value) { return std::isfinite(value); }))
-      return fail(ErrorCode::kInvalidModel, "tensor " + model::quote(tensor.name) + ", row " +
-                                                std::to_string(r) + ": a value is not finite");
+      return fail(ErrorCode::kInvalidModel,
+                  "tensor " + quote(tensor.name) + ", row " + std::to_string(r) + ": a value is not finite");
     scales[r] = quantize_row(row, out.subspan(r * tensor.columns, tensor.columns));
   }
   return {};

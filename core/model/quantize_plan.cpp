@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "model/checked.h"
+#include "base/quote.h"
 #include "model/checkpoint_data.h"
 #include "model/names.h"
 
@@ -50,7 +50,7 @@ std::string entry_json(const Planned& tensor, std::uint64_t begin) {
 
 Status not_storable(const TensorView& tensor, std::size_t row, const char* why) {
   return fail(ErrorCode::kInvalidModel,
-              "tensor " + model::quote(tensor.name) + ", row " + std::to_string(row) + ": " + why);
+              "tensor " + quote(tensor.name) + ", row " + std::to_string(row) + ": " + why);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "base/quote.h"
 #include "bert/model.h"
 #include "json/scan.h"
 #include "model/checked.h"
@@ -15,7 +16,6 @@ namespace {
 
 using model::checked_add;
 using model::checked_multiply;
-using model::quote;
 using model::shape_text;
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is read in place, little-endian");

@@ -1,9 +1,9 @@
 // model.safetensors.index.json: which tensor lies in which file.
 #include <algorithm>
 
+#include "base/quote.h"
 #include "bert/model.h"
 #include "json/document.h"
-#include "model/checked.h"
 
 namespace bert {
 namespace {
@@ -34,7 +34,7 @@ Expected<ShardIndex> ShardIndex::parse(std::string_view text) {
   for (const json::Value file : weight_map) {
     if (!is_plain_name(file.string().value_or("")))
       return fail(ErrorCode::kInvalidModel,
-                  what + ": tensor " + model::quote(file.name()) + " is not in a file of the same folder");
+                  what + ": tensor " + quote(file.name()) + " is not in a file of the same folder");
     numbers.emplace(*file.string(), 0);
   }
   for (auto& [name, number] : numbers) {

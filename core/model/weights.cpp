@@ -1,5 +1,5 @@
 // Typed views of all weights over whole files in memory, and their visit in file order.
-#include "model/checked.h"
+#include "base/quote.h"
 #include "model/checkpoint_data.h"
 #include "model/names.h"
 
@@ -16,7 +16,7 @@ Expected<BertWeights> BertWeights::bind(const Checkpoint& checkpoint,
     std::string at;
     for (const TensorInfo& info : data.headers[i].tensors()) {
       if (info.offset + info.bytes <= files[i].size()) continue;
-      at = "; it ends inside tensor " + model::quote(info.name);
+      at = "; it ends inside tensor " + quote(info.name);
       break;
     }
     return fail(ErrorCode::kInvalidModel, "safetensors: file has " + std::to_string(files[i].size()) +

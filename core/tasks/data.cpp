@@ -41,14 +41,6 @@ Status check_abort(const CallControl& control) {
   return {};
 }
 
-std::string quoted(std::string_view text) {
-  constexpr std::size_t kMost = 60;
-  if (text.size() <= kMost) return "'" + std::string(text) + "'";
-  std::size_t end = kMost;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return "'" + std::string(text.substr(0, end)) + "...'";
-}
-
 Status vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
                          const CallControl& control, const UseScores& use) {
   // a row of all logits is as much memory as some 32 tokens take in the encoder

@@ -7,8 +7,6 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -101,8 +99,5 @@ std::vector<Expected<Answer>> answer_each(Data& data, std::span<const TextInput>
   }
   return answers;
 }
-
-/// `text` in single quotes, cut to some 60 bytes, for a message.
-std::string quoted(std::string_view text);
 
 }  // namespace bert::tasks

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/quote.h"
 #include "tasks/data.h"
 
 namespace bert {
@@ -44,11 +45,11 @@ Expected<std::vector<Target>> resolve_targets(const tasks::Data& data, std::span
       target.pieces = std::move(row->ids);
     }
     if (target.pieces.empty()) {
-      return fail(ErrorCode::kInvalidArgument, "the target " + tasks::quoted(word) + " has no tokens");
+      return fail(ErrorCode::kInvalidArgument, "the target " + quote(word) + " has no tokens");
     }
     if (std::find(target.pieces.begin(), target.pieces.end(), data.unknown_id) != target.pieces.end()) {
       return fail(ErrorCode::kInvalidArgument,
-                  "the target " + tasks::quoted(word) + " cannot be written with this vocabulary");
+                  "the target " + quote(word) + " cannot be written with this vocabulary");
     }
     const bool again = std::any_of(targets.begin(), targets.end(),
                                    [&](const Target& other) { return other.pieces == target.pieces; });
@@ -86,7 +87,7 @@ Expected<Work> prepare(const tasks::Data& data, const FillMaskInput& input, std:
   if (work.answer.masks.empty()) {
     return fail(ErrorCode::kInvalidText,
                 "no " + token_text(data, data.mask_id) + " among the tokens of " +
-                    tasks::quoted(input.text.first.text) +
+                    quote(input.text.first.text) +
                     ": write it for the word to predict, where truncation does not cut it off");
   }
   const std::size_t vocabulary = data.encoder->config().vocab_size;

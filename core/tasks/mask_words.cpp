@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 
+#include "base/quote.h"
 #include "tasks/data.h"
 
 namespace bert {
@@ -94,10 +95,9 @@ Expected<MaskedText> mask_words(const Tokenizer& tokenizer, std::string_view tex
     while (begin < end && punctuation(begin)) ++begin;
     while (end > begin && punctuation(end - 1)) --end;
     if (begin == end) {
-      return fail(ErrorCode::kInvalidArgument,
-                  "word position " + std::to_string(position) + " is " +
-                      tasks::quoted(text.substr(word.begin, word.end - word.begin)) +
-                      ", which has no word to mask");
+      return fail(ErrorCode::kInvalidArgument, "word position " + std::to_string(position) + " is " +
+                                                   quote(text.substr(word.begin, word.end - word.begin)) +
+                                                   ", which has no word to mask");
     }
     const std::size_t from = row->offsets[begin].begin, to = row->offsets[end - 1].end;
     MaskedWord entry{.word = position,

@@ -1,9 +1,9 @@
 // What is asked of encoded rows: rectangles, padding statistics, words, offsets in other units.
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "bert/tokenizer.h"
 #include "text/tokenizer_data.h"
-#include "text/utf8.h"
 
 namespace bert {
 

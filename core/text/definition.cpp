@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/quote.h"
 #include "json/document.h"
 
 namespace bert::text {
@@ -27,13 +28,6 @@ constexpr std::string_view kTokenizerJson = "tokenizer.json";
 constexpr std::string_view kTokenizerConfig = "tokenizer_config.json";
 constexpr std::string_view kIdRange = "a number from 0 to 4,194,303";
 constexpr std::size_t kMostTemplateParts = 64;
-
-/// A value of a file for an error message: short, on one line.
-std::string shown(std::string_view text) {
-  std::string result = "'";
-  for (const char c : text.substr(0, 40)) result += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-  return result + (text.size() > 40 ? "...'" : "'");
-}
 
 /// An id: a whole number from 0 to kMostIds - 1.
 std::optional<std::int32_t> read_id(const Value& value) {
@@ -85,10 +79,10 @@ class Reader {
   bool invalid(std::string_view file, Sentence what);
   bool unsupported(std::string_view part, const Value& type, std::string_view wanted) {
     return stop(ErrorCode::kUnsupported,
-                {"tokenizer.json: the ", part, " is ", shown(type.shown()), ", not ", wanted});
+                {"tokenizer.json: the ", part, " is ", quote(type.shown()), ", not ", wanted});
   }
   bool wrong(std::string_view where, std::string_view name, const Value& value, std::string_view wanted) {
-    return invalid(where, {name, " is ", shown(value.shown()), ", not ", wanted});
+    return invalid(where, {name, " is ", quote(value.shown()), ", not ", wanted});
   }
 
   Definition definition_;
@@ -194,10 +188,10 @@ bool Reader::read_model(const Value& model) {
   for (const Value entry : vocab) {
     const std::string_view token = entry.name();
     const auto id = read_id(entry);
-    if (!id) return wrong(kTokenizerJson, "the id of " + shown(token), entry, kIdRange);
+    if (!id) return wrong(kTokenizerJson, "the id of " + quote(token), entry, kIdRange);
     const auto index = static_cast<std::size_t>(*id);
     if (index < definition_.entries.size() && definition_.entries[index].kind != TokenEntry::Kind::kAbsent)
-      return invalid(kTokenizerJson, {shown(definition_.entries[index].text), " and ", shown(token),
+      return invalid(kTokenizerJson, {quote(definition_.entries[index].text), " and ", quote(token),
                                       " both have the id ", std::to_string(*id)});
     bytes += token.size();
     add_entry(*id, token, TokenEntry::Kind::kWord);
@@ -229,7 +223,7 @@ bool Reader::read_decoder(const Value& decoder) {
   if (!require_type(decoder, "decoder", "WordPiece") || !read(decoder, "prefix", where, prefix)) return false;
   if (prefix != definition_.prefix)
     return stop(ErrorCode::kUnsupported,
-                {where, "'s prefix is ", shown(prefix), ", the model's ", shown(definition_.prefix)});
+                {where, "'s prefix is ", quote(prefix), ", the model's ", quote(definition_.prefix)});
   return read(decoder, "cleanup", where, definition_.clean_up);
 }
 
@@ -240,7 +234,7 @@ bool Reader::read_added_token(const Value& token, std::optional<std::int32_t> id
   added_bytes_ += added.content.size();
   if (added.content.empty() || added_bytes_ > kMostAddedBytes)
     return invalid(file, {"an added token without content, or more than 1 MiB of them"});
-  if (!id) return invalid(file, {"the id of the added token ", shown(added.content), " is not ", kIdRange});
+  if (!id) return invalid(file, {"the id of the added token ", quote(added.content), " is not ", kIdRange});
   added.id = *id;
   const std::pair<std::string_view, bool*> flags[] = {{"single_word", &added.single_word},
                                                       {"lstrip", &added.lstrip},
@@ -255,8 +249,8 @@ bool Reader::read_added_token(const Value& token, std::optional<std::int32_t> id
   if (!in_vocabulary(added.id) || definition_.entries[index].kind == TokenEntry::Kind::kAbsent) {
     add_entry(added.id, added.content, TokenEntry::Kind::kAdded);
   } else if (definition_.entries[index].text != added.content) {
-    return invalid(file, {"the id ", std::to_string(added.id), " of the added token ", shown(added.content),
-                          " is that of ", shown(definition_.entries[index].text)});
+    return invalid(file, {"the id ", std::to_string(added.id), " of the added token ", quote(added.content),
+                          " is that of ", quote(definition_.entries[index].text)});
   }
   definition_.added_tokens.push_back(std::move(added));
   return true;
@@ -278,22 +272,22 @@ bool Reader::read_template(const Value& processor, std::string_view name, int se
     std::string id;
     if (!read(body, "id", "tokenizer.json: template", id)) return false;
     const auto type_id = read_id(body["type_id"]);
-    if (!type_id) return invalid(kTokenizerJson, {"no type_id for ", shown(id), " in the template ", name});
+    if (!type_id) return invalid(kTokenizerJson, {"no type_id for ", quote(id), " in the template ", name});
     out.type_id = *type_id;
     if (sequence) {
       out.sequence = id == "A" ? 0 : id == "B" ? 1 : 2;
       if (out.sequence >= sequences)
-        return invalid(kTokenizerJson, {"an unknown sequence ", shown(id), " in the template ", name});
+        return invalid(kTokenizerJson, {"an unknown sequence ", quote(id), " in the template ", name});
       ++seen[out.sequence];
     } else {
       const Value ids = processor["special_tokens"][id]["ids"];
       if (!ids.is(Kind::kArray))
-        return invalid(kTokenizerJson, {"no ids for ", shown(id), " of the template"});
+        return invalid(kTokenizerJson, {"no ids for ", quote(id), " of the template"});
       for (const Value value : ids) {
         const auto special_id = read_id(value);
         if (!in_vocabulary(special_id))
           return invalid(kTokenizerJson,
-                         {"an id of the template's ", shown(id), " is outside the vocabulary"});
+                         {"an id of the template's ", quote(id), " is outside the vocabulary"});
         out.ids.push_back(*special_id);
       }
     }
@@ -411,7 +405,7 @@ bool Reader::add_default_special_tokens() {
     const auto id = id_of(content);
     if (!id) {
       if (role == "sep_token" || role == "cls_token")
-        return invalid("vocab.txt", {"no line ", shown(content)});
+        return invalid("vocab.txt", {"no line ", quote(content)});
       continue;
     }
     if (role == "sep_token") sep = *id;
@@ -459,7 +453,7 @@ bool Reader::read_all(const TokenizerFiles& files, const TokenizerOptions& optio
   const auto unknown = id_of(unknown_);
   if (!unknown)
     return invalid(from_json ? kTokenizerJson : "vocab.txt",
-                   {"no entry ", shown(unknown_), " for unknown words"});
+                   {"no entry ", quote(unknown_), " for unknown words"});
   definition_.unknown_id = *unknown;
   return (from_json || add_default_special_tokens()) && finish(options);
 }

@@ -4,11 +4,11 @@
 #include <optional>
 #include <utility>
 
+#include "base/utf8.h"
 #include "bert/tokenizer.h"
 #include "text/added_tokens.h"
 #include "text/tokenizer_data.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace bert {
 

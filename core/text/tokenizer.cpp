@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/quote.h"
 #include "text/tokenizer_data.h"
 #include "text/truncation.h"
 
@@ -240,7 +241,7 @@ Expected<Tokenizer> Tokenizer::load(const TokenizerFiles& files, const Tokenizer
         (files.tokenizer_json.empty()
              ? "vocab.txt: lines " + std::to_string(first + 1) + " and " + std::to_string(second + 1)
              : "tokenizer.json: the ids " + std::to_string(first) + " and " + std::to_string(second)) +
-            " are both '" + std::string(token.substr(0, 40)) + "'");
+            " are both " + quote(token));
   }
   return Tokenizer(std::move(data));
 }

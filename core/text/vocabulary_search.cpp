@@ -1,10 +1,11 @@
 // The vocabulary browser: tokens by part of their text, by facet, by script.
 #include <algorithm>
 
+#include "base/quote.h"
+#include "base/utf8.h"
 #include "bert/tokenizer.h"
 #include "text/tokenizer_data.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace bert {
 
@@ -50,8 +51,7 @@ std::string_view Tokenizer::script_of(std::int32_t id) const {
 Expected<VocabularyMatches> Tokenizer::find(const VocabularyQuery& query) const {
   const auto names = script_names();
   if (!query.script.empty() && std::find(names.begin(), names.end(), query.script) == names.end())
-    return fail(ErrorCode::kInvalidArgument,
-                "unknown script '" + std::string(query.script.substr(0, 40)) + "'");
+    return fail(ErrorCode::kInvalidArgument, "unknown script " + quote(query.script));
   std::string part(query.text);
   std::transform(part.begin(), part.end(), part.begin(), lower);
   VocabularyMatches matches;

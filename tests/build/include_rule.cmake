@@ -1,6 +1,7 @@
 # Preprocesses `__has_include` lines with the include path of one folder of core/ and compares what is found with the plan of the house.
 # Run by ctest with FOLDER, COMPILER, CORE and INCLUDES (the target's own include path).
 cmake_minimum_required(VERSION 3.25)
+set(sees_base result.h)
 set(sees_json result.h)
 set(sees_text result.h tokenizer.h)
 set(sees_model result.h model.h)
@@ -9,8 +10,10 @@ set(sees_encoder result.h model.h backend.h encoder.h)
 set(sees_tasks result.h model.h backend.h encoder.h tokenizer.h tasks.h)
 
 # internal headers of another folder that a folder may include
-set(uses_text json)
-set(uses_model json)
+set(uses_text base json)
+set(uses_model base json)
+set(uses_encoder base)
+set(uses_tasks base)
 
 set(path)
 foreach(dir IN LISTS INCLUDES)
@@ -34,7 +37,7 @@ foreach(header IN LISTS public)
     expect(bert/${header} FALSE)
   endif()
 endforeach()
-foreach(other json text model compute encoder tasks)
+foreach(other base json text model compute encoder tasks)
   file(GLOB internal RELATIVE ${CORE} ${CORE}/${other}/*.h)
   foreach(header IN LISTS internal)
     if(other STREQUAL FOLDER OR other IN_LIST uses_${FOLDER})

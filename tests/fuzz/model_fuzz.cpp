@@ -8,17 +8,12 @@
 #include <vector>
 
 #include "bert/model.h"
+#include "fuzz/check_error.h"
 
 namespace {
 
 void require(bool holds) {
   if (!holds) std::abort();
-}
-
-/// An error that people can read: one short line of printable characters.
-void check_error(const bert::Error& error) {
-  require(!error.message.empty() && error.message.size() < 600);
-  require(std::ranges::none_of(error.message, [](char c) { return c < 0x20 || c == 0x7F; }));
 }
 
 void read_tensor(const bert::TensorView& tensor) {

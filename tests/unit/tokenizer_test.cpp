@@ -390,6 +390,31 @@ TEST(Tokenizer, BadFilesAreNamed) {
             "invalid_argument: neither tokenizer.json nor vocab.txt was given, or both are empty");
   EXPECT_EQ(message("[UNK]\n[CLS]\n[SEP]\na\nb\na\n", ""),
             "invalid_model: vocab.txt: lines 4 and 6 are both 'a'");
+  // whatever a file holds, an error is one line that steers no terminal, of whole characters
+  EXPECT_EQ(message("[UNK]\n[CLS]\n[SEP]\n\x1b[2J\n\x1b[2J\n", ""),
+            "invalid_model: vocab.txt: lines 4 and 5 are both '?[2J'");
+  EXPECT_EQ(message("", R"({"model": {"vocab": {"[UNK]": 0, "a\n\u2028\u009b": 1, "a\n\u2028\u009b": 2}},
+                            "pre_tokenizer": {"type": "BertPreTokenizer"}})"),
+            "invalid_model: tokenizer.json: the ids 1 and 2 are both 'a?"
+            "?"
+            "?'");
+  EXPECT_EQ(
+      message(
+          kVocab, "",
+          R"({"padding_side": "x)" +
+              [] {
+                std::string wide;
+                for (int i = 0; i < 30; ++i) wide += "\xe4\xb8\xad";
+                return wide;
+              }() +
+              R"("})"),
+      "invalid_model: tokenizer_config.json: padding_side is 'x" +
+          [] {
+            std::string wide;
+            for (int i = 0; i < 26; ++i) wide += "\xe4\xb8\xad";
+            return wide;
+          }() +
+          "...', not left or right");
   EXPECT_EQ(message("a\nb\n", ""), "invalid_model: vocab.txt: no entry '[UNK]' for unknown words");
   EXPECT_EQ(message("[UNK]\n[CLS]\n", ""), "invalid_model: vocab.txt: no line '[SEP]'");
   EXPECT_EQ(message("", "{"), "invalid_model: tokenizer.json: not well-formed JSON at byte 2");

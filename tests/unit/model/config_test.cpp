@@ -83,8 +83,8 @@ TEST(Config, RefusesWithTheFieldAndTheValue) {
     const char* text;
   };
   const Bad kBad[] = {
-      {"vocab_size", 0, ErrorCode::kInvalidModel, "vocab_size is \"0\""},
-      {"vocab_size", -5, ErrorCode::kInvalidModel, "\"-5\""},
+      {"vocab_size", 0, ErrorCode::kInvalidModel, "vocab_size is '0'"},
+      {"vocab_size", -5, ErrorCode::kInvalidModel, "'-5'"},
       {"vocab_size", 1e30, ErrorCode::kInvalidModel, "vocab_size"},
       {"vocab_size", "30522", ErrorCode::kInvalidModel, "whole number"},
       {"hidden_size", 768.5, ErrorCode::kInvalidModel, "768.5"},

@@ -131,7 +131,7 @@ TEST(ModuleStream, EndsAndErrorsAreKept) {
     const auto end = stream.finish();
     ASSERT_FALSE(end);
     EXPECT_EQ(end.error().code, ErrorCode::kInvalidModel);
-    EXPECT_THAT(end.error().message, HasSubstr("the bytes end in tensor \"cls.seq_relationship.weight\""));
+    EXPECT_THAT(end.error().message, HasSubstr("the bytes end in tensor 'cls.seq_relationship.weight'"));
     ASSERT_TRUE(stream.push(data.last(1)));
     EXPECT_TRUE(stream.finish());
     EXPECT_EQ(stream.push(data.last(1)).error().code, ErrorCode::kInvalidArgument);

@@ -125,7 +125,7 @@ TEST(QuantizeTensor, RefusesWhatIsNotFinite) {
     const auto status = bert::quantize_tensor(
         {"some.weight", DType::kF32, 3, 4, std::as_bytes(std::span(values))}, q, scales);
     ASSERT_FALSE(status);
-    EXPECT_THAT(status.error().message, HasSubstr("\"some.weight\", row 1"));
+    EXPECT_THAT(status.error().message, HasSubstr("'some.weight', row 1"));
   }
   std::vector<float> values(12, 1);
   std::vector<std::int8_t> q(11);
@@ -314,7 +314,7 @@ TEST(QuantizePlan, RefusesWhatCannotBeStored) {
       ASSERT_EQ(written.has_value(), storage == Storage::kInt8 && bad == 65520.0F);
       if (written) continue;
       EXPECT_EQ(written.error().code, bert::ErrorCode::kInvalidModel);
-      EXPECT_THAT(written.error().message, HasSubstr("\"bert.encoder.layer.1.output.dense.weight\", row 3"));
+      EXPECT_THAT(written.error().message, HasSubstr("'bert.encoder.layer.1.output.dense.weight', row 3"));
     }
   }
 }

@@ -77,46 +77,46 @@ TEST(SafetensorsHeader, RefusesWithOneLineThatNamesTheTensor) {
       {" {}", "does not start with {"},
       {"{\"a\"", "not valid JSON"},
       {"{} x", "not valid JSON"},
-      {R"({"a": 5})", "\"a\" has 5"},
-      {R"({"a": "x"})", "\"a\" has \"x\""},
-      {R"({"a": null})", "\"a\" has null"},
-      {R"({"a": []})", "\"a\" has a list"},
-      {R"({"a": {}})", "\"a\" has no dtype"},
-      {R"({"a": {"dtype": "F32", "data_offsets": [0, 4]}})", "\"a\" has no shape"},
-      {R"({"a": {"dtype": "F32", "shape": [1]}})", "\"a\" has no data_offsets"},
+      {R"({"a": 5})", "'a' has 5"},
+      {R"({"a": "x"})", "'a' has 'x'"},
+      {R"({"a": null})", "'a' has null"},
+      {R"({"a": []})", "'a' has a list"},
+      {R"({"a": {}})", "'a' has no dtype"},
+      {R"({"a": {"dtype": "F32", "data_offsets": [0, 4]}})", "'a' has no shape"},
+      {R"({"a": {"dtype": "F32", "shape": [1]}})", "'a' has no data_offsets"},
       {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 8]}})",
-       "\"a\" has no data_offsets of two"},
-      {R"({"a": {"dtype": "F31", "shape": [1], "data_offsets": [0, 4]}})", "unknown type \"F31\""},
-      {R"({"a": {"dtype": 32, "shape": [1], "data_offsets": [0, 4]}})", "\"a\" has 32"},
-      {R"({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}})", "\"a\" has -1"},
-      {R"({"a": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}})", "\"a\" has 1.0"},
-      {R"({"a": {"dtype": "F32", "shape": [[1]], "data_offsets": [0, 4]}})", "\"a\" has a list"},
-      {R"({"a": {"dtype": "F32", "shape": {"x": 1}, "data_offsets": [0, 4]}})", "\"a\" has an object"},
-      {R"({"a": {"dtype": "F32", "shape": [true], "data_offsets": [0, 4]}})", "\"a\" has true"},
+       "'a' has no data_offsets of two"},
+      {R"({"a": {"dtype": "F31", "shape": [1], "data_offsets": [0, 4]}})", "unknown type 'F31'"},
+      {R"({"a": {"dtype": 32, "shape": [1], "data_offsets": [0, 4]}})", "'a' has 32"},
+      {R"({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}})", "'a' has -1"},
+      {R"({"a": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}})", "'a' has 1.0"},
+      {R"({"a": {"dtype": "F32", "shape": [[1]], "data_offsets": [0, 4]}})", "'a' has a list"},
+      {R"({"a": {"dtype": "F32", "shape": {"x": 1}, "data_offsets": [0, 4]}})", "'a' has an object"},
+      {R"({"a": {"dtype": "F32", "shape": [true], "data_offsets": [0, 4]}})", "'a' has true"},
       {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}})", "needs 4 bytes"},
-      {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}})", "\"a\""},
-      {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 99999999999999999999]}})", "\"a\""},
+      {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}})", "'a'"},
+      {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 99999999999999999999]}})", "'a'"},
       {R"({"a": {"dtype": "F32", "shape": [4294967296, 4294967296, 4], "data_offsets": [0, 4]}})",
        "impossible shape"},
       {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "extra": 1}})",
-       "unknown field \"extra\""},
+       "unknown field 'extra'"},
       {R"({"a": {"dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})",
-       "twice field \"dtype\""},
+       "twice field 'dtype'"},
       {R"({"a": {"dtype": "F32", "shape": [1], "shape": [1], "data_offsets": [0, 4]}})",
-       "twice field \"shape\""},
+       "twice field 'shape'"},
       {R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
            "a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}})",
-       "\"a\" stands in the header twice"},
+       "'a' stands in the header twice"},
       {R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
            "b": {"dtype": "U8", "shape": [4], "data_offsets": [2, 6]}})",
-       "\"b\" starts at byte 2, inside the one before it"},
+       "'b' starts at byte 2, inside the one before it"},
       {R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
            "b": {"dtype": "U8", "shape": [4], "data_offsets": [8, 12]}})",
-       "\"b\" starts at byte 8, after a gap"},
+       "'b' starts at byte 8, after a gap"},
       {R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [4, 8]}})", "after a gap"},
       {R"({"__metadata__": {"format": 5}})", "metadata has 5"},
       {R"({"__metadata__": {"a": {}}})", "metadata has an object"},
-      {R"({"__metadata__": {"a": "1", "a": "2"}})", "metadata \"a\" stands in the header twice"},
+      {R"({"__metadata__": {"a": "1", "a": "2"}})", "metadata 'a' stands in the header twice"},
       {R"({"__metadata__": "x"})", "metadata has"},
   };
   for (const Bad& bad : kBad) {
@@ -134,7 +134,7 @@ TEST(SafetensorsHeader, OffsetsAtTheEndOfTheNumbersDoNotWrap) {
   const auto header =
       parse("{\"a\":{\"dtype\":\"U8\",\"shape\":[" + most + "],\"data_offsets\":[0," + most + "]}}");
   ASSERT_FALSE(header);
-  EXPECT_THAT(header.error().message, HasSubstr("\"a\" ends beyond any file"));
+  EXPECT_THAT(header.error().message, HasSubstr("'a' ends beyond any file"));
 }
 
 TEST(SafetensorsHeader, LengthsAreChecked) {
@@ -143,7 +143,7 @@ TEST(SafetensorsHeader, LengthsAreChecked) {
   for (const std::uint64_t wrong : {0, 3, 5}) {
     const auto header = parse(json, wrong);
     ASSERT_FALSE(header) << wrong;
-    EXPECT_THAT(header.error().message, HasSubstr("\"a\""));
+    EXPECT_THAT(header.error().message, HasSubstr("'a'"));
   }
   const std::string good = with_length(json, json.size());
   for (std::size_t cut = 0; cut < good.size(); ++cut)
@@ -183,7 +183,7 @@ TEST(ShardIndex, RefusesFilesElsewhere) {
     const auto index = ShardIndex::parse(std::string(R"({"weight_map": {"tensor": )") + file + "}}");
     ASSERT_FALSE(index) << file;
     EXPECT_EQ(index.error().code, ErrorCode::kInvalidModel);
-    EXPECT_THAT(index.error().message, HasSubstr("\"tensor\""));
+    EXPECT_THAT(index.error().message, HasSubstr("'tensor'"));
   }
   for (const char* text : {"", "[]", "{}", R"({"weight_map": {}})", R"({"weight_map": 5})"})
     EXPECT_FALSE(ShardIndex::parse(text)) << text;
