@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "io/parallel.h"
+
 namespace {
 
 using bert::cli::Emit;
@@ -175,6 +177,22 @@ TEST_F(StreamTest, WhatAHandlerThrowsEndsTheStreamAfterTheAnswersBefore) {
   };
   EXPECT_THROW(run(lines_of_file(500, 10), {handler, handler, handler}), std::bad_alloc);
   EXPECT_EQ(answers(), echoes(40));
+}
+
+TEST(ParallelFor, ThrowsOnTheCallersThreadWhatAnyHasThrown) {
+  for (const std::size_t threads : {1U, 4U}) {
+    std::atomic<std::size_t> done{0};
+    const auto body = [&](std::size_t i) {
+      if (i == 7) throw std::bad_alloc();
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      ++done;
+    };
+    EXPECT_THROW(bert::cli::parallel_for(10000, threads, body), std::bad_alloc);
+    EXPECT_LT(done, 9000u);  // the others end early
+    done = 0;
+    bert::cli::parallel_for(100, threads, [&](std::size_t) { ++done; });
+    EXPECT_EQ(done, 100u);
+  }
 }
 
 }  // namespace
