@@ -26,10 +26,12 @@ Status ByteDots::pack(const LinearRows& rows, std::size_t index) {
   std::memset(target, 0, bytes);
   const std::size_t first = index * kBytePanel;
   const std::size_t columns = std::min(kBytePanel, outputs_ - first);
-  std::vector<std::int8_t> scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs_);
+  const AlignedBytes scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs_);
+  if (!scratch.ok()) return out_of_memory("packing a linear layer", inputs_);
   for (std::size_t o = 0; o < columns; ++o) {
     float& scale = scales_[first + o];
-    const std::int8_t* const row = rows.integers(first + o, scratch.data(), &scale);
+    const std::int8_t* const row =
+        rows.integers(first + o, reinterpret_cast<std::int8_t*>(scratch.data()), &scale);
     if (const Status done = check_scale(scale); !done) return done;
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < inputs_; ++i) sum += row[i];

@@ -22,7 +22,7 @@ class ByteDots {
   static Expected<ByteDots> make(const LinearRows& rows);
   std::size_t count() const { return (outputs_ + kBytePanel - 1) / kBytePanel; }
   /// Packs panel `index` of the rows that the panels were made for; several threads may pack at once.
-  /// Errors: kInvalidModel for a scale that is not a positive, normal number.
+  /// Errors: kInvalidModel for a scale that is not a positive, normal number; kOutOfMemory.
   Status pack(const LinearRows& rows, std::size_t index);
 
   std::size_t outputs() const { return outputs_; }

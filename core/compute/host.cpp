@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "base/half.h"
 #include "compute/kernels.h"
 #include "compute/machine.h"
 
@@ -28,12 +29,24 @@ T load(const std::byte* source) {
   return value;
 }
 
+/// The size of a float as a number: in order, and what is no number is above all that are.
+std::uint32_t size_bits(float value) {
+  return std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
+}
+
 std::vector<float> read_vector(const WeightView& view) {
   std::vector<float> values(view.rows * view.columns);
   for (std::size_t r = 0; r < view.rows; ++r) read_row(view, r, values.data() + r * view.columns);
   return values;
 }
+
 }  // namespace
+
+Status check_scales(const WeightView& weight) {
+  for (std::size_t r = 0; weight.type == WeightType::kInt8 && r < weight.rows; ++r)
+    if (Status fine = check_scale(load<float>(weight.scales + r * sizeof(float))); !fine) return fine;
+  return {};
+}
 
 AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
   if (size == 0) return;
@@ -65,69 +78,65 @@ std::size_t element_size(WeightType type) {
   return type == WeightType::kF32 ? 4 : type == WeightType::kInt8 ? 1 : 2;
 }
 
-float half_to_float(std::uint16_t half) {
-  const float size = std::bit_cast<float>((half & 0x7fffU) << 13) * 0x1p112F;
-  const std::uint32_t special = size >= 65536.0F ? 0x7f800000U : 0U;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(size) | special | (half & 0x8000U) << 16);
-}
-
-std::uint16_t float_to_half(float value) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint16_t sign = static_cast<std::uint16_t>(bits >> 16 & 0x8000U);
-  const std::uint32_t size = bits & 0x7fffffffU;
-  if (size > 0x7f800000U) return static_cast<std::uint16_t>(sign | 0x7e00U);
-  if (size >= 0x477ff000U)
-    return static_cast<std::uint16_t>(sign | 0x7c00U);  // 65520 and more round to infinity
-  if (size < 0x38800000U) {
-    // subnormal: adding 0.5 makes the float adder round at the half's last place
-    const float shifted = std::bit_cast<float>(size) + 0.5F;
-    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U));
-  }
-  const std::uint32_t rounded = size - 0x38000000U + 0xfffU + (size >> 13 & 1U);
-  return static_cast<std::uint16_t>(sign | rounded >> 13);
-}
-
-void read_row(const WeightView& view, std::size_t row, float* target) {
-  const std::byte* source = view.data + row * view.columns * element_size(view.type);
+void read_part(const WeightView& view, std::size_t row, std::size_t begin, std::size_t count, float* target) {
+  const std::byte* source = view.data + (row * view.columns + begin) * element_size(view.type);
   switch (view.type) {
     case WeightType::kF32:
-      std::memcpy(target, source, view.columns * sizeof(float));
+      std::memcpy(target, source, count * sizeof(float));
       return;
     case WeightType::kF16:
-      for (std::size_t i = 0; i < view.columns; ++i)
-        target[i] = half_to_float(load<std::uint16_t>(source + 2 * i));
+      for (std::size_t i = 0; i < count; ++i)
+        target[i] = base::half_to_float(load<std::uint16_t>(source + 2 * i));
       return;
     case WeightType::kBF16:
-      for (std::size_t i = 0; i < view.columns; ++i)
+      for (std::size_t i = 0; i < count; ++i)
         target[i] = std::bit_cast<float>(std::uint32_t{load<std::uint16_t>(source + 2 * i)} << 16);
       return;
     case WeightType::kInt8: {
       const float scale = load<float>(view.scales + row * sizeof(float));
-      for (std::size_t i = 0; i < view.columns; ++i)
+      for (std::size_t i = 0; i < count; ++i)
         target[i] = static_cast<float>(static_cast<std::int8_t>(source[i])) * scale;
       return;
     }
   }
 }
 
-float quantise_row(const float* row, std::size_t count, std::int8_t* target) {
-  // as integers, sizes are in order, and what is no number is above all that are
-  std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    bits = std::max(bits, std::bit_cast<std::uint32_t>(row[i]) & 0x7fffffffU);
-  const float largest = std::bit_cast<float>(bits);
+void read_row(const WeightView& view, std::size_t row, float* target) {
+  read_part(view, row, 0, view.columns, target);
+}
+
+Status narrow_row(const float* row, std::size_t count, std::uint16_t* target) {
+  std::uint32_t most = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    most = std::max(most, size_bits(row[i]));
+    target[i] = base::float_to_half(row[i]);
+  }
+  if (most < std::bit_cast<std::uint32_t>(base::kHalfOverflow)) return {};
+  return fail(ErrorCode::kInvalidModel,
+              "a weight is no number or beyond the range of f16: the precision f32 has room for it");
+}
+
+float largest_size(const float* values, std::size_t count, float before) {
+  std::uint32_t most = size_bits(before);
+  for (std::size_t i = 0; i < count; ++i) most = std::max(most, size_bits(values[i]));
+  return std::bit_cast<float>(most);
+}
+
+float int8_scale(float largest) {
   // a scale below the smallest normal float would be refused, or lost, further on
   const float scale = largest / 127.0F;
-  constexpr float kLeast = std::numeric_limits<float>::min();
-  if (!(scale >= kLeast)) {
+  return scale < std::numeric_limits<float>::min() ? 1 : scale;  // NaN is for check_scale
+}
+
+void quantise(const float* values, std::size_t count, float largest, std::int8_t* target) {
+  if (!(largest / 127.0F >= std::numeric_limits<float>::min())) {
     std::memset(target, 0, count);
-    return scale < kLeast ? 1 : scale;  // NaN is for check_scale
+    return;
   }
   const float factor = 127.0F / largest;
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   for (std::size_t i = 0; i < count; ++i)
-    target[i] = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(row[i] * factor + kRound) & 0xffU);
-  return scale;
+    target[i] = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(values[i] * factor + kRound) & 0xffU);
 }
 
 HostBuffer::HostBuffer(std::size_t floats)
@@ -137,6 +146,7 @@ HostBuffer::HostBuffer(std::size_t floats)
 
 Expected<std::unique_ptr<Table>> HostTable::make(const WeightView& source, Precision precision,
                                                  TableBytes bytes) {
+  if (const Status fine = check_scales(source); !fine) return tl::unexpected(fine.error());
   auto table = std::make_unique<HostTable>();
   WeightView& view = table->view_;
   view = source;
@@ -164,7 +174,8 @@ Expected<std::unique_ptr<Table>> HostTable::make(const WeightView& source, Preci
     auto* halves = reinterpret_cast<std::uint16_t*>(table->owned_.data());
     for (std::size_t r = 0; r < source.rows; ++r) {
       read_row(source, r, row.data());
-      for (std::size_t i = 0; i < source.columns; ++i) halves[r * source.columns + i] = float_to_half(row[i]);
+      const Status held = narrow_row(row.data(), source.columns, halves + r * source.columns);
+      if (!held) return tl::unexpected(held.error());
     }
     view.data = table->owned_.data();
     return table;
@@ -178,7 +189,8 @@ Expected<std::unique_ptr<Table>> HostTable::make(const WeightView& source, Preci
   for (std::size_t r = 0; r < source.rows; ++r) {
     read_row(source, r, row.data());
     auto* target = reinterpret_cast<std::int8_t*>(table->owned_.data() + scales) + r * source.columns;
-    const float scale = quantise_row(row.data(), source.columns, target);
+    const float largest = largest_size(row.data(), source.columns, 0), scale = int8_scale(largest);
+    quantise(row.data(), source.columns, largest, target);
     if (const Status finite = check_scale(scale); !finite) return tl::unexpected(finite.error());
     table->owned_.floats()[r] = scale;
   }
@@ -186,6 +198,7 @@ Expected<std::unique_ptr<Table>> HostTable::make(const WeightView& source, Preci
 }
 
 Expected<std::unique_ptr<Vector>> HostVector::make(const WeightView& source) {
+  if (const Status fine = check_scales(source); !fine) return tl::unexpected(fine.error());
   auto vector = std::make_unique<HostVector>();
   vector->values_ = read_vector(source);
   return vector;
@@ -196,6 +209,8 @@ Expected<std::unique_ptr<LayerNorm>> HostNorm::make(const WeightView& gamma, con
   if (gamma.rows * gamma.columns != beta.rows * beta.columns)
     return fail(ErrorCode::kInvalidArgument, "layer norm: gamma " + shape_text(gamma) + " and beta " +
                                                  shape_text(beta) + " differ in size");
+  for (const WeightView* part : {&gamma, &beta})
+    if (const Status fine = check_scales(*part); !fine) return tl::unexpected(fine.error());
   auto norm = std::make_unique<HostNorm>();
   norm->gamma_ = read_vector(gamma);
   norm->beta_ = read_vector(beta);
@@ -214,6 +229,8 @@ Expected<LinearRows> LinearRows::make(std::span<const LinearView> parts) {
     if (part.bias.data != nullptr && part.bias.rows * part.bias.columns != part.weight.rows)
       return fail(ErrorCode::kInvalidArgument, "linear layer: weight " + shape_text(part.weight) +
                                                    " and bias " + shape_text(part.bias) + " do not fit");
+    for (const WeightView* view : {&part.weight, &part.bias})
+      if (const Status fine = check_scales(*view); !fine) return tl::unexpected(fine.error());
     rows.parts_.push_back(part.weight);
     std::vector<float> bias(part.weight.rows);
     if (part.bias.data != nullptr) bias = read_vector(part.bias);
@@ -253,9 +270,20 @@ const std::int8_t* LinearRows::integers(std::size_t output, std::int8_t* scratch
     *scale = load<float>(part.scales + output * sizeof(float));
     return reinterpret_cast<const std::int8_t*>(part.data) + output * inputs_;
   }
-  std::vector<float> row(inputs_);
-  read_row(part, output, row.data());
-  *scale = quantise_row(row.data(), inputs_, scratch);
+  // a piece at a time, as this runs on threads that have no memory of their own to fail for want of
+  constexpr std::size_t kPiece = 512;
+  float piece[kPiece];
+  const auto for_pieces = [&](const auto& work) {
+    for (std::size_t begin = 0; begin < inputs_; begin += kPiece) {
+      const std::size_t count = std::min(kPiece, inputs_ - begin);
+      read_part(part, output, begin, count, piece);
+      work(begin, count);
+    }
+  };
+  float largest = 0;
+  for_pieces([&](std::size_t, std::size_t count) { largest = largest_size(piece, count, largest); });
+  for_pieces([&](std::size_t begin, std::size_t count) { quantise(piece, count, largest, scratch + begin); });
+  *scale = int8_scale(largest);
   return scratch;
 }
 
@@ -306,11 +334,13 @@ Expected<std::unique_ptr<Buffer>> HostStream::allocate(std::size_t floats) {
 }
 
 Status HostStream::upload(std::span<const float> source, Buffer& target, std::size_t offset) {
+  if (source.empty()) return {};  // memcpy takes no null
   std::memcpy(static_cast<HostBuffer&>(target).data() + offset, source.data(), source.size_bytes());
   return {};
 }
 
 Status HostStream::download(const Buffer& source, std::size_t offset, std::span<float> target) {
+  if (target.empty()) return {};
   std::memcpy(target.data(), static_cast<const HostBuffer&>(source).data() + offset, target.size_bytes());
   return {};
 }

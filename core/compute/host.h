@@ -37,8 +37,8 @@ class AlignedBytes {
 tl::unexpected<Error> out_of_memory(std::string_view what, std::size_t bytes);
 
 std::size_t element_size(WeightType type);
-float half_to_float(std::uint16_t half);
-std::uint16_t float_to_half(float value);
+/// Elements [begin, begin + count) of row `row` of `view` as floats.
+void read_part(const WeightView& view, std::size_t row, std::size_t begin, std::size_t count, float* target);
 /// Row `row` of `view` as floats.
 void read_row(const WeightView& view, std::size_t row, float* target);
 
@@ -102,15 +102,16 @@ class HostNorm : public LayerNorm {
 /// The parts of a linear layer as the rows of one: [outputs, inputs]. Refers to the parts' bytes.
 class LinearRows {
  public:
-  /// Errors: kInvalidArgument for parts that do not fit each other.
+  /// Errors: kInvalidArgument for parts that do not fit each other, kInvalidModel for a scale of int8 weights
+  /// that is not a positive, normal number.
   static Expected<LinearRows> make(std::span<const LinearView> parts);
   std::size_t inputs() const { return inputs_; }
   std::size_t outputs() const { return bias_.size(); }
   const std::vector<float>& bias() const { return bias_; }
   /// Row `output` as floats: where it lies, if it is aligned f32, else in `scratch`, which holds [inputs].
   const float* floats(std::size_t output, float* scratch) const;
-  /// The row as int8 and its scale: an int8 part keeps its own, of others the largest size becomes 127.
-  /// `scratch` holds [inputs].
+  /// The row as int8 and its scale: an int8 part keeps its own, of others the largest size becomes 127, and
+  /// the scale is to be checked (check_scale). `scratch` holds [inputs]. Allocates nothing.
   const std::int8_t* integers(std::size_t output, std::int8_t* scratch, float* scale) const;
   /// True if every row lies somewhere as `type`, aligned for it, so that no scratch is needed for it.
   bool in_place(WeightType type) const;
@@ -128,6 +129,8 @@ class LinearRows {
 
 /// kInvalidModel unless a scale of int8 weights is positive and normal.
 Status check_scale(float scale);
+/// The same of all scales of a weight; other types have none.
+Status check_scales(const WeightView& weight);
 
 /// A linear layer's rows together, for a library that packs them: f32 weights, or int8 weights with scales.
 struct StackedLinear {
@@ -140,9 +143,17 @@ struct StackedLinear {
   static Expected<StackedLinear> make(const LinearRows& rows, Precision precision);
 };
 
-/// Quantises a row symmetrically to -127..127 by its largest size; returns the scale (1 for a row of zeros).
-/// `row` and `target` may not overlap.
-float quantise_row(const float* row, std::size_t count, std::int8_t* target);
+/// A row as f16. Errors: kInvalidModel for a number that f16 cannot hold, or none.
+Status narrow_row(const float* row, std::size_t count, std::uint16_t* target);
+
+// A row is quantised symmetrically to -127..127 by its largest size, in one piece or in several.
+
+/// The largest size among the values and `before`; what is no number is above all that are.
+float largest_size(const float* values, std::size_t count, float before);
+/// The scale of a row whose values are no larger: 1 for zeros.
+float int8_scale(float largest);
+/// Values of such a row. `values` and `target` may not overlap.
+void quantise(const float* values, std::size_t count, float largest, std::int8_t* target);
 
 /// Operations that only move floats.
 class HostStream : public Stream {

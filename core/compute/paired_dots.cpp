@@ -46,23 +46,36 @@ Status PairedDots::pack(const LinearRows& rows, std::size_t index) {
   const std::size_t first = index * kPairedPanel;
   const std::size_t columns = std::min(kPairedPanel, outputs_ - first);
   const std::size_t padded = groups() * kPairedGroup;
-  std::vector<std::int8_t> integers(columns * padded);  // zeros behind each row
-  std::vector<std::int8_t> scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs_);
+  const bool in_place = rows.in_place(WeightType::kInt8);
+  const AlignedBytes memory(columns * padded + (in_place ? 0 : inputs_));
+  if (!memory.ok()) return out_of_memory("packing a linear layer", memory.size());
+  auto* const integers = reinterpret_cast<std::int8_t*>(memory.data());  // zeros behind each row
+  std::int8_t* const scratch = in_place ? nullptr : integers + columns * padded;
+  std::memset(integers, 0, columns * padded);
   for (std::size_t o = 0; o < columns; ++o) {
     float& scale = scales_[first + o];
-    const std::int8_t* const row = rows.integers(first + o, scratch.data(), &scale);
+    const std::int8_t* const row = rows.integers(first + o, scratch, &scale);
     if (const Status done = check_scale(scale); !done) return done;
-    std::memcpy(integers.data() + o * padded, row, inputs_);
+    std::memcpy(integers + o * padded, row, inputs_);
   }
-  std::vector<PairedExtra>& extras = extras_[index];
+  const auto fit_together = [&](const std::int8_t* from, std::size_t eight) {
+    bool together = true;
+    for (std::size_t o = 0; o < columns; ++o) together = together && fits(from + o * padded + 8 * eight);
+    return together;
+  };
+  std::size_t apart = 0;
+  for (std::size_t eight = 0; eight < padded / 8; ++eight) apart += fit_together(integers, eight) ? 0 : 1;
+  extras_[index] = AlignedBytes((apart + 1) * sizeof(PairedExtra));
+  if (!extras_[index].ok()) return out_of_memory("a linear layer", extras_[index].size());
+  auto* extras = reinterpret_cast<PairedExtra*>(extras_[index].data());
+  extra_starts_[index] = extras;
   for (std::size_t g = 0; g < groups(); ++g) {
     PairedWeights& group = target[g];
-    const std::int8_t* const from = integers.data() + g * kPairedGroup;
+    const std::int8_t* const from = integers + g * kPairedGroup;
     for (std::size_t o = 0; o < columns; ++o)
       for (std::size_t i = 0; i < kPairedGroup; ++i) group.sums[o] += from[o * padded + i];
     for (std::size_t eight = 0; eight < kPairedGroup / 8; ++eight) {
-      bool together = true;
-      for (std::size_t o = 0; o < columns; ++o) together = together && fits(from + o * padded + 8 * eight);
+      const bool together = fit_together(from, eight);
       PairedExtra extra{};
       for (std::size_t o = 0; o < columns; ++o) {
         const std::int8_t* const weights = from + o * padded + 8 * eight;
@@ -72,19 +85,18 @@ Status PairedDots::pack(const LinearRows& rows, std::size_t index) {
       if (together) continue;
       extra.group = static_cast<std::uint32_t>(g);
       extra.place = static_cast<std::uint32_t>(8 * eight + 4);
-      extras.push_back(extra);
+      *extras++ = extra;
     }
   }
   PairedExtra end{};
   end.group = static_cast<std::uint32_t>(groups());
-  extras.push_back(end);
-  extra_starts_[index] = extras.data();
+  *extras = end;
   return {};
 }
 
 std::size_t PairedDots::owned_bytes() const {
   std::size_t bytes = packed_.size() + (bias_.size() + scales_.size()) * sizeof(float);
-  for (const std::vector<PairedExtra>& extras : extras_) bytes += extras.size() * sizeof(PairedExtra);
+  for (const AlignedBytes& extras : extras_) bytes += extras.size();
   return bytes;
 }
 

@@ -26,7 +26,7 @@ class PairedDots {
   static Expected<PairedDots> make(const LinearRows& rows);
   std::size_t count() const { return (outputs_ + kPairedPanel - 1) / kPairedPanel; }
   /// Packs panel `index` of the rows that the panels were made for; several threads may pack at once.
-  /// Errors: kInvalidModel for a scale that is not a positive, normal number.
+  /// Errors: kInvalidModel for a scale that is not a positive, normal number; kOutOfMemory.
   Status pack(const LinearRows& rows, std::size_t index);
 
   std::size_t outputs() const { return outputs_; }
@@ -38,8 +38,8 @@ class PairedDots {
 
  private:
   std::size_t inputs_ = 0, outputs_ = 0;
-  AlignedBytes packed_;                           // PairedWeights [panel][group]
-  std::vector<std::vector<PairedExtra>> extras_;  // [panel], each with one of no group at its end
+  AlignedBytes packed_;               // PairedWeights [panel][group]
+  std::vector<AlignedBytes> extras_;  // [panel], PairedExtra, each with one of no group at its end
   std::vector<const PairedExtra*> extra_starts_;  // [panel]
   std::vector<float> scales_, bias_;              // [panels * kPairedPanel]
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 namespace bert::compute {
 
@@ -10,7 +11,7 @@ namespace {
 
 /// Lays the first `count` items of each row side by side: item i of row o becomes item i * width + o.
 template <class Item>
-void spread(const std::vector<const void*>& rows, std::size_t count, std::size_t width, std::byte* panel) {
+void spread(std::span<const void* const> rows, std::size_t count, std::size_t width, std::byte* panel) {
   for (std::size_t i = 0; i < count; ++i)
     for (std::size_t o = 0; o < rows.size(); ++o)
       std::memcpy(panel + (i * width + o) * sizeof(Item),
@@ -41,7 +42,8 @@ Status Panels::pack(const LinearRows& rows, std::size_t index) {
   const std::size_t columns = std::min(width_, outputs_ - first);
   std::byte* const target = panel(first);
   if (columns < width_ || inputs_ % 2 != 0) std::memset(target, 0, width_ * bytes_each_);
-  std::vector<const void*> sources;
+  const void* sources[kPanelColumns];
+  const std::span<const void* const> all(sources, columns);
   // rows that do not lie as they are packed are made here
   const WeightType type = precision_ == Precision::kInt8 ? WeightType::kInt8 : WeightType::kF32;
   const std::size_t row_bytes = inputs_ * element_size(type);
@@ -53,30 +55,31 @@ Status Panels::pack(const LinearRows& rows, std::size_t index) {
   if (precision_ == Precision::kInt8) {
     for (std::size_t o = 0; o < columns; ++o) {
       float& scale = scales_[first + o];
-      sources.push_back(rows.integers(first + o, reinterpret_cast<std::int8_t*>(room(o)), &scale));
+      sources[o] = rows.integers(first + o, reinterpret_cast<std::int8_t*>(room(o)), &scale);
       if (const Status done = check_scale(scale); !done) return done;
     }
     using Pair = std::uint16_t;
-    spread<Pair>(sources, inputs_ / 2, width_, target);
+    spread<Pair>(all, inputs_ / 2, width_, target);
     for (std::size_t o = 0; inputs_ % 2 != 0 && o < columns; ++o)
       target[(inputs_ / 2 * width_ + o) * sizeof(Pair)] =
           static_cast<const std::byte*>(sources[o])[inputs_ - 1];
     return {};
   }
   for (std::size_t o = 0; o < columns; ++o)
-    sources.push_back(rows.floats(first + o, reinterpret_cast<float*>(room(o))));
+    sources[o] = rows.floats(first + o, reinterpret_cast<float*>(room(o)));
   if (precision_ == Precision::kF32) {
-    spread<float>(sources, inputs_, width_, target);
+    spread<float>(all, inputs_, width_, target);
     return {};
   }
-  std::vector<std::uint16_t> halves(columns * inputs_);
+  const AlignedBytes halves(columns * inputs_ * sizeof(std::uint16_t));
+  if (!halves.ok()) return out_of_memory("packing a linear layer", halves.size());
   for (std::size_t o = 0; o < columns; ++o) {
-    const auto* const row = static_cast<const float*>(sources[o]);
-    std::uint16_t* const half = halves.data() + o * inputs_;
-    for (std::size_t i = 0; i < inputs_; ++i) half[i] = float_to_half(row[i]);
+    auto* const half = reinterpret_cast<std::uint16_t*>(halves.data()) + o * inputs_;
+    const Status held = narrow_row(static_cast<const float*>(sources[o]), inputs_, half);
+    if (!held) return held;
     sources[o] = half;
   }
-  spread<std::uint16_t>(sources, inputs_, width_, target);
+  spread<std::uint16_t>(all, inputs_, width_, target);
   return {};
 }
 

@@ -19,7 +19,8 @@ class Panels {
 
   std::size_t count() const { return (outputs_ + width_ - 1) / width_; }
   /// Packs panel `index` of the rows that the panels were made for. Panels may be packed by several threads
-  /// at once. Errors: kInvalidModel for a scale that is not a positive, normal number.
+  /// at once. Errors: kInvalidModel for a scale that is not a positive, normal number, or a weight that f16
+  /// cannot hold; kOutOfMemory.
   Status pack(const LinearRows& rows, std::size_t index);
 
   std::size_t owned_bytes() const { return packed_.size() + (bias_.size() + scales_.size()) * sizeof(float); }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/half.h"
 #include "bert/backend.h"
 #include "compute/host.h"
 
@@ -30,18 +31,24 @@ class ReferenceLinear : public Linear {
     linear->bias_ = rows->bias();
     linear->weights_.resize(linear->inputs_ * linear->outputs_);
     std::vector<std::int8_t> integers(linear->inputs_);
+    std::vector<std::uint16_t> halves(linear->inputs_);
     for (std::size_t o = 0; o < linear->outputs_; ++o) {
       float* const weights = linear->weights_.data() + o * linear->inputs_;
       if (precision == Precision::kInt8) {
         float scale = 0;
         const std::int8_t* const row = rows->integers(o, integers.data(), &scale);
+        if (const Status fine = compute::check_scale(scale); !fine) return tl::unexpected(fine.error());
         for (std::size_t i = 0; i < linear->inputs_; ++i) weights[i] = static_cast<float>(row[i]) * scale;
         continue;
       }
       const float* const row = rows->floats(o, weights);
-      for (std::size_t i = 0; i < linear->inputs_; ++i)
-        weights[i] =
-            precision == Precision::kF16 ? compute::half_to_float(compute::float_to_half(row[i])) : row[i];
+      if (precision == Precision::kF16) {
+        const Status held = compute::narrow_row(row, linear->inputs_, halves.data());
+        if (!held) return tl::unexpected(held.error());
+        for (std::size_t i = 0; i < linear->inputs_; ++i) weights[i] = base::half_to_float(halves[i]);
+      } else if (row != weights) {
+        std::memcpy(weights, row, linear->inputs_ * sizeof(float));
+      }
     }
     return linear;
   }

@@ -108,7 +108,8 @@ class AnyLinear : public Linear {
   virtual const ByteDots* bytes() const { return nullptr; }
 };
 
-/// Packs all panels of a layer; the first error.
+/// Packs all panels of a layer; the first error. What `pack` runs out of it must return as one: it runs on
+/// threads of a library in C, which an exception cannot leave.
 template <class Packed>
 Status pack_all(Packed& packed, const LinearRows& rows, pthreadpool_t pool) {
   std::vector<Status> results(packed.count());

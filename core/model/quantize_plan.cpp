@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/half.h"
 #include "base/quote.h"
 #include "model/checkpoint_data.h"
 #include "model/names.h"
@@ -100,7 +101,7 @@ Status write_half(const TensorView& tensor, std::uint64_t offset, const Quantize
   return write_rows(tensor, 2, offset, writer,
                     [&tensor](std::size_t number, std::span<const float> row, std::byte* out) -> Status {
                       for (std::size_t i = 0; i < row.size(); ++i) {
-                        if (std::fabs(row[i]) >= 65520.0F)
+                        if (std::fabs(row[i]) >= base::kHalfOverflow)
                           return not_storable(tensor, number, "a value is beyond the range of f16");
                         const std::uint16_t bits = float_to_half(row[i]);
                         std::memcpy(out + i * 2, &bits, 2);

@@ -2,6 +2,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/half.h"
 #include "bert/model.h"
 
 namespace bert {
@@ -17,30 +18,11 @@ T load(const std::byte* bytes, std::size_t index) {
 }  // namespace
 
 float half_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = (bits & 0x8000U) << 16;
-  const std::uint32_t exponent = (bits >> 10) & 0x1FU;
-  const std::uint32_t fraction = bits & 0x3FFU;
-  if (exponent == 0) {  // zero or subnormal: fraction * 2^-24, exact
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | sign);
-  }
-  const std::uint32_t wide = exponent == 31 ? 0x7F800000U : (exponent + 112) << 23;
-  return std::bit_cast<float>(sign | wide | (fraction << 13));
+  return base::half_to_float(bits);
 }
 
 std::uint16_t float_to_half(float value) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
-  const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
-  if (magnitude > 0x7F800000U) return sign | 0x7E00U;   // NaN
-  if (magnitude >= 0x477FF000U) return sign | 0x7C00U;  // 65520 and more round to infinity
-  if (magnitude < 0x38800000U) {
-    // Below 2^-14: adding 0.5 leaves the multiple of 2^-24, rounded to even, in the low bits of the sum.
-    const float sum = std::bit_cast<float>(magnitude) + 0.5F;
-    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(sum) - 0x3F000000U));
-  }
-  const std::uint32_t odd = (magnitude >> 13) & 1U;
-  return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000U + 0xFFFU + odd) >> 13));
+  return base::float_to_half(value);
 }
 
 const float* TensorView::f32() const {

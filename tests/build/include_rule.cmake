@@ -12,6 +12,7 @@ set(sees_tasks result.h model.h backend.h encoder.h tokenizer.h tasks.h)
 # internal headers of another folder that a folder may include
 set(uses_text base json)
 set(uses_model base json)
+set(uses_compute base)
 set(uses_encoder base)
 set(uses_tasks base)
 

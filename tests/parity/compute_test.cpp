@@ -767,9 +767,59 @@ TEST_P(Compute, RefusesScalesThatAreNone) {
   const LinearView layer{weight.view, {}};
   for (const float scale : {0.0F, -1.0F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
     std::memcpy(weight.scale_bytes.data() + 1, &scale, sizeof(scale));
-    const auto refused = backend_->make_linear(std::span(&layer, 1), Precision::kInt8);
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidModel);
+    for (Backend* backend : {reference_.get(), backend_.get()})
+      for (const Precision precision : precisions()) {
+        const auto linear = backend->make_linear(std::span(&layer, 1), precision);
+        ASSERT_FALSE(linear);
+        EXPECT_EQ(linear.error().code, ErrorCode::kInvalidModel);
+        for (const TableBytes bytes : {TableBytes::kBorrow, TableBytes::kCopy}) {
+          const auto table = backend->make_table(weight.view, precision, bytes);
+          ASSERT_FALSE(table);
+          EXPECT_EQ(table.error().code, ErrorCode::kInvalidModel);
+        }
+      }
+  }
+}
+
+TEST_P(Compute, RefusesWeightsBeyondHalf) {
+  if (!takes(Precision::kF16)) GTEST_SKIP() << "f32 alone";
+  for (const float odd : {65519.0F, 65520.0F, -1e6F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    const Weight weight({1.0F, 2.0F, odd, 4.0F}, 2, WeightType::kF32);
+    const LinearView layer{weight.view, {}};
+    for (Backend* backend : {reference_.get(), backend_.get()}) {
+      const auto linear = backend->make_linear(std::span(&layer, 1), Precision::kF16);
+      const auto table = backend->make_table(weight.view, Precision::kF16, TableBytes::kCopy);
+      ASSERT_EQ(linear.has_value(), odd == 65519.0F) << odd;
+      ASSERT_EQ(table.has_value(), odd == 65519.0F) << odd;
+      if (linear) continue;
+      EXPECT_EQ(linear.error().code, ErrorCode::kInvalidModel);
+      EXPECT_EQ(table.error().code, ErrorCode::kInvalidModel);
+      EXPECT_NE(linear.error().message.find("beyond the range of f16"), std::string::npos);
+    }
+  }
+}
+
+/// Long rows are quantised a piece at a time, all pieces by the largest size of the row.
+TEST_P(Compute, QuantisesLongRowsAsOne) {
+  if (!takes(Precision::kInt8)) GTEST_SKIP() << "f32 alone";
+  constexpr std::size_t kInputs = 1300, kOutputs = 5;
+  Numbers numbers(4);
+  auto values = numbers.floats(kInputs * kOutputs);
+  for (std::size_t o = 0; o < kOutputs; ++o) values[o * kInputs + 600 + 100 * o] = 4.0F;
+  const Weight whole(values, kOutputs, WeightType::kF32);
+  const LinearView layer{whole.view, {}};
+  const auto linear = value_of(reference_->make_linear(std::span(&layer, 1), Precision::kInt8));
+  for (const std::size_t input : {0U, 511U, 512U, 700U, 1299U}) {
+    std::vector<float> x(kInputs, 0.0F);
+    x[input] = 1.0F;
+    Host host(*reference_);
+    const auto source = host.upload(x);
+    const auto target = host.empty(kOutputs);
+    succeed(host.stream->linear(*linear, Activation::kNone, 1, {source.get(), 0, kInputs},
+                                {target.get(), 0, kOutputs}));
+    const auto y = host.download(*target, kOutputs);
+    for (std::size_t o = 0; o < kOutputs; ++o)
+      EXPECT_NEAR(y[o], values[o * kInputs + input], 4.0F / 127.0F / 2.0F * 1.001F) << input << ", " << o;
   }
 }
 

@@ -712,6 +712,16 @@ TEST_F(Refusals, OfRequests) {
   refuse(request, ErrorCode::kInvalidArgument, "mask 0");
 }
 
+TEST_F(Refusals, NotOfNoPositions) {
+  Request request;
+  request.rows = RowChoice::kPositions;
+  request.hidden_states = {1};
+  const Sequence sequence{.input_ids = ids_};
+  const auto output = value_of(session_->run({&sequence, 1}, request));
+  EXPECT_TRUE(output.rows.empty());
+  EXPECT_TRUE(output.hidden_states.front().data.empty());
+}
+
 TEST_F(Refusals, OfMissingHeads) {
   auto spec = small_spec();
   spec.pooler = spec.mlm_head = spec.nsp_head = false;

@@ -241,12 +241,14 @@ class Backend {
   /// A table. A source as narrow as the precision or narrower keeps its type (so f16 stays f16 under kF32);
   /// under kBorrow it is read in the caller's memory where the backend can, and those bytes must outlive the
   /// table. A wider one is narrowed into memory of its own: to f16, or to int8 with one scale per row
-  /// (max-abs).
+  /// (max-abs). Errors: kInvalidModel as make_linear.
   virtual Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision precision,
                                                       TableBytes bytes) = 0;
   /// A linear layer; several parts with equal inputs are stacked, outputs in the order of the parts (query,
   /// key, value). Int8 sources keep their own integers and scales under kInt8; others are quantised per
-  /// output channel (max-abs). Errors: kInvalidArgument for parts that do not fit each other.
+  /// output channel (max-abs). Errors: kInvalidArgument for parts that do not fit each other; kInvalidModel
+  /// where a scale of int8 weights is not a positive, normal number (as one of a NaN is not), or a weight is
+  /// beyond f16's range under kF16.
   virtual Expected<std::unique_ptr<Linear>> make_linear(std::span<const LinearView> parts,
                                                         Precision precision) = 0;
   /// A bias or another row of floats.

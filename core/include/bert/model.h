@@ -66,9 +66,9 @@ struct ModelConfig {
   /// Reads config.json. The five sizes without a default above must be there; the others default to Hugging
   /// Face's values. Unknown fields are ignored.
   /// Errors: kInvalidModel for bytes that are not JSON, a field of the wrong kind or out of range (vocab_size
-  /// up to 2^24, hidden_size 2^16, intermediate_size and positions 2^20, layers 2^10, types 2^16, heads
-  /// dividing the hidden size); kUnsupported for another model_type, activation or position_embedding_type,
-  /// and for decoders.
+  /// up to 2^24, hidden_size, intermediate_size and types 2^16, positions 2^20, layers 2^10, heads dividing
+  /// the hidden size); kUnsupported for another model_type, activation or position_embedding_type, and for
+  /// decoders.
   [[nodiscard]] static Expected<ModelConfig> parse(std::string_view json);
 
   /// config.json of this configuration, as Hugging Face writes it (two-space indent, sorted keys, newline at
