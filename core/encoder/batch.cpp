@@ -1,4 +1,6 @@
-// Padded batches as sequences, and the names of probes.
+// Padded batches as sequences, a check of what came out, and the names of probes.
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "bert/encoder.h"
@@ -28,6 +30,12 @@ Expected<std::vector<Sequence>> make_sequences(std::size_t batch, std::size_t to
     sequences.push_back({row(input_ids), row(token_type_ids), row(attention_mask)});
   }
   return sequences;
+}
+
+Status check_finite(std::span<const float> values, std::string_view what) {
+  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return {};
+  return fail(ErrorCode::kInvalidModel,
+              "the model's " + std::string(what) + " are not finite: its weights are damaged");
 }
 
 std::string_view probe_name(Probe probe) {

@@ -17,6 +17,14 @@ Expected<Encoding> Data::encode(const TextInput& input) const {
   if (!row) return row;
   if (row->ids.empty()) return fail(ErrorCode::kInvalidText, "the text has no tokens");
   if (Status fits = check_length(row->size()); !fits) return tl::unexpected(fits.error());
+  // here, as a run that refuses one of its sequences refuses them all
+  const std::size_t types = encoder->config().type_vocab_size;
+  for (const std::int32_t type : row->type_ids) {
+    if (static_cast<std::size_t>(type) < types) continue;
+    return fail(ErrorCode::kInvalidArgument, "the text has the token type id " + std::to_string(type) +
+                                                 ", the model's ids are below " + std::to_string(types) +
+                                                 (input.second ? ": it takes no pairs" : ""));
+  }
   return row;
 }
 
@@ -41,17 +49,17 @@ Status check_abort(const CallControl& control) {
   return {};
 }
 
-Status vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
-                         const CallControl& control, const UseScores& use) {
+std::vector<Status> vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
+                                      const CallControl& control, const UseScores& use) {
   // a row of all logits is as much memory as some 32 tokens take in the encoder
   const std::size_t cost_of_position = best == 0 ? 32 : 0;
+  std::vector<Status> done(queries.size());
   std::vector<std::size_t> costs;
   costs.reserve(queries.size());
   for (const MaskedQuery& query : queries) {
     costs.push_back(query.ids.size() + cost_of_position * query.positions.size());
   }
   for (const Slice slice : cut(costs, data.sizes.tokens)) {
-    if (Status going = check_abort(control); !going) return going;
     std::vector<Sequence> batch;
     Request request;
     request.aborted = control.aborted;
@@ -65,18 +73,32 @@ Status vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::
       }
       batch.push_back({.input_ids = queries[i].ids, .token_type_ids = queries[i].type_ids});
     }
-    const Expected<Output> output = data.session->run(batch, request);
-    if (!output) return tl::unexpected(output.error());
+    const Expected<Output> output =
+        check_abort(control).and_then([&] { return data.session->run(batch, request); });
+    if (!output) {
+      std::fill(done.begin() + static_cast<std::ptrdiff_t>(slice.begin), done.end(),
+                Status(tl::unexpected(output.error())));
+      break;
+    }
     std::size_t row = 0;
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
       for (std::size_t which = 0; which < queries[i].positions.size(); ++which) {
         const Expected<VocabularyScores> scores = VocabularyScores::create(*output, row++);
-        if (!scores) return tl::unexpected(scores.error());
-        use(i, which, *scores);
+        if (scores) {
+          use(i, which, *scores);
+        } else {
+          done[i] = tl::unexpected(scores.error());
+        }
       }
     }
     if (control.progress) control.progress(slice.end, queries.size());
   }
+  return done;
+}
+
+Status first_error(std::vector<Status> results) {
+  for (Status& result : results)
+    if (!result) return std::move(result);
   return {};
 }
 

@@ -28,7 +28,8 @@ struct Data {
   std::size_t layers = 0;
   WorkSizes sizes;  // of the encoder's backend
 
-  /// The tokens of one input, without padding; kTooLong where the model lacks positions for them.
+  /// The tokens of one input, without padding; kTooLong where the model lacks positions for them,
+  /// kInvalidArgument where it lacks a token type.
   Expected<Encoding> encode(const TextInput& input) const;
   /// kTooLong when the model has fewer positions.
   Status check_length(std::size_t tokens) const;
@@ -53,10 +54,14 @@ struct MaskedQuery {
 
 /// Runs the queries and hands out what the model says at position `which` of query `query`, queries in order.
 /// The scores last for the call only. `best` 0: they hold the whole vocabulary; else only so many, the best
-/// of the tokenizer's tokens, and at most WorkSizes::best_words.
+/// of the tokenizer's tokens, and at most WorkSizes::best_words. One result a query: an error for one whose
+/// logits are not finite (it may have been handed out in part), and for all that a run that failed leaves.
 using UseScores = std::function<void(std::size_t query, std::size_t which, const VocabularyScores& scores)>;
-Status vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
-                         const CallControl& control, const UseScores& use);
+std::vector<Status> vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
+                                      const CallControl& control, const UseScores& use);
+
+/// Success where all succeeded.
+Status first_error(std::vector<Status> results);
 
 /// kAborted once the caller asks to stop.
 Status check_abort(const CallControl& control);

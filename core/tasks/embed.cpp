@@ -57,13 +57,15 @@ std::vector<Expected<std::vector<float>>> Tasks::embed_batch(std::span<const Tex
   request.rows = options.pooling == Pooling::kCls ? RowChoice::kFirst : RowChoice::kAll;
   const auto encode = [&](const TextInput& text) { return data_->encode(text); };
   std::size_t next = 0;  // the sequences' rows follow each other
-  const auto read = [&](const Output& output, std::size_t i, const Encoding& row) {
+  const auto read = [&](const Output& output, std::size_t i,
+                        const Encoding& row) -> Expected<std::vector<float>> {
     if (i == 0) next = 0;
     const Tensor& states = output.hidden_states.front();
     const std::size_t hidden = states.shape.back();
     const std::size_t size = (options.pooling == Pooling::kCls ? 1 : row.size()) * hidden;
     next += size;
-    return pool(std::span(states.data).subspan(next - size, size), hidden, options);
+    const std::span<const float> rows = std::span(states.data).subspan(next - size, size);
+    return check_finite(rows, "hidden states").map([&] { return pool(rows, hidden, options); });
   };
   return tasks::answer_each<std::vector<float>>(*data_, texts, request, control, encode, read);
 }

@@ -192,10 +192,10 @@ Status add_long_targets(tasks::Data& data, const Work& work, const Filling& fill
     }
     double log_probability = 0;
     const CallControl quiet{.aborted = control.aborted, .progress = {}};
-    const Status done = tasks::vocabulary_scores(
+    const Status done = tasks::first_error(tasks::vocabulary_scores(
         data, queries, 0, quiet, [&](std::size_t known, std::size_t, const VocabularyScores& scores) {
           log_probability += scores.log_probability(target.pieces[known]);
-        });
+        }));
     if (!done) return done;
     mask.predictions.push_back({.token = target.text,
                                 .pieces = target.pieces,
@@ -225,10 +225,10 @@ Status predict_masks(tasks::Data& data, Work& work, const FillMaskOptions& optio
   MaskedQuery query{filling.ids, filling.type_ids, {}};
   for (const std::size_t mask : open) query.positions.push_back(filling.positions[mask]);
   const CallControl quiet{.aborted = control.aborted, .progress = {}};
-  Status done = tasks::vocabulary_scores(
+  Status done = tasks::first_error(tasks::vocabulary_scores(
       data, {&query, 1}, 0, quiet, [&](std::size_t, std::size_t which, const VocabularyScores& scores) {
         read_mask(data, work, options, scores, work.answer.masks[open[which]]);
-      });
+      }));
   for (const std::size_t mask : open) {
     if (!done) return done;
     done = add_long_targets(data, work, filling, mask, control, work.answer.masks[mask]);
@@ -303,7 +303,7 @@ std::vector<Expected<FillMaskAnswer>> Tasks::fill_mask_batch(std::span<const Fil
       answers[i] = tl::unexpected(work.error());
     }
   }
-  Status done;
+  std::vector<Status> done(works.size());
   if (options.order == MaskOrder::kIndependent) {
     std::vector<MaskedQuery> queries;
     // a few predictions need no more than the backend's summary of the logits
@@ -320,8 +320,9 @@ std::vector<Expected<FillMaskAnswer>> Tasks::fill_mask_batch(std::span<const Fil
           read_mask(*data_, works[query], options, scores, works[query].answer.masks[which]);
         });
   }
-  for (Work& work : works) {
-    Status own = done;
+  for (std::size_t number = 0; number < works.size(); ++number) {
+    Work& work = works[number];
+    Status own = std::move(done[number]);
     if (own && options.order != MaskOrder::kIndependent) own = fill_in_order(*data_, work, options, control);
     for (std::size_t i = 0; own && options.order == MaskOrder::kIndependent && i < work.answer.masks.size();
          ++i) {

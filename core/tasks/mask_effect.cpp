@@ -58,6 +58,10 @@ Expected<std::vector<MaskEffect>> Tasks::mask_effect(std::span<const TextInput> 
       sequence.attention_mask = rows[i].attention_mask;
       const Expected<Output> with = data_->session->run({&sequence, 1}, request);
       if (!with) return tl::unexpected(with.error());
+      for (const Output* output : {&*without, &*with})
+        for (const Tensor& states : output->hidden_states)
+          if (Status finite = check_finite(states.data, "hidden states"); !finite)
+            return tl::unexpected(finite.error());
       for (std::size_t state = 0; state <= data_->layers; ++state) {
         for (std::size_t token = 0; token < effect.tokens; ++token) {
           effect.per_token[state][token] =
@@ -110,6 +114,8 @@ Expected<std::vector<double>> Tasks::mask_effect_curve(const TextInput& text,
     const Expected<Output> output =
         tasks::check_abort(control).and_then([&] { return data_->session->run(batch, request); });
     if (!output) return tl::unexpected(output.error());
+    if (Status finite = check_finite(output->hidden_states.front().data, "hidden states"); !finite)
+      return tl::unexpected(finite.error());
     for (std::size_t i = slice.begin; i < slice.end; ++i) {
       const std::span<const float> cls = row_of(output->hidden_states.front(), i - slice.begin);
       if (i == 0) {

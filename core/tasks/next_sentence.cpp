@@ -71,11 +71,10 @@ std::vector<Expected<NextSentence>> Tasks::next_sentence_batch(std::span<const T
     return data_->encode(pair);
   };
   const auto read = [](const Output& output, std::size_t i, const Encoding&) -> Expected<NextSentence> {
-    const float* const logits = &output.nsp.data[2 * i];
-    if (!std::isfinite(logits[0]) || !std::isfinite(logits[1]))
-      return fail(ErrorCode::kInvalidModel,
-                  "the model's next-sentence logits are not finite: its weights are damaged");
-    return from_logits(logits[0], logits[1]);
+    const std::span<const float> logits = std::span(output.nsp.data).subspan(2 * i, 2);
+    return check_finite(logits, "next-sentence logits").map([&] {
+      return from_logits(logits[0], logits[1]);
+    });
   };
   return tasks::answer_each<NextSentence>(*data_, pairs, request, control, encode, read);
 }

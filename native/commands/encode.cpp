@@ -189,6 +189,16 @@ void hand_out(const Tensor& tensor, std::span<const Ids> batch, const Take& take
   }
 }
 
+Status check_finite(const States& states) {
+  Status finite = bert::check_finite(states.pooler, "pooled states");
+  for (const std::vector<float>& state : states.hidden)
+    if (finite) finite = bert::check_finite(state, "hidden states");
+  for (const std::vector<Tensor>* tensors : {&states.attentions, &states.probes})
+    for (const Tensor& tensor : *tensors)
+      if (finite) finite = bert::check_finite(tensor.data, "attentions or probes");
+  return finite;
+}
+
 // Runs a batch and hands each sequence's part out.
 Expected<std::vector<States>> run_batch(const Options& options, Session& session, const Inner& inner,
                                         std::span<const Ids> batch) {
@@ -230,6 +240,7 @@ Expected<std::vector<States>> run_batch(const Options& options, Session& session
       all[i].pooler.assign(from, from + static_cast<std::ptrdiff_t>(width));
     }
     for (std::vector<Tensor>& layer : output->attentions) all[i].attentions.push_back(std::move(layer[i]));
+    if (Status finite = check_finite(all[i]); !finite) return tl::unexpected(finite.error());
   }
   return all;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
@@ -397,6 +398,57 @@ TEST(Tasks, ErrorsNameTheirCause) {
   Model without_heads("plain");
   EXPECT_EQ(without_heads.tasks->score(word(10)).error().code, ErrorCode::kMissingTensor);
   EXPECT_EQ(without_heads.tasks->next_sentence({word(10), word(11)}).error().code, ErrorCode::kMissingTensor);
+}
+
+TEST(Tasks, OneBadInputSpoilsNoOther) {
+  Model model("deep");
+  // a damaged position spoils the texts that reach it, and those alone
+  const bert::TensorView positions =
+      model.opened->weights.module({.kind = bert::ModuleKind::kPositionEmbeddings, .layer = 0}).weight;
+  const float odd = std::nanf("");
+  std::memcpy(const_cast<std::byte*>(positions.data.data()) + 6 * positions.columns * sizeof(float), &odd,
+              sizeof odd);
+  model.encoder =
+      *bert::Encoder::create(model.opened->weights, bert::make_reference_backend(), bert::Precision::kF32);
+  model.tasks = *bert::Tasks::create(model.tokenizer, model.encoder);
+  const std::string few = "aa [MASK]", many = "aa ba ca da [MASK] fa ga";
+  const auto expect = [](const auto& results, std::string_view what) {
+    ASSERT_EQ(results.size(), 3U);
+    EXPECT_TRUE(results[0]) << results[0].error().message;
+    EXPECT_TRUE(results[2]) << results[2].error().message;
+    ASSERT_FALSE(results[1]);
+    EXPECT_EQ(results[1].error().code, ErrorCode::kInvalidModel);
+    EXPECT_NE(results[1].error().message.find("its weights are damaged"), std::string::npos);
+    EXPECT_NE(results[1].error().message.find(what), std::string::npos) << results[1].error().message;
+  };
+  const std::vector<bert::FillMaskInput> masked = {{few, {}, {}}, {many, {}, {}}, {few, {}, {}}};
+  expect(model.tasks->fill_mask_batch(masked), "logit for token id");
+  expect(model.tasks->fill_mask_batch(masked, {.top_k = {}, .order = bert::MaskOrder::kLeftToRight}),
+         "logit for token id");
+  const std::vector<bert::TextInput> texts = {few, many, few};
+  for (const bert::Pooling pooling : {bert::Pooling::kCls, bert::Pooling::kMean, bert::Pooling::kMax})
+    expect(model.tasks->embed_batch(texts, {.pooling = pooling}), "hidden states");
+  const std::vector<bert::TextInput> pairs = {{"aa", "ba"}, {"aa ba ca", "da ea fa"}, {"aa", "ba"}};
+  expect(model.tasks->next_sentence_batch(pairs), "next-sentence logits");
+  // texts compared with each other are one question
+  for (const auto& effect :
+       {model.tasks->mask_effect(texts).map([](const auto&) {}),
+        model.tasks->mask_effect_curve(few, std::vector<std::size_t>{0, 1, 5}).map([](const auto&) {})}) {
+    ASSERT_FALSE(effect);
+    EXPECT_EQ(effect.error().message, "the model's hidden states are not finite: its weights are damaged");
+  }
+}
+
+TEST(Tasks, APairNeedsTwoTokenTypes) {
+  Model model("wide");  // which has one
+  const std::vector<bert::TextInput> texts = {"aa", {"aa", "ba"}, "ba"};
+  const auto all = model.tasks->embed_batch(texts);
+  EXPECT_TRUE(all[0]) << all[0].error().message;
+  EXPECT_TRUE(all[2]) << all[2].error().message;
+  ASSERT_FALSE(all[1]);
+  EXPECT_EQ(all[1].error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(all[1].error().message,
+            "the text has the token type id 1, the model's ids are below 1: it takes no pairs");
 }
 
 TEST(Tasks, VocabularyMustFitTheModel) {

@@ -33,6 +33,10 @@ Expected<std::vector<Sequence>> make_sequences(std::size_t batch, std::size_t to
                                                std::span<const std::int32_t> token_type_ids,
                                                std::span<const std::int32_t> attention_mask);
 
+/// kInvalidModel where one of the model's numbers is not finite, which only damaged weights give. `what`
+/// names them in the plural: "hidden states".
+Status check_finite(std::span<const float> values, std::string_view what);
+
 /// One token of a batch: `token` counts from 0 within the sequence, padding included.
 struct Position {
   std::size_t sequence = 0;
