@@ -1,5 +1,6 @@
 // `bertlens inspect`: what a model is made of, from its configuration and the headers of its files: the
 // reports of the notebook's cell 8 and Exercise 3.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -55,10 +56,14 @@ Expected<std::vector<std::optional<TensorStatistics>>> all_statistics(const Chec
   Progress progress("reading tensors", Progress::Unit::kCount);
   std::vector<std::optional<TensorStatistics>> all;
   const auto& entries = folder.checkpoint.entries();
+  const auto& modules = folder.checkpoint.modules();
   for (const Checkpoint::Entry& entry : entries) {
     all.emplace_back();
     using Role = Checkpoint::Entry::Role;
-    if (entry.module && (entry.role == Role::kWeight || entry.role == Role::kBias)) {
+    // a tensor of a module that is there in part alone is not bound, and nothing is known of its values
+    const bool bound =
+        entry.module && std::find(modules.begin(), modules.end(), *entry.module) != modules.end();
+    if (bound && (entry.role == Role::kWeight || entry.role == Role::kBias)) {
       const ModuleView module = weights->module(*entry.module);
       const TensorView& tensor = entry.role == Role::kWeight ? module.weight : module.bias;
       all.back() = tensor_statistics(tensor);
