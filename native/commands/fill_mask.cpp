@@ -157,8 +157,8 @@ void print_labels(Output& out, const Tokenizer& tokenizer, const FillMaskAnswer&
   out.line("Labels before masking non-[MASK]: [" + number_list(answer.label_ids) + "]");
   out.line("Labels after masking non-[MASK]: [" + number_list(answer.labels) + "]");
   for (const MaskAnswer& mask : answer.masks) {
-    out.line("Loss at position " + std::to_string(mask.position) + " ('" + mask.label->token + "', rank " +
-             with_separators(mask.label->rank) + "): " + fixed(mask.label->loss, 4));
+    out.line("Loss at position " + std::to_string(mask.position) + " ('" + printable(mask.label->token) +
+             "', rank " + with_separators(mask.label->rank) + "): " + fixed(mask.label->loss, 4));
   }
   out.line("Loss: " + fixed(*answer.loss, 2));
   out.line();
@@ -200,7 +200,7 @@ void print_text(Output& out, const Tokenizer& tokenizer, const Question& questio
     print_predictions(out, mask);
     out.line();
   }
-  out.line("Filled: " + answer.sequence);
+  out.line("Filled: " + printable(answer.sequence));
   if (answer.masks.size() > 1) {
     double sum = 0;
     for (const MaskAnswer& mask : answer.masks) sum += mask.predictions.front().probability;

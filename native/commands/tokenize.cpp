@@ -251,7 +251,7 @@ void print_words(Output& out, const Tokenizer& tokenizer, const Row& row) {
     for (const std::string_view piece : word.pieces) {
       pieces += (pieces.empty() ? "'" : " + '") + std::string(piece) + "'";
     }
-    out.line("  '" + word.text + "' was split into " + pieces);
+    out.line("  '" + printable(word.text) + "' was split into " + printable(pieces));
   }
   if (split.empty()) out.line("  none");
   out.line();
@@ -290,10 +290,10 @@ Status print_explanation(Output& out, const Tokenizer& tokenizer, const std::str
     if (word.kind == WordKind::kAddedToken) tries = "found as a whole before anything else";
     if (word.kind == WordKind::kTooLong) tries = "too long for the match: unknown";
     for (const ExplainedCandidate& candidate : word.candidates) {
-      tries += (tries.empty() ? "" : ", ") + candidate.text +
+      tries += (tries.empty() ? "" : ", ") + printable(candidate.text) +
                (candidate.id < 0 ? " x" : " = " + std::to_string(candidate.id));
     }
-    out.line("  " + word.text + "  ->  " + tries + "  =>  " +
+    out.line("  " + printable(word.text) + "  ->  " + tries + "  =>  " +
              python_list(token_strings(tokenizer, word.ids)));
   }
   return {};
@@ -306,7 +306,7 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
     for (std::size_t i = 0; i < texts->size(); ++i) {
       if (i > 0) out.line();
       const Status done = print_explanation(out, tokenizer, (*texts)[i], !options.truncation.untrusted);
-      if (!done) return tl::unexpected(done.error());
+      if (!done) return text_error(done.error(), options.input, i);
     }
     return finish(out);
   }

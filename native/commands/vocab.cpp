@@ -70,7 +70,7 @@ Status print_overview(Output& out, const Tokenizer& tokenizer) {
   out.line("Vocab size: " + std::to_string(tokenizer.vocab_size()));
   out.line("Special tokens: " + python_list(special));
   for (const SpecialToken& token : tokenizer.special_tokens()) {
-    out.line(token.content + " -> " + std::to_string(token.id));
+    out.line(printable(token.content) + " -> " + std::to_string(token.id));
   }
   const Expected<VocabularyMatches> unused =
       tokenizer.find({.text = {}, .facet = VocabularyFacet::kUnused, .script = {}});

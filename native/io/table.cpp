@@ -132,7 +132,7 @@ std::string python_list(const std::vector<std::string>& items) {
     }
     text += quote;
   }
-  return text + "]";
+  return printable(text + "]");
 }
 
 }  // namespace bert::cli

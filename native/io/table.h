@@ -59,7 +59,8 @@ template <class T>
 Cell decimal(T value, int digits) {
   return {fixed(static_cast<double>(value), digits), python_number(value)};
 }
-/// As Python prints a list of strings: ['a', 'b'].
+/// As Python prints a list of strings: ['a', 'b']. For reports: what could steer a terminal becomes an
+/// escape.
 std::string python_list(const std::vector<std::string>& items);
 /// As Python prints a list of integers: [1, 2].
 template <class Container>

@@ -13,6 +13,31 @@ const close = (actual, expected, bound = 1e-6) =>
 const withTiny = (...args) => [args[0], '--model', tinyModel(), ...args.slice(1)];
 const sentence = 'The capital of France is [MASK].';
 
+/** The tiny model with other tensors: `change` gets { name: { dtype, shape, bytes } }. */
+function changedModel(t, change) {
+  const folder = temporaryFolder(t);
+  for (const name of ['config.json', 'vocab.txt'])
+    copyFileSync(path.join(tinyModel(), name), path.join(folder, name));
+  const file = readFileSync(path.join(tinyModel(), 'model.safetensors'));
+  const start = 8 + Number(file.readBigUInt64LE(0));
+  const { __metadata__, ...tensors } = JSON.parse(file.subarray(8, start));
+  for (const tensor of Object.values(tensors)) {
+    const [begin, end] = tensor.data_offsets;
+    tensor.bytes = Buffer.from(file.subarray(start + begin, start + end));
+  }
+  change(tensors);
+  let offset = 0;
+  const header = { __metadata__ };
+  for (const [name, { dtype, shape, bytes }] of Object.entries(tensors))
+    header[name] = { dtype, shape, data_offsets: [offset, (offset += bytes.length)] };
+  const text = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  const parts = [size, text, ...Object.values(tensors).map(({ bytes }) => bytes)];
+  writeFileSync(path.join(folder, 'model.safetensors'), Buffer.concat(parts));
+  return folder;
+}
+
 describe('encode', () => {
   for (const name of ['deep', 'sharded', 'plain', 'masked', 'wide']) {
     for (const backend of ['xnnpack', 'reference']) {
@@ -629,6 +654,14 @@ describe('inspect', () => {
     const statistics = json(withTiny('inspect', '--json', '--statistics')).tensors[0];
     assert.ok(statistics.min < statistics.mean && statistics.mean < statistics.max);
   });
+  it('knows no statistics of a module that is there in part', (t) => {
+    const folder = changedModel(t, (tensors) => delete tensors['bert.pooler.dense.bias']);
+    const { tensors } = json(['inspect', '--model', folder, '--json', '--statistics']);
+    const [weight] = tensors.filter(({ name }) => name === 'bert.pooler.dense.weight');
+    assert.deepEqual(weight.shape, [128, 128]);
+    assert.ok(!('mean' in weight), JSON.stringify(weight));
+    assert.ok('mean' in tensors.find(({ name }) => name === 'bert.encoder.layer.0.output.dense.bias'));
+  });
 });
 
 describe('quantize and bench', () => {
@@ -778,6 +811,39 @@ describe('models that cannot be used', () => {
     failure(['embed', 'a'], 1, /BERTLENS_MODEL '\/none'/, { env: { BERTLENS_MODEL: '/none' } });
     failure(['nsp', '--model', goldenModel('masked'), 'a', 'b'], 1, /pooler|seq_relationship|nsp/);
     failure(withTiny('embed', '--backend', 'cuda', 'a'), 1, /--backend cuda/);
+  });
+  it('with a weight that is no number say so, whatever is asked', (t) => {
+    const folder = changedModel(t, (tensors) => {
+      tensors['bert.encoder.layer.0.output.dense.bias'].bytes.writeFloatLE(NaN, 4);
+    });
+    for (const [command, ...texts] of [
+      ['encode', 'hello'],
+      ['encode', '--attentions', '1', 'hello'],
+      ['embed', 'hello'],
+      ['embed', '--pooling', 'max', 'hello', 'world'],
+      ['mask-effect', 'hello world', 'hello'],
+      ['mask-effect', '--curve', '4', 'hello'],
+      ['fill-mask', sentence],
+      ['score', 'hello'],
+      ['nsp', 'hello', 'world'],
+    ]) {
+      for (const backend of ['xnnpack', 'reference'])
+        failure(
+          [command, '--model', folder, '--precision', 'f32', '--backend', backend, ...texts],
+          1,
+          /(is not a finite number|are not finite): its weights are damaged$/m,
+        );
+    }
+    const answers = stream(
+      ['encode', '--model', folder, '--precision', 'f32'],
+      [{ text: 'a' }, { text: 'b' }],
+      1,
+    );
+    for (const { error } of answers) assert.equal(error.code, 'invalid_model');
+    const large = changedModel(t, (tensors) => {
+      tensors['bert.encoder.layer.0.output.dense.weight'].bytes.writeFloatLE(1e6, 4);
+    });
+    failure(['embed', '--model', large, '--precision', 'f16', 'a'], 1, /beyond the range of f16/);
   });
   it('that lack the head of a task say so, not of one of its texts', () => {
     const missing = (model, head, command, ...texts) => {

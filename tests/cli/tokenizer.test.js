@@ -225,6 +225,14 @@ describe('tokenize', () => {
     assert.match(report, /strip_accents +1 change: Cafe \[MASK\] unaffable/);
     assert.match(report, /unaff x, unaf x, una = 14477, ##ffable x/);
   });
+  it('says which text it cannot explain', (t) => {
+    const long = 'a'.repeat(2_000_000);
+    const file = path.join(temporaryFolder(t), 'texts');
+    writeFileSync(file, `short\n${long}\n`);
+    const { status, stderr } = run(['tokenize', '--explain', '--file', file]);
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`'${file}', line 2: explain takes at most`));
+  });
   it('explains one text as it stands: an option that would have no say in it is refused', () => {
     failure(['tokenize', '--explain', '--pair', 'b', 'a'], 2, /--pair excludes --explain/);
     failure(['tokenize', '--explain', '--split-words', 'a'], 2, /--split-words excludes --explain/);
@@ -540,6 +548,27 @@ describe('usage', () => {
     const report = output(['tokenize', '--pair', text, text]);
     assert.ok(report.startsWith(`Original text: ${shown}\nSecond text:   ${shown}\n`), report);
     assert.deepEqual(json(['tokenize', '--json', text]).offsets.at(-2), [10, 13]);
+  });
+  it("reports show a vocabulary's entries so, too", (t) => {
+    const folder = temporaryFolder(t);
+    const token = '\u001b[31m';
+    const vocabulary = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', '##\u001bb', token];
+    writeFileSync(path.join(folder, 'vocab.txt'), vocabulary.join('\n') + '\n');
+    const special = { content: token, special: true };
+    writeFileSync(
+      path.join(folder, 'tokenizer_config.json'),
+      JSON.stringify({ added_tokens_decoder: { 7: special }, model_max_length: 512 }),
+    );
+    for (const args of [
+      ['vocab'],
+      ['tokenize', `a ${token}`],
+      ['tokenize', '--explain', `a ${token}`],
+      ['tokenize', '--words', `a ${token}`],
+    ]) {
+      const report = output([...args, '--vocab', folder]);
+      assert.ok(!report.includes('\u001b'), JSON.stringify(report));
+      assert.ok(report.includes('\\x1b[31m'), report);
+    }
   });
   it('what follows -- is texts, whatever they look like', () => {
     const texts = output(['tokenize', '--', '--attentions', '12', '--json']).match(/(?<=Original text: ).*/g);
