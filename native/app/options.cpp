@@ -50,6 +50,27 @@ CLI::Validator number_between(double least, double most) {
   return CLI::Validator(check, "", "number");
 }
 
+std::vector<std::string> split_at_commas(const std::string& list) {
+  std::vector<std::string> items;
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    items.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return items;
+}
+
+std::vector<std::size_t> whole_numbers(const std::string& option, const std::string& list, std::int64_t least,
+                                       std::int64_t most) {
+  std::vector<std::size_t> numbers;
+  for (std::string& item : split_at_commas(list)) {
+    if (const std::string wrong = whole_number(least, most)(item); !wrong.empty())
+      throw CLI::ValidationError(option, wrong);
+    std::from_chars(item.data(), item.data() + item.size(), numbers.emplace_back());
+  }
+  return numbers;
+}
+
 CLI::Validator not_empty() {
   return CLI::Validator([](std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, "",
                         "not_empty");

@@ -85,6 +85,11 @@ void warn_of_implied_truncation(const TruncationOptions& options);
 
 /// A whole number from `least` to `most`, as a check of an option, with a message that says so.
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);
+/// What stands between the commas of an option: one text more than commas.
+std::vector<std::string> split_at_commas(const std::string& list);
+/// The whole numbers of such a list, each from `least` to `most`; else a usage error of `option` (thrown).
+std::vector<std::size_t> whole_numbers(const std::string& option, const std::string& list, std::int64_t least,
+                                       std::int64_t most);
 /// A check that refuses an empty value, which a shell gives for a variable that is not set.
 CLI::Validator not_empty();
 /// A number from `least` to `most`, likewise.

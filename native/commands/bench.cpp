@@ -2,7 +2,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <limits>
 #include <memory>
@@ -37,17 +36,7 @@ constexpr std::size_t kMostSequences = 1 << 16;
 
 // The numbers of --lengths.
 std::vector<std::size_t> read_lengths(const std::string& text) {
-  std::vector<std::size_t> lengths;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    std::string part = text.substr(at, end - at);
-    if (const std::string wrong = whole_number(2, 1 << 20)(part); !wrong.empty())
-      throw CLI::ValidationError("--lengths", wrong);
-    std::size_t length = 0;
-    std::from_chars(part.data(), part.data() + part.size(), length);
-    lengths.push_back(length);
-    at = end + 1;
-  }
+  std::vector<std::size_t> lengths = whole_numbers("--lengths", text, 2, 1 << 20);
   if (lengths.size() > kMostSequences)
     throw CLI::ValidationError("--lengths", "at most " + std::to_string(kMostSequences) + " sequences, got " +
                                                 std::to_string(lengths.size()));

@@ -63,13 +63,10 @@ constexpr Probe kProbes[] = {Probe::kEmbeddingSum,    Probe::kQuery,      Probe:
 // work(item) for what stands between the commas of an option, without blanks at its ends.
 template <class Work>
 void for_each_item(const std::string& list, const Work& work) {
-  for (std::size_t at = 0; at <= list.size();) {
-    const std::size_t end = std::min(list.find(',', at), list.size());
-    std::string item = list.substr(at, end - at);
+  for (std::string item : split_at_commas(list)) {
     item.erase(0, item.find_first_not_of(' '));
     item.erase(item.find_last_not_of(' ') + 1);
     work(item);
-    at = end + 1;
   }
 }
 

@@ -29,16 +29,6 @@ struct Options : TaskOptions {
   FillMaskOptions filling() const { return {.top_k = top_k, .order = order}; }
 };
 
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    parts.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
-}
-
 std::vector<std::size_t> word_positions(const std::string& text) {
   std::vector<std::size_t> positions;
   for (const std::string& part : split_at_commas(text)) {

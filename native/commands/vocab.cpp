@@ -1,6 +1,5 @@
 // `bertlens vocab`: the vocabulary. Without a search it prints the reports of the notebook's cells 3 and 4.
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <memory>
 #include <string>
@@ -30,17 +29,8 @@ struct Options {
 // The numbers of --id.
 std::vector<std::int32_t> read_ids(const std::string& text) {
   std::vector<std::int32_t> ids;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    std::string part = text.substr(at, end - at);
-    if (const std::string wrong = whole_number(0, std::numeric_limits<std::int32_t>::max())(part);
-        !wrong.empty())
-      throw CLI::ValidationError("--id", wrong);
-    std::int32_t id = 0;
-    std::from_chars(part.data(), part.data() + part.size(), id);
-    ids.push_back(id);
-    at = end + 1;
-  }
+  for (const std::size_t id : whole_numbers("--id", text, 0, std::numeric_limits<std::int32_t>::max()))
+    ids.push_back(static_cast<std::int32_t>(id));
   return ids;
 }
 
