@@ -120,10 +120,8 @@ bool Fields::read(ModelConfig& config) {
       // int8 products are exact as long as 255 x 127 x inputs is below 2^31
       !size("intermediate_size", true, 1, k64Ki, config.intermediate_size) ||
       !size("max_position_embeddings", false, 1, kMi, config.max_position_embeddings) ||
-      !size("type_vocab_size", false, 1, k64Ki, config.type_vocab_size) ||
-      !size("pad_token_id", false, 0, config.vocab_size - 1, config.pad_token_id) ||
-      !hidden_act(config.hidden_act) || !epsilon(config.layer_norm_eps) ||
-      !flag("tie_word_embeddings", config.tie_word_embeddings) ||
+      !size("type_vocab_size", false, 1, k64Ki, config.type_vocab_size) || !hidden_act(config.hidden_act) ||
+      !epsilon(config.layer_norm_eps) || !flag("tie_word_embeddings", config.tie_word_embeddings) ||
       !only("position_embedding_type", "absolute"))
     return false;
   for (const std::string_view field : {"is_decoder", "add_cross_attention"}) {
@@ -177,7 +175,6 @@ std::string ModelConfig::to_json() const {
                            {"type_vocab_size", type_vocab_size},
                            {"hidden_act", hidden_act_name(hidden_act)},
                            {"layer_norm_eps", layer_norm_eps},
-                           {"pad_token_id", pad_token_id},
                            {"tie_word_embeddings", tie_word_embeddings},
                            {"position_embedding_type", "absolute"}};
   if (!architectures.empty()) object["architectures"] = architectures;

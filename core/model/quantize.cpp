@@ -2,9 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 
-#include "base/quote.h"
 #include "bert/model.h"
 
 namespace bert {
@@ -92,28 +90,6 @@ float quantize_row(std::span<const float> row, std::span<std::int8_t> out) {
   for (std::size_t i = 0; i < row.size(); ++i)
     out[i] = static_cast<std::int8_t>(quantised(row[i], best_inverse));
   return static_cast<float>(best.wq / best.qq);
-}
-
-Status quantize_tensor(const TensorView& tensor, std::span<std::int8_t> out, std::span<float> scales) {
-  if (out.size() != tensor.elements() || scales.size() != tensor.rows)
-    return fail(ErrorCode::kInvalidArgument,
-                "tensor " + quote(tensor.name) + " has " + std::to_string(tensor.elements()) +
-                    " elements in " + std::to_string(tensor.rows) + " rows, but there is room for " +
-                    std::to_string(out.size()) + " in " + std::to_string(scales.size()));
-  if (tensor.dtype == DType::kI8) {
-    std::memcpy(out.data(), tensor.data.data(), out.size());
-    std::memcpy(scales.data(), tensor.scales.data(), scales.size_bytes());
-    return {};
-  }
-  std::vector<float> row(tensor.columns);
-  for (std::size_t r = 0; r < tensor.rows; ++r) {
-    tensor.row_to_float(r, row);
-    if (!std::ranges::all_of(row, [](float value) { return std::isfinite(value); }))
-      return fail(ErrorCode::kInvalidModel,
-                  "tensor " + quote(tensor.name) + ", row " + std::to_string(r) + ": a value is not finite");
-    scales[r] = quantize_row(row, out.subspan(r * tensor.columns, tensor.columns));
-  }
-  return {};
 }
 
 }  // namespace bert

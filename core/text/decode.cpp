@@ -67,17 +67,4 @@ Expected<std::string> Tokenizer::decode(std::span<const std::int32_t> ids,
   return text;
 }
 
-Expected<std::vector<std::string>> Tokenizer::decode_batch(std::span<const std::vector<std::int32_t>> rows,
-                                                           const DecodeOptions& options) const {
-  std::vector<std::string> texts;
-  texts.reserve(rows.size());
-  for (const std::vector<std::int32_t>& row : rows) {
-    auto text = decode(row, options);
-    if (!text)
-      return fail(text.error().code, "row " + std::to_string(texts.size()) + ": " + text.error().message);
-    texts.push_back(std::move(*text));
-  }
-  return texts;
-}
-
 }  // namespace bert

@@ -54,7 +54,6 @@ struct ModelConfig {
   std::size_t type_vocab_size = 2;
   HiddenAct hidden_act = HiddenAct::kGelu;
   double layer_norm_eps = 1e-12;
-  std::size_t pad_token_id = 0;
   /// The MLM decoder's weight is the word embedding table; a decoder weight in the file is then not used (as
   /// in Hugging Face's implementation, where the tie wins).
   bool tie_word_embeddings = true;
@@ -453,13 +452,6 @@ struct TensorStatistics {
 /// squared error is taken, each refitted by least squares to the integers it gives. Every element must be
 /// finite. `out` is as long as `row`. Returns the scale.
 [[nodiscard]] float quantize_row(std::span<const float> row, std::span<std::int8_t> out);
-
-/// Quantises a whole tensor by rows (per output channel of a matrix [out, in], per entry of an embedding
-/// table), reading one row at a time. `out` holds rows * columns, `scales` rows. An I8 tensor is copied as it
-/// is.
-/// Errors: kInvalidModel naming the tensor and row of an element that is not finite.
-[[nodiscard]] Status quantize_tensor(const TensorView& tensor, std::span<std::int8_t> out,
-                                     std::span<float> scales);
 
 /// What the weights are stored as.
 enum class Storage : std::uint8_t {

@@ -297,8 +297,6 @@ class Tokenizer {
 
   /// Ids to text. kInvalidArgument for an id that has no token.
   Expected<std::string> decode(std::span<const std::int32_t> ids, const DecodeOptions& options = {}) const;
-  Expected<std::vector<std::string>> decode_batch(std::span<const std::vector<std::int32_t>> rows,
-                                                  const DecodeOptions& options = {}) const;
 
   /// The words of an encoding that have at least `least_pieces` tokens (2: the words that were split).
   /// Padding and added special tokens are left out; a [MASK] that stands in the text is a word.
