@@ -142,7 +142,10 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
   // "Could not convert: --json = maybe"
   if (dynamic_cast<const CLI::ConversionError*>(&error)) {
     const std::size_t name = message.find("--"), equals = message.find(" = ");
-    if (name < equals && equals != std::string::npos) {
+    const CLI::Option* option = name < equals && equals != std::string::npos
+                                    ? app.get_option_no_throw(message.substr(name, equals - name))
+                                    : nullptr;
+    if (option && option->get_expected_max() == 0) {
       return message.substr(name, equals - name) + ": " + in_quotes(message.substr(equals + 3)) +
              " is not true or false; the option stands alone";
     }

@@ -27,7 +27,11 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
     if (text.size() == sign || text.find_first_not_of("0123456789", sign) != std::string::npos)
       return in_quotes(text) + " is not a whole number";
     std::int64_t value = 0;
-    if (parse_number(text, value) && value >= least && value <= most) return {};
+    if (parse_number(text, value) && value >= least && value <= most) {
+      // CLI11 would take zeros in front for base 8
+      text = std::to_string(value);
+      return {};
+    }
     const bool open_ended = most >= std::numeric_limits<std::int32_t>::max();
     const bool too_small = sign == 1 || (value > 0 && value < least) || text == "0";
     const std::string range = open_ended && too_small
@@ -107,7 +111,7 @@ void add_engine_options(CLI::App& app, EngineOptions& options, const EngineUse& 
                           (kHasCuda ? "with --backend cuda up to 8 that read, tokenize and write; " : "") +
                           "default: the cores available (here " + std::to_string(options.threads) + ")"))
       ->type_name("N")
-      ->check(whole_number(1, 1024))
+      ->transform(whole_number(1, 1024))
       ->group(group);
   add_choice<Precision>(
       app, "--precision", options.precision,
@@ -169,7 +173,7 @@ void add_input_options(CLI::App& app, InputOptions& options, const std::string& 
              "there yet; default: 256") +
              (kHasCuda ? ", for tasks with --backend cuda 512" : ""))
       ->type_name("N")
-      ->check(whole_number(1, 1 << 20))
+      ->transform(whole_number(1, 1 << 20))
       ->group("Input");
 }
 
@@ -186,7 +190,7 @@ void add_truncation_options(CLI::App& app, TruncationOptions& options) {
                  "tokens per row, special ones included; default: the model's "
                  "maximum")
       ->type_name("N")
-      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()))
+      ->transform(whole_number(0, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   app.add_flag("--untrusted", options.untrusted, "read [MASK], [SEP] ... in texts as plain characters")
       ->group(group);

@@ -83,7 +83,8 @@ EncodeOptions encode_options(const TruncationOptions& options);
 /// stands there alone.
 void warn_of_implied_truncation(const TruncationOptions& options);
 
-/// A whole number from `least` to `most`, as a check of an option, with a message that says so.
+/// A whole number in base 10 from `least` to `most`, with a message that says so. It is for `transform`, not
+/// for `check`: it takes zeros in front away.
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);
 /// What stands between the commas of an option: one text more than commas.
 std::vector<std::string> split_at_commas(const std::string& list);

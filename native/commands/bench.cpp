@@ -179,10 +179,10 @@ Action define_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--batch", options->batch, "sequences; default: 1")
       ->type_name("B")
-      ->check(whole_number(1, kMostSequences));
+      ->transform(whole_number(1, kMostSequences));
   app.add_option("--seq", options->tokens, "tokens of each; default: 128")
       ->type_name("S")
-      ->check(whole_number(2, 1 << 20));
+      ->transform(whole_number(2, 1 << 20));
   app.add_option_function<std::string>(
          "--lengths", [options](const std::string& text) { options->lengths = read_lengths(text); },
          "tokens of each sequence, instead of --batch and --seq: 9,128,31")
@@ -192,7 +192,7 @@ Action define_bench(CLI::App& app) {
                    "pooler alone");
   app.add_option("--runs", options->runs, "runs that count, after one that does not; default: 5")
       ->type_name("N")
-      ->check(whole_number(1, 1 << 20));
+      ->transform(whole_number(1, 1 << 20));
   app.get_option("--lengths")->excludes("--batch")->excludes("--seq");
   add_format_options(app, options->output, JsonLines::kOutput);
   add_engine_options(app, options->engine, {.vocabulary = false});

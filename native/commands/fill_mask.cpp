@@ -396,7 +396,7 @@ Action define_fill_mask(CLI::App& app) {
       ->group("Input");
   app.add_option("--top-k", options->top_k, "predictions for each mask; default: 5, or all targets")
       ->type_name("K")
-      ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()));
+      ->transform(whole_number(1, std::numeric_limits<std::int32_t>::max()));
   app.add_option_function<std::string>(
          "--targets", [options](const std::string& text) { options->targets = split_at_commas(text); },
          "score these words alone: paris,london; probabilities stay those over the whole vocabulary")

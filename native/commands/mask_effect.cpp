@@ -161,7 +161,7 @@ Action define_mask_effect(CLI::App& app) {
   add_task_options(app, *options, "TEXT", "the texts of one batch");
   app.add_option("--curve", options->curve, "one text with 0 to N padding tokens, without the mask")
       ->type_name("N")
-      ->check(whole_number(1, 1 << 20));
+      ->transform(whole_number(1, 1 << 20));
   app.footer(
       "Padding should not matter: with the mask it does not. Without it, this is how far [CLS] moves.\n"
       "JSON holds cls_l2 [sequence], per_layer [sequence][hidden state] and, for every token, per_token "

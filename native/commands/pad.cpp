@@ -208,12 +208,12 @@ Action define_pad(CLI::App& app) {
                  "tokens per row for the strategy max_length; default: the "
                  "model's maximum")
       ->type_name("N")
-      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()))
+      ->transform(whole_number(0, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   app.add_option("--pad-to-multiple-of", options->pad_to_multiple_of,
                  "round the padded length up to a multiple of N")
       ->type_name("N")
-      ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()))
+      ->transform(whole_number(1, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   add_choice<Side>(app, "--padding-side", options->padding_side,
                    {{"right", Side::kRight}, {"left", Side::kLeft}},

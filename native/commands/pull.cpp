@@ -215,7 +215,7 @@ Action define_pull(CLI::App& app) {
       ->check(not_empty());
   app.add_option("--tries", options->tries, "failures in a row before it gives up; default: 5")
       ->type_name("N")
-      ->check(whole_number(1, 1000));
+      ->transform(whole_number(1, 1000));
   add_format_options(app, options->output, JsonLines::kOutput);
   add_engine_options(
       app, options->engine,

@@ -385,12 +385,12 @@ Action define_tokenize(CLI::App& app) {
   app.add_option("--stride", options->stride,
                  "keep what truncation cuts off as further windows that share N tokens (\"overflowing\")")
       ->type_name("N")
-      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()))
+      ->transform(whole_number(0, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   app.add_option("--pad-to-multiple-of", options->pad_to_multiple_of,
                  "round the padded length up to a multiple of N")
       ->type_name("N")
-      ->check(whole_number(1, std::numeric_limits<std::int32_t>::max()))
+      ->transform(whole_number(1, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   app.add_flag("--no-special-tokens", options->no_special_tokens, "do not add [CLS] and [SEP]")->group(group);
   add_format_options(app, options->output, JsonLines::kStream, {"--words", "--explain"});

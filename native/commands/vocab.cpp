@@ -143,10 +143,10 @@ Action define_vocab(CLI::App& app) {
       ->type_name("NAME");
   app.add_option("--limit", options->limit, "at most N entries")
       ->type_name("N")
-      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()));
+      ->transform(whole_number(0, std::numeric_limits<std::int32_t>::max()));
   app.add_option("--offset", options->offset, "leave out the first N matches")
       ->type_name("N")
-      ->check(whole_number(0, std::numeric_limits<std::int32_t>::max()));
+      ->transform(whole_number(0, std::numeric_limits<std::int32_t>::max()));
   CLI::Option* ids = app.add_option_function<std::string>(
                             "--id", [options](const std::string& text) { options->ids = read_ids(text); },
                             "the entries with these ids: 101,102")

@@ -506,6 +506,7 @@ describe('usage', () => {
     failure(['tokenize', '--threads', '-3', 'a'], 2, /--threads: .*-3/);
     failure(['tokenize', '--threads', 'many', 'a'], 2, /--threads: 'many' is not a whole number/);
     failure(['tokenize', '--stride', '1.5', 'a'], 2, /--stride: '1\.5' is not a whole number/);
+    failure(['vocab', '--limit', '09x'], 2, /--limit: '09x' is not a whole number/);
     for (const number of ['99999999999999999999', '3000000000']) {
       const message = new RegExp(`--max-length: must be from 0 to 2147483647, got ${number}`);
       failure(['tokenize', '--max-length', number, 'a'], 2, message);
