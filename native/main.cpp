@@ -69,18 +69,26 @@ std::size_t edits(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-// " (did you mean X?)" for the nearest of `names`, if one is near.
+// " (did you mean X?)" for the one of `names` that `word` is the start of, else for the nearest, if one is
+// near.
 std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
-  std::string best;
-  std::size_t least = word.size() / 3 + 2;
   if (word.size() > 40) return {};
+  const auto asked = [](const std::string& name) { return " (did you mean " + name + "?)"; };
+  const auto starts = [&](const std::string& name) { return name.starts_with(word); };
+  const std::size_t letters = word.size() - std::min(word.find_first_not_of('-'), word.size());
+  const auto whole = std::find_if(names.begin(), names.end(), starts);
+  if (letters > 1 && whole != names.end() && std::none_of(whole + 1, names.end(), starts))
+    return asked(*whole);
+  std::string best;
+  // of a short word with two letters changed little is left
+  std::size_t least = std::max<std::size_t>(1, letters / 3) + 1;
   for (const std::string& name : names) {
     if (const std::size_t distance = edits(word, name); distance < least) {
       least = distance;
       best = name;
     }
   }
-  return best.empty() ? best : " (did you mean " + best + "?)";
+  return best.empty() ? best : asked(best);
 }
 
 int print_text(const std::string& text) {
@@ -95,8 +103,29 @@ int print_text(const std::string& text) {
 // = the argument that follows. A mark in front keeps it whole; every option takes the mark off again.
 constexpr char kMark = '\x1f';
 
+// Where the value of "--option=value" starts; npos for any other argument.
+std::size_t value_start(const std::string& argument) {
+  const std::size_t equals = argument.starts_with("--") ? argument.find('=') : std::string::npos;
+  return equals == std::string::npos ? equals : equals + 1;
+}
+
+// What holds a mark itself gets one more, so that only ours go.
+std::string with_mark(std::string argument) {
+  const std::size_t start = value_start(argument);
+  if (start != std::string::npos) {
+    if (start == argument.size() || argument.find(kMark, start) != std::string::npos)
+      argument.insert(start, 1, kMark);
+  } else if (argument.starts_with(kMark) || (argument.starts_with('[') && argument.ends_with(']'))) {
+    argument.insert(0, 1, kMark);
+  }
+  return argument;
+}
+
+// An argument that looks like "--option=value" may itself be the value of the option before it, or a text.
 std::string remove_mark(std::string& value) {
-  if (value.starts_with(kMark)) value.erase(0, 1);
+  const std::size_t start = value_start(value);
+  const std::size_t at = start == std::string::npos ? 0 : start;
+  if (at < value.size() && value[at] == kMark) value.erase(at, 1);
   return {};
 }
 
@@ -116,13 +145,12 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
     const std::vector<std::string> extras = app.remaining();
     std::string extra = extras.empty() ? "" : extras.front();
     remove_mark(extra);
-    if (extra.ends_with(kMark)) extra.pop_back();
     if (extra.size() > 1 && extra.front() == '-') {
       std::vector<std::string> names;
       for (const CLI::Option* option : app.get_options()) {
         for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
       }
-      return "unknown option " + in_quotes(extra) + suggestion(extra, names) +
+      return "unknown option " + in_quotes(extra) + suggestion(extra.substr(0, extra.find('=')), names) +
              (app.get_option_no_throw("texts") ? "; a text that starts with - goes after --" : "");
     }
     return "unexpected argument " + in_quotes(extra) + place_of_argument(app);
@@ -167,10 +195,7 @@ std::vector<std::string> marked_arguments(std::span<const std::string> arguments
       marked.back() += (marked.back() == "--attentions" ? '=' : ',') + argument;
       continue;
     }
-    const bool cut = argument.starts_with('[') && argument.ends_with(']');
-    const bool empty = !texts_only && argument.starts_with("--") && argument.ends_with('=');
-    const std::string mark(1, kMark);
-    marked.push_back((cut || argument.starts_with(kMark) ? mark : "") + argument + (empty ? mark : ""));
+    marked.push_back(with_mark(argument));
   }
   std::reverse(marked.begin(), marked.end());  // as CLI11 wants them
   return marked;

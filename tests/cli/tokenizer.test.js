@@ -543,6 +543,30 @@ describe('usage', () => {
     failure(['vocab', '[MASK]'], 2, /argument '\[MASK\]'; is it meant for --find TEXT\?;/);
     failure(['bench', 'x'], 2, /argument 'x'; is it meant for --model DIR\?;/);
   });
+  it('whole numbers are in base 10, with zeros in front too', () => {
+    assert.equal(json(['vocab', '--json', '--limit', '010']).length, 10);
+    assert.equal(json(['vocab', '--json', '--limit', '08']).length, 8);
+    assert.deepEqual(json(['vocab', '--json', '--id', '0103'])[0].token, '[MASK]');
+  });
+  it('guesses what a mistyped option means, and not where little speaks for it', () => {
+    failure(['embed', '--pool', 'cls', 'a'], 2, /'--pool' \(did you mean --pooling\?\)/);
+    failure(['embed', '--pool=cls', 'a'], 2, /'--pool=cls' \(did you mean --pooling\?\)/);
+    failure(['encode', '--hidden', 'a'], 2, /'--hidden' \(did you mean --hidden-states\?\)/);
+    failure(['embed', '--out', 'a'], 2, /unknown option '--out';/);
+    failure(['tok'], 2, /unknown command 'tok' \(did you mean tokenize\?\)/);
+  });
+  it('values stay as they are, whatever options look like', () => {
+    const pair = (...args) => {
+      const row = json(['tokenize', '--json', '--clean-text', 'false', 'a', ...args]);
+      return row.tokens.slice(3, -1).concat(row.offsets.at(-2)[1]);
+    };
+    assert.deepEqual(pair('--pair', '--x='), ['-', '-', 'x', '=', 4]);
+    assert.deepEqual(pair('--pair=--x='), ['-', '-', 'x', '=', 4]);
+    assert.deepEqual(pair('--pair=[MASK]'), ['[MASK]', 6]);
+    for (const value of ['\u001fa', '--x=\u001f', '--x=\u001fa', '[\u001f]', '\u001f\u001f'])
+      for (const args of [['--pair', value], [`--pair=${value}`]])
+        assert.equal(pair(...args).at(-1), value.length, JSON.stringify(args));
+  });
   it('reports show what could steer a terminal as escapes', () => {
     const text = 'a\u001b[31m\u009b\u202e\u0007 b\u200dc';
     const shown = 'a\\x1b[31m\\u009b\\u202e\\x07 b\u200dc';
