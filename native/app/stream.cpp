@@ -1,6 +1,7 @@
 // The loop over batches of lines.
 #include "app/stream.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -24,12 +25,11 @@ namespace {
 constexpr std::size_t kMostBytes = std::size_t{8} << 20;
 
 // Lines that are answered together.
-struct Batch {
-  std::vector<StreamLine> lines;
-  std::uint64_t read = 0;  // bytes or lines of the input up to its end, as Progress counts
-};
+using Batch = std::vector<StreamLine>;
 
-// Cuts the input into batches.
+}  // namespace
+
+// Cuts the input into batches. Friend of StreamLine: says how much of the input there is up to each.
 class BatchReader {
  public:
   static Expected<BatchReader> open(const InputOptions& input, const StreamOptions& options) {
@@ -42,7 +42,7 @@ class BatchReader {
   }
 
   bool counts_bytes() const { return reader_ && reader_->total_bytes() > 0; }
-  // What `Batch::read` grows to; 0 when that is not known.
+  // What `read_` grows to; 0 when that is not known.
   std::uint64_t total() const {
     return !reader_ ? input_.texts.size() : counts_bytes() ? reader_->total_bytes() : 0;
   }
@@ -53,8 +53,8 @@ class BatchReader {
   Expected<Batch> next() {
     Batch batch;
     std::size_t bytes = 0;
-    while (more_ && batch.lines.size() < most_ && (input_.batch > 0 || bytes < kMostBytes)) {
-      if (batching_ == Batching::kPrompt && !batch.lines.empty() && !ready()) break;
+    while (more_ && batch.size() < most_ && (input_.batch > 0 || bytes < kMostBytes)) {
+      if (batching_ == Batching::kPrompt && !batch.empty() && !ready()) break;
       StreamLine line;
       if (reader_) {
         const Expected<bool> got = reader_->next(line.text);
@@ -68,9 +68,9 @@ class BatchReader {
       if (!more_) break;
       line.number = ++lines_;
       bytes += line.text.size();
-      batch.lines.push_back(std::move(line));
+      line.read_ = counts_bytes() ? reader_->bytes_read() : lines_;
+      batch.push_back(std::move(line));
     }
-    batch.read = counts_bytes() ? reader_->bytes_read() : lines_;
     return batch;
   }
 
@@ -87,8 +87,6 @@ class BatchReader {
   std::uint64_t lines_ = 0;
   bool more_ = true;
 };
-
-}  // namespace
 
 Expected<nlohmann::json> StreamLine::object() const {
   if (is_argument) return nlohmann::json{{"text", text}};
@@ -121,10 +119,11 @@ int status_of(const std::string& label, const BadLines& lines) {
   return kFailed;
 }
 
-// Friend of StreamLine: moves answers to the output.
+// Friend of StreamLine: moves answers to the output, and shows how far it is.
 class Stream {
  public:
-  explicit Stream(Output& out) : out_(out) {}
+  Stream(Output& out, Progress& progress, std::uint64_t total)
+      : out_(out), progress_(progress), total_(total) {}
 
   void write(StreamLine& line) {
     if (!line.answered()) line.refuse({ErrorCode::kInternal, "the line was left without an answer"});
@@ -133,13 +132,25 @@ class Stream {
     out_.line(line.answer_);
     std::string().swap(line.answer_);
   }
-  Status flush() { return out_.flush(); }
+  // Once lines up to `last` are written.
+  Status flush(const StreamLine& last) {
+    Status flushed = out_.flush();
+    show(last);
+    return flushed;
+  }
+  // The lines up to `last` are computed. What takes several rounds begins anew, which is not shown.
+  void show(const StreamLine& last) {
+    shown_ = std::max(shown_, last.read_);
+    progress_.update(shown_, total_);
+  }
   bool failed() const { return out_.failed(); }
   BadLines bad_lines() const { return {bad_, lines_, first_bad_}; }
   static std::size_t answer_bytes(const StreamLine& line) { return line.answer_.size(); }
 
  private:
   Output& out_;
+  Progress& progress_;
+  std::uint64_t total_, shown_ = 0;
   std::uint64_t lines_ = 0, bad_ = 0, first_bad_ = 0;
 };
 
@@ -171,26 +182,26 @@ class Workers {
     changed_.notify_all();
   }
 
-  // Writes what is answered of the first batch, waiting `most` for it. True when that was its end; it is then
-  // gone, and `read` says how far the input has been answered. Throws what the handler has thrown.
-  bool write_first(Stream& stream, std::chrono::milliseconds most, std::uint64_t& read) {
+  // Writes what is answered of the first batch, waiting `most` for it; once all of it is, it is gone. Throws
+  // what the handler has thrown.
+  Status write_first(Stream& stream, std::chrono::milliseconds most) {
     std::unique_lock lock(mutex_);
     Flight& first = *flight_.front();
     const auto some = [&first] { return first.done || first.answered > first.written; };
-    if (!answered_.wait_for(lock, most, some)) return false;
+    if (!answered_.wait_for(lock, most, some)) return {};
     const std::size_t end = first.answered, bytes = first.waiting_bytes;
     const bool done = first.done;
     lock.unlock();
-    for (; first.written < end; ++first.written) stream.write(first.batch.lines[first.written]);
+    for (; first.written < end; ++first.written) stream.write(first.batch[first.written]);
     if (done && first.error) std::rethrow_exception(first.error);
+    Status flushed = stream.flush(first.batch[end - 1]);
     lock.lock();
     first.waiting_bytes -= bytes;
     changed_.notify_all();
-    if (!done) return false;
-    read = first.batch.read;
+    if (!done) return flushed;
     flight_.pop_front();
     --taken_;
-    return true;
+    return flushed;
   }
 
  private:
@@ -223,13 +234,13 @@ class Workers {
       lock.unlock();
       std::exception_ptr error;
       try {
-        handler(flight.batch.lines, [&](std::size_t index) { give(flight, index + 1); });
+        handler(flight.batch, Emit([&](std::size_t index) { give(flight, index + 1); }));
       } catch (...) {
         error = std::current_exception();
       }
       lock.lock();
       flight.error = error;
-      if (!error) flight.answered = flight.batch.lines.size();
+      if (!error) flight.answered = flight.batch.size();
       flight.done = true;
       answered_.notify_one();
     }
@@ -241,7 +252,7 @@ class Workers {
     std::size_t bytes = 0;
     std::unique_lock lock(mutex_);
     for (; flight.answered < end; ++flight.answered)
-      bytes += Stream::answer_bytes(flight.batch.lines[flight.answered]);
+      bytes += Stream::answer_bytes(flight.batch[flight.answered]);
     flight.waiting_bytes += bytes;
     answered_.notify_one();
     changed_.wait(lock, [&] { return stopped_ || flight.waiting_bytes <= kMostBytes; });
@@ -258,27 +269,30 @@ class Workers {
 };
 
 // Reads, answers and writes in turn.
-Status answer_in_turn(BatchReader& batches, const StreamHandler& handler, Stream& stream,
-                      Progress& progress) {
+Status answer_in_turn(BatchReader& batches, const StreamHandler& handler, Stream& stream) {
   while (!stream.failed()) {
-    Expected<Batch> batch = batches.next();
-    if (!batch) return tl::unexpected(batch.error());
-    std::vector<StreamLine>& lines = batch->lines;
-    if (lines.empty()) break;
+    Expected<Batch> lines = batches.next();
+    if (!lines) return tl::unexpected(lines.error());
+    if (lines->empty()) break;
     std::size_t written = 0;
-    handler(lines, [&](std::size_t index) {
-      while (written <= index) stream.write(lines[written++]);
-    });
-    while (written < lines.size()) stream.write(lines[written++]);
-    if (Status flushed = stream.flush(); !flushed) return flushed;
-    progress.update(batch->read, batches.total());
+    Status flushed;
+    const auto write = [&](std::size_t index) {
+      while (written <= index) stream.write((*lines)[written++]);
+      flushed = stream.flush((*lines)[index]);
+    };
+    const auto show = [&](std::size_t computed) {
+      if (const std::size_t end = std::min(written + computed, lines->size()); end > 0)
+        stream.show((*lines)[end - 1]);
+    };
+    handler(*lines, Emit(write, show));
+    if (written < lines->size()) write(lines->size() - 1);
+    if (!flushed) return flushed;
   }
   return {};
 }
 
 // Reads and writes while several workers answer.
-Status answer_side_by_side(BatchReader& batches, std::span<const StreamHandler> handlers, Stream& stream,
-                           Progress& progress) {
+Status answer_side_by_side(BatchReader& batches, std::span<const StreamHandler> handlers, Stream& stream) {
   Workers workers(handlers);
   Status status;
   bool more = true;
@@ -289,16 +303,13 @@ Status answer_side_by_side(BatchReader& batches, std::span<const StreamHandler> 
     const bool ready = room && (workers.empty() || batches.ready());
     if (ready) {
       Expected<Batch> batch = batches.next();
-      more = batch && !batch->lines.empty();
+      more = batch && !batch->empty();
       if (!batch) status = tl::unexpected(batch.error());
       if (more) workers.add(std::move(*batch));
       if (workers.empty()) break;
     }
     const std::chrono::milliseconds wait(ready && more ? 0 : room && more ? 1 : 1000);
-    std::uint64_t read = 0;
-    if (!workers.write_first(stream, wait, read)) continue;
-    if (Status flushed = stream.flush(); !flushed) return flushed;
-    progress.update(read, batches.total());
+    if (Status flushed = workers.write_first(stream, wait); !flushed) return flushed;
   }
   return status;
 }
@@ -310,9 +321,9 @@ Expected<int> run_stream(const InputOptions& input, Output& out, const std::stri
   Expected<BatchReader> batches = BatchReader::open(input, options);
   if (!batches) return tl::unexpected(batches.error());
   Progress progress(label, batches->counts_bytes() ? Progress::Unit::kBytes : Progress::Unit::kCount);
-  Stream stream(out);
-  const Status done = handlers.size() == 1 ? answer_in_turn(*batches, handlers.front(), stream, progress)
-                                           : answer_side_by_side(*batches, handlers, stream, progress);
+  Stream stream(out, progress, batches->total());
+  const Status done = handlers.size() == 1 ? answer_in_turn(*batches, handlers.front(), stream)
+                                           : answer_side_by_side(*batches, handlers, stream);
   if (!done) return tl::unexpected(done.error());
   return status_of(label, stream.bad_lines());
 }

@@ -2,6 +2,7 @@
 // stream.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "app/command.h"
 #include "app/options.h"
 #include "bert/result.h"
+#include "bert/tasks.h"
 #include "io/json_writer.h"
 #include "io/output.h"
 
@@ -43,22 +45,39 @@ class StreamLine {
   bool answered() const { return !answer_.empty(); }
 
  private:
+  friend class BatchReader;
   friend class Stream;
   std::string answer_;
+  std::uint64_t read_ = 0;  // bytes or lines of the input up to its end, as Progress counts
   bool bad_ = false;
 };
 
-/// Told that line `index` of the batch has its answer, which is then written and dropped; in order, each
-/// once. What is not told is written when the handler returns.
-using Emit = std::function<void(std::size_t index)>;
+/// What a handler tells while it answers a batch.
+class Emit {
+ public:
+  using Tell = std::function<void(std::size_t)>;
+  explicit Emit(Tell answered, Tell computed = {})
+      : answered_(std::move(answered)), computed_(std::move(computed)) {}
+
+  /// The lines up to `index` have their answers, which are then written and dropped; in order, each once.
+  /// What is not told is written when the handler returns.
+  void operator()(std::size_t index) const { answered_(index); }
+  /// So many lines after those are computed, their answers to come: for the progress line.
+  void computed(std::size_t lines) const {
+    if (computed_) computed_(lines);
+  }
+
+ private:
+  Tell answered_, computed_;
+};
 /// Answers a batch. Lines that it leaves without an answer are a fault and become kInternal.
 using StreamHandler = std::function<void(std::span<StreamLine> batch, const Emit& emit)>;
 
 /// A handler that reads each line as a question, read(line), solves all questions together,
-/// solve(std::span<const Question>), and writes each answer, write(json, answer).
+/// solve(std::span<const Question>, const CallControl&), and writes each answer, write(json, answer).
 template <class Read, class Solve, class Write>
 StreamHandler solve_together(Read read, Solve solve, Write write) {
-  return [=](std::span<StreamLine> lines, const Emit&) {
+  return [=](std::span<StreamLine> lines, const Emit& emit) {
     using Question = typename std::invoke_result_t<Read, const StreamLine&>::value_type;
     std::vector<Question> questions;
     std::vector<std::size_t> owners;
@@ -71,7 +90,12 @@ StreamHandler solve_together(Read read, Solve solve, Write write) {
         lines[i].refuse(question.error());
       }
     }
-    const auto answers = solve(std::span<const Question>(questions));
+    // what is computed for one question may be several sequences
+    const auto tell = [&](std::size_t done, std::size_t total) {
+      emit.computed(questions.size() * done / std::max<std::size_t>(total, 1));
+    };
+    const auto answers =
+        solve(std::span<const Question>(questions), CallControl{.aborted = {}, .progress = tell});
     for (std::size_t i = 0; i < owners.size(); ++i) lines[owners[i]].settle(answers[i], write);
   };
 }

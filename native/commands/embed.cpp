@@ -21,8 +21,8 @@ void write_answer(JsonWriter& json, const std::vector<float>& embedding) {
 }
 
 StreamHandler stream_handler(const Options& options, Tasks& tasks) {
-  const auto embed_all = [&options, &tasks](std::span<const std::string> texts) {
-    return tasks.embed_batch(std::vector<TextInput>(texts.begin(), texts.end()), options.embedding);
+  const auto embed_all = [&options, &tasks](std::span<const std::string> texts, const CallControl& control) {
+    return tasks.embed_batch(std::vector<TextInput>(texts.begin(), texts.end()), options.embedding, control);
   };
   return solve_together(read_text, embed_all, write_answer);
 }

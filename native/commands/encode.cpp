@@ -318,7 +318,7 @@ StreamHandler stream_handler(const Options& options, Tasks& tasks) {
           write_states(json, options, inner, own, batch[i].input_ids.size());
         });
       });
-      for (const std::size_t owner : owners) emit(owner);
+      emit(owners.back());
       batch.clear();
       owners.clear();
     };

@@ -136,12 +136,14 @@ std::string input_name(const Options& options) {
 
 // Answers a batch in order. A bad pair becomes an error object in a stream, and ends everything elsewhere.
 Status answer(const Options& options, Tasks& tasks, std::span<const Expected<Pair>> batch,
-              std::uint64_t first, Output& out, Evaluation& evaluation) {
+              std::uint64_t first, Progress& progress, Output& out, Evaluation& evaluation) {
   std::vector<TextInput> inputs;
   for (const Expected<Pair>& pair : batch) {
     if (pair) inputs.emplace_back(TextSequence(pair->text), TextSequence(pair->pair));
   }
-  const std::vector<Expected<NextSentence>> answers = tasks.next_sentence_batch(inputs);
+  const auto show = [&](std::size_t done, std::size_t) { progress.update(first + done, 0); };
+  const std::vector<Expected<NextSentence>> answers =
+      tasks.next_sentence_batch(inputs, {.aborted = {}, .progress = show});
   std::size_t next = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Expected<NextSentence> result =
@@ -207,7 +209,8 @@ Status read_and_answer(const Options& options, Tasks& tasks, Output& out, Evalua
     // a stream's errors are told as soon as its writer pauses
     const bool pauses = options.output.json_lines && *more && !reader->ready();
     if (!batch.empty() && (!*more || pauses || batch.size() == kPairsPerBatch)) {
-      if (Status answered = answer(options, tasks, batch, done, out, evaluation); !answered) return answered;
+      if (Status answered = answer(options, tasks, batch, done, progress, out, evaluation); !answered)
+        return answered;
       evaluation.lines.all = done += batch.size();
       batch.clear();
       progress.update(done, 0);

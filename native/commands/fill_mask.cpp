@@ -118,8 +118,8 @@ void write_answer(JsonWriter& json, const FillMaskAnswer& answer) {
 
 StreamHandler stream_handler(const Options& options, Tasks& tasks) {
   const auto read = [&options](const StreamLine& line) { return read_question(options, line); };
-  const auto fill_all = [&options, &tasks](std::span<const Question> questions) {
-    return tasks.fill_mask_batch(inputs_of(questions), options.filling());
+  const auto fill_all = [&options, &tasks](std::span<const Question> questions, const CallControl& control) {
+    return tasks.fill_mask_batch(inputs_of(questions), options.filling(), control);
   };
   const StreamHandler together = solve_together(read, fill_all, write_answer);
   // predictions of all lines that are solved together are in memory at once

@@ -33,11 +33,11 @@ void write_answer(JsonWriter& json, const NextSentence& answer) {
 }
 
 StreamHandler stream_handler(const TaskOptions&, Tasks& tasks) {
-  const auto judge_all = [&tasks](std::span<const Pair> pairs) {
+  const auto judge_all = [&tasks](std::span<const Pair> pairs, const CallControl& control) {
     std::vector<TextInput> inputs;
     inputs.reserve(pairs.size());
     for (const Pair& pair : pairs) inputs.emplace_back(TextSequence(pair.text), TextSequence(pair.pair));
-    return tasks.next_sentence_batch(inputs);
+    return tasks.next_sentence_batch(inputs, control);
   };
   return solve_together(read_pair, judge_all, write_answer);
 }

@@ -19,7 +19,8 @@ constexpr int kBarWidth = 24;
 
 std::string amount(std::uint64_t value, Progress::Unit unit) {
   if (unit == Progress::Unit::kCount) return with_separators(value);
-  return fixed(static_cast<double>(value) / 1e6, 1) + " MB";
+  const auto bytes = static_cast<double>(value);
+  return bytes < 1e6 ? fixed(bytes / 1e3, 1) + " kB" : fixed(bytes / 1e6, 1) + " MB";
 }
 
 std::string duration(double seconds) {

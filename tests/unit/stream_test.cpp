@@ -1,13 +1,17 @@
 // Several workers on one stream: the command line's loop over lines, with handlers in the place of a model.
 #include "app/stream.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -131,6 +135,51 @@ TEST_F(StreamTest, AnswersDoNotWaitForInput) {
   writer.close();
   EXPECT_EQ(std::fgets(line, sizeof line, reader), nullptr);
   std::fclose(reader);
+}
+
+TEST_F(StreamTest, WhatIsToldIsWrittenAtOnce) {
+  std::string meanwhile;
+  const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+    ASSERT_EQ(lines.size(), 3u);
+    echo(lines[0]);
+    echo(lines[1]);
+    emit(1);
+    meanwhile = answers();
+    echo(lines[2]);
+  };
+  EXPECT_EQ(run(lines_of_file(3, 0), {handler}), echoes(3));
+  EXPECT_EQ(meanwhile, echoes(2));
+}
+
+TEST_F(StreamTest, ALongBatchShowsHowFarItIs) {
+  if (::isatty(STDOUT_FILENO) != 0) GTEST_SKIP() << "results on a terminal, no progress beside them";
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  ASSERT_EQ(::grantpt(terminal), 0);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  const int slave = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
+  const int before = ::dup(STDERR_FILENO);
+  ASSERT_GE(slave, 0);
+  ::dup2(slave, STDERR_FILENO);
+  const StreamHandler handler = [](std::span<StreamLine> lines, const Emit& emit) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2050));
+    emit.computed(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
+    for (StreamLine& line : lines) echo(line);
+    emit(2);
+  };
+  const std::string written = run(lines_of_file(4, 0), {handler});
+  ::dup2(before, STDERR_FILENO);
+  std::string shown;
+  pollfd waiting{.fd = terminal, .events = POLLIN, .revents = 0};
+  while (shown.find("75 %") == std::string::npos && ::poll(&waiting, 1, 1000) > 0) {
+    char text[4096];
+    shown.append(text, static_cast<std::size_t>(std::max<ssize_t>(0, ::read(terminal, text, sizeof text))));
+  }
+  for (const int fd : {terminal, slave, before}) ::close(fd);
+  EXPECT_EQ(written, echoes(4));
+  EXPECT_NE(shown.find("] 25 %  0.0 kB of 0.0 kB"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("] 75 %"), std::string::npos) << shown;
 }
 
 TEST_F(StreamTest, FewBatchesAreReadAhead) {
