@@ -359,14 +359,12 @@ Expected<int> run(const Options& options) {
 Action define_tokenize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_input_options(app, options->input, "TEXT", "the texts to tokenize");
-  CLI::Option* pair =
-      app.add_option("--pair", options->pair, "a second text for each text that comes without one")
-          ->type_name("TEXT")
-          ->group("Input");
-  CLI::Option* split_words =
-      app.add_flag("--split-words", options->split_words,
-                   "texts are words already (split at blanks; in JSON a list of strings is possible)")
-          ->group("Input");
+  app.add_option("--pair", options->pair, "a second text for each text that comes without one")
+      ->type_name("TEXT")
+      ->group("Input");
+  app.add_flag("--split-words", options->split_words,
+               "texts are words already (split at blanks; in JSON a list of strings is possible)")
+      ->group("Input");
   add_truncation_options(app, options->truncation);
   const std::string group = "Tokens";
   add_choice<Padding>(
@@ -396,11 +394,11 @@ Action define_tokenize(CLI::App& app) {
   add_format_options(app, options->output, JsonLines::kStream, {"--words", "--explain"});
   app.add_flag("--words", options->words, "report which words were split in pieces (Exercise 1)")
       ->group("Output");
-  // what is explained is the way of one text as it stands
-  app.add_flag("--explain", options->explain, "show every step: the normaliser, then the tries of the match")
-      ->group("Output")
-      ->excludes(pair)
-      ->excludes(split_words);
+  app.add_flag(
+         "--explain", options->explain,
+         "show every step, of texts of up to 8192 bytes as they stand: the normaliser, then the tries of "
+         "the match; not with options that pair, split, cut or pad")
+      ->group("Output");
   add_engine_options(app, options->engine, {.backend = false, .precision = false});
   app.footer(
       "examples\n"
@@ -412,7 +410,14 @@ Action define_tokenize(CLI::App& app) {
       "  printf '{\"text\": \"hello world\"}\\n{\"text\": \"hello\"}\\n' | bertlens tokenize --jsonl "
       "--padding longest\n"
       "  bertlens tokenize --jsonl --max-length 64 --stride 16 < long.jsonl    # windows in \"overflowing\"");
-  return [options] { return run(*options); };
+  return [options, &app] {
+    for (const char* name :
+         {"--pair", "--split-words", "--truncation", "--max-length", "--truncation-side", "--stride",
+          "--padding", "--padding-side", "--pad-to-multiple-of", "--no-special-tokens"}) {
+      if (options->explain && app.count(name) > 0) usage_error(std::string(name) + " excludes --explain");
+    }
+    return run(*options);
+  };
 }
 
 }  // namespace bert::cli

@@ -234,8 +234,21 @@ describe('tokenize', () => {
     assert.match(stderr, new RegExp(`'${file}', line 2: explain takes at most`));
   });
   it('explains one text as it stands: an option that would have no say in it is refused', () => {
-    failure(['tokenize', '--explain', '--pair', 'b', 'a'], 2, /--pair excludes --explain/);
-    failure(['tokenize', '--explain', '--split-words', 'a'], 2, /--split-words excludes --explain/);
+    for (const option of [
+      ['--pair', 'b'],
+      ['--split-words'],
+      ['--max-length', '4'],
+      ['--truncation', 'only_first'],
+      ['--padding', 'max_length'],
+      ['--stride', '1'],
+      ['--no-special-tokens'],
+    ]) {
+      failure(['tokenize', '--explain', ...option, 'a'], 2, new RegExp(`${option[0]} excludes --explain`));
+    }
+    // the limit stands in the help
+    assert.match(output(['tokenize', '--help']), /--explain .* up to 8192 bytes/);
+    assert.match(output(['tokenize', '--explain', 'a'.repeat(8192)]), /too long for the match/);
+    failure(['tokenize', '--explain', 'a'.repeat(8193)], 1, /8192 bytes/);
   });
   it('options of the normaliser', () => {
     const tokens = (...args) => json(['tokenize', '--json', '--no-special-tokens', ...args]).tokens;
