@@ -17,7 +17,12 @@ namespace {
 Expected<std::shared_ptr<Backend>> make_backend(const EngineOptions& options,
                                                 [[maybe_unused]] Precision precision) {
   if (options.backend == "reference") return make_reference_backend();
-  if (options.backend == "xnnpack") return make_xnnpack_backend(options.threads);
+  if (options.backend == "xnnpack") {
+    Expected<std::shared_ptr<Backend>> made = make_xnnpack_backend(options.threads);
+    if (!made && made.error().code == ErrorCode::kOutOfMemory)
+      return fail(made.error().code, "--threads: " + made.error().message);
+    return made;
+  }
 #ifdef BERTLENS_CUDA
   if (options.backend == "cuda") return cuda::make_backend(precision);
 #endif

@@ -77,7 +77,7 @@ Status map_if_there(const std::string& path, std::optional<MappedFile>& file) {
   return {};
 }
 
-Expected<TokenizerSources> sources_of_folder(const std::string& folder) {
+Expected<TokenizerSources> sources_of_folder(const std::string& folder, bool asked_for = false) {
   TokenizerSources sources{.place = folder, .vocab = {}, .tokenizer = {}, .config = {}};
   for (const auto& [name, file] : {std::pair{"vocab.txt", &sources.vocab},
                                    {"tokenizer.json", &sources.tokenizer},
@@ -87,14 +87,15 @@ Expected<TokenizerSources> sources_of_folder(const std::string& folder) {
   }
   if (sources.vocab || sources.tokenizer) return sources;
   if (!is_folder(folder)) return fail(ErrorCode::kNotFound, in_quotes(folder) + ": there is no such folder");
+  const std::string lacks = in_quotes(folder) + " has neither vocab.txt nor tokenizer.json";
+  if (asked_for) return fail(ErrorCode::kNotFound, "--vocab: the folder " + lacks);
   const bool own = default_model_folder() == folder;
-  return fail(ErrorCode::kNotFound, "the folder " + in_quotes(folder) +
-                                        " has neither vocab.txt nor tokenizer.json; " +
-                                        (own ? "./run setup makes it" : "--vocab names one elsewhere"));
+  return fail(ErrorCode::kNotFound,
+              "the folder " + lacks + "; " + (own ? "./run setup makes it" : "--vocab names one elsewhere"));
 }
 
 Expected<TokenizerSources> sources_of_path(const std::string& path) {
-  if (is_folder(path)) return sources_of_folder(path);
+  if (is_folder(path)) return sources_of_folder(path, true);
   TokenizerSources sources{.place = path, .vocab = {}, .tokenizer = {}, .config = {}};
   Expected<MappedFile> file = MappedFile::open(path);
   if (!file) return tl::unexpected(Error{file.error().code, "--vocab " + file.error().message});

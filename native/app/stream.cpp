@@ -107,7 +107,10 @@ void StreamLine::refuse(const Error& error) {
 
 void write_error(JsonWriter& json, const Error& error) {
   json.begin_object().key("error").begin_object();
-  json.key("code").string(code_name(error.code)).key("message").string(one_line(error.message));
+  json.key("code")
+      .string(code_name(error.code))
+      .key("message")
+      .string(one_line(in_option_names(error.message)));
   json.end_object().end_object();
 }
 
@@ -165,7 +168,7 @@ class Workers {
         threads_.emplace_back([this, &handler] { work(handler); });
     } catch (const std::system_error&) {
       stop();
-      throw std::runtime_error("no " + std::to_string(handlers.size()) + " threads to be had");
+      throw std::runtime_error("--threads: no " + std::to_string(handlers.size()) + " threads to be had");
     }
   }
   Workers(const Workers&) = delete;

@@ -54,7 +54,7 @@ tl::unexpected<Error> text_error(const Error& error, const InputOptions& input, 
   const std::string place = input.texts.size() == 1 ? ""
                             : !input.texts.empty()  ? "text " + number + ": "
                                                     : name_of(input) + ", line " + number + ": ";
-  return fail(error.code, place + error.message);
+  return fail(error.code, place + in_option_names(error.message));
 }
 
 }  // namespace bert::cli

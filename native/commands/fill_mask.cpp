@@ -199,9 +199,10 @@ void print_text(Output& out, const Tokenizer& tokenizer, const Question& questio
   }
 }
 
-// `text` with [MASK] in the place of the words of --mask-words.
+// Text `index` with [MASK] in the place of the words of --mask-words. Where it lacks one of them: a usage
+// error (thrown).
 Expected<MaskedText> mask_chosen_words(const Options& options, const Tokenizer& tokenizer,
-                                       const std::string& text) {
+                                       const std::string& text, std::size_t index) {
   const Expected<Encoding> row = tokenizer.encode(text, {});
   if (!row) return tl::unexpected(row.error());
   const Expected<std::int32_t> mask_id = tokenizer.special_token_id("mask_token");
@@ -210,7 +211,10 @@ Expected<MaskedText> mask_chosen_words(const Options& options, const Tokenizer& 
                 in_quotes(text) + " has a [MASK] already: --mask-words takes a text without");
   }
   Expected<MaskedText> masked = mask_words(tokenizer, text, options.mask_words, !options.one_mask_per_word);
-  if (!masked) return fail(masked.error().code, "--mask-words: " + masked.error().message);
+  if (!masked && masked.error().code == ErrorCode::kInvalidArgument) {
+    const Error wrong{masked.error().code, "--mask-words: " + masked.error().message};
+    usage_error(text_error(wrong, options.input, index).value().message);
+  }
   return masked;
 }
 
@@ -224,8 +228,9 @@ Status check_all_masked(const MaskedText& masked, const FillMaskAnswer& answer) 
 }
 
 // Exercise 4.
-Status print_masked_words(Output& out, const Options& options, Tasks& tasks, const std::string& text) {
-  const Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text);
+Status print_masked_words(Output& out, const Options& options, Tasks& tasks, const std::string& text,
+                          std::size_t index) {
+  const Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text, index);
   if (!masked) return tl::unexpected(masked.error());
   const Question question{masked->text, {}, options.targets, {}};
   const Expected<FillMaskAnswer> answer = tasks.fill_mask(question.input(), options.filling());
@@ -317,14 +322,14 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     const std::string& text = (*texts)[i];
     if (!options.mask_words.empty() && format == Format::kText) {
       if (i > 0) out.line();
-      if (Status printed = print_masked_words(out, options, tasks, text); !printed) {
+      if (Status printed = print_masked_words(out, options, tasks, text, i); !printed) {
         return text_error(printed.error(), options.input, i);
       }
       continue;
     }
     questions.push_back({text, {}, options.targets, options.label_text});
     if (options.mask_words.empty()) continue;
-    Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text);
+    Expected<MaskedText> masked = mask_chosen_words(options, tasks.tokenizer(), text, i);
     if (!masked) return text_error(masked.error(), options.input, i);
     // the text itself holds what the masks hide, so it is the label where each piece has its mask
     if (!options.one_mask_per_word) questions.back().label_text = text;

@@ -56,10 +56,8 @@ Expected<int> print_curve(const Options& options, Tasks& tasks, const std::strin
   const std::size_t positions = tasks.encoder().config().max_position_embeddings;
   const Expected<Encoding> row = tasks.tokenizer().encode(text, encode_options(options.truncation));
   if (row && row->size() <= positions && *options.curve > positions - row->size()) {
-    return fail(ErrorCode::kInvalidArgument, "--curve " + std::to_string(*options.curve) + ": the text's " +
-                                                 std::to_string(row->size()) +
-                                                 " tokens leave the model's positions for at most " +
-                                                 std::to_string(positions - row->size()));
+    usage_error("--curve " + std::to_string(*options.curve) + ": the text's " + std::to_string(row->size()) +
+                " tokens leave the model's positions for at most " + std::to_string(positions - row->size()));
   }
   std::vector<std::size_t> paddings(*options.curve + 1);
   for (std::size_t i = 0; i < paddings.size(); ++i) paddings[i] = i;

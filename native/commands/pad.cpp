@@ -49,7 +49,12 @@ Expected<Padded> pad_batch(const Options& options, const Tokenizer& tokenizer,
   // the other strategies know no length but the model's, as in the notebook
   if (padding == Padding::kMaxLength) encoding.max_length = options.max_length;
   Expected<std::vector<Encoding>> rows = tokenizer.encode_batch(inputs, encoding);
-  if (!rows) return tl::unexpected(rows.error());
+  if (!rows) {
+    // what cannot be is the length, for the first row as for any other
+    const std::string& message = rows.error().message;
+    return fail(rows.error().code,
+                in_option_names(message.substr(message.starts_with("row ") ? message.find(": ") + 2 : 0)));
+  }
   Padded padded{padding == Padding::kNone      ? "none"
                 : padding == Padding::kLongest ? "longest"
                                                : "max_length",

@@ -43,10 +43,10 @@ Expected<VocabularyMatches> find_entries(const Options& options, const Tokenizer
                            .limit = options.limit.value_or(0)});
   }
   for (const std::int32_t id : options.ids) {
-    if (!tokenizer.id_to_token(id))
-      return fail(ErrorCode::kInvalidArgument, "--id: no token has the id " + std::to_string(id) +
-                                                   "; there are " + std::to_string(tokenizer.vocab_size()) +
-                                                   " entries, from 0");
+    if (!tokenizer.id_to_token(id)) {
+      usage_error("--id: no token has the id " + std::to_string(id) + "; there are " +
+                  std::to_string(tokenizer.vocab_size()) + " entries, from 0");
+    }
   }
   return VocabularyMatches{options.ids, options.ids.size()};
 }
@@ -140,7 +140,14 @@ Action define_vocab(CLI::App& app) {
                                {"all", VocabularyFacet::kAll}},
                               "one kind of entry: [unused0] ..., [CLS] ..., ##ing ..., or whole words");
   app.add_option("--script", options->script, "tokens of one script, e.g. Latin, Greek, Han, Common")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(CLI::Validator(
+          [](const std::string& name) {
+            const std::span<const std::string_view> names = script_names();
+            const bool known = std::find(names.begin(), names.end(), name) != names.end();
+            return known ? std::string() : in_quotes(name) + " is not the name of a script of Unicode";
+          },
+          "", "script"));
   app.add_option("--limit", options->limit, "at most N entries")
       ->type_name("N")
       ->transform(whole_number(0, std::numeric_limits<std::int32_t>::max()));

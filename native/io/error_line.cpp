@@ -3,8 +3,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 
 #include "io/utf8.h"
 
@@ -83,6 +85,31 @@ std::string one_line(std::string_view text, std::size_t limit) {
 
 std::string printable(std::string_view text) {
   return escaped(text, true);
+}
+
+std::string in_option_names(std::string_view message) {
+  // what starts so holds nothing of a text or a file
+  constexpr std::string_view kStarts[] = {"max_length ", "stride ", "windows of ", "truncation only_",
+                                          "padding max_length "};
+  constexpr std::string_view kNames[] = {"max_length", "stride", "truncation", "padding",
+                                         "pad_to_multiple_of"};
+  const auto begins = [&](std::string_view start) { return message.starts_with(start); };
+  if (std::none_of(std::begin(kStarts), std::end(kStarts), begins)) return std::string(message);
+  std::string out;
+  for (std::size_t at = 0; at < message.size();) {
+    const std::size_t end = std::min(message.find_first_of(" :", at), message.size());
+    std::string word(message.substr(at, end - at));
+    const bool is_name = std::find(std::begin(kNames), std::end(kNames), word) != std::end(kNames);
+    // of "padding max_length" the second is the first one's value
+    if (is_name && !out.ends_with("--padding ")) {
+      std::replace(word.begin(), word.end(), '_', '-');
+      out += "--";
+    }
+    out += word;
+    if (end < message.size()) out += message[end];
+    at = end + 1;
+  }
+  return out;
 }
 
 void print_error(std::string_view message) {

@@ -16,6 +16,10 @@ std::string one_line(std::string_view text, std::size_t limit = 290);
 /// which writing systems need. What could steer a terminal or turn a line round becomes an escape.
 std::string printable(std::string_view text);
 
+/// A message of the library about how tokens are cut and padded, with what it calls max_length, stride and so
+/// on as the options are written. Any other comes back as it is.
+std::string in_option_names(std::string_view message);
+
 /// Writes "bertlens: `message`" as one line to standard error.
 void print_error(std::string_view message);
 

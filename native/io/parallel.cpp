@@ -37,7 +37,7 @@ void parallel_for(std::size_t count, std::size_t threads, const std::function<vo
       for (std::size_t i = 1; i < std::min(threads, (count + chunk - 1) / chunk); ++i)
         others.emplace_back(work);
     } catch (const std::system_error&) {
-      throw std::runtime_error("no " + std::to_string(threads) + " threads to be had");
+      throw std::runtime_error("--threads: no " + std::to_string(threads) + " threads to be had");
     }
     work();
   }

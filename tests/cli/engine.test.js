@@ -314,8 +314,13 @@ describe('fill-mask', () => {
     failure(withTiny('fill-mask', '--mask-words', '1,x', 'a b'), 2, /'x' is not the position of a word/);
     failure(
       withTiny('fill-mask', '--mask-words', '7', 'a b'),
-      1,
+      2,
       /--mask-words: word position 7 is not in the text/,
+    );
+    failure(
+      withTiny('fill-mask', '--mask-words', '1,1', 'a b'),
+      2,
+      /--mask-words: word position 1 is given twice/,
     );
     const masking = (...args) => withTiny('fill-mask', '--mask-words', '1', ...args);
     failure(masking('[MASK] brown fox'), 1, /'\[MASK\] brown fox' has a \[MASK\] already/);
@@ -514,7 +519,7 @@ describe('one answer', () => {
     failure(withTiny('fill-mask', sentence, 'none'), 1, /text 2: no \[MASK\]/);
     failure(
       withTiny('fill-mask', '--mask-words', '1', 'a b', 'a'),
-      1,
+      2,
       /text 2: --mask-words: word position 1/,
     );
     failure(withTiny('decode', '--file', '-'), 1, /standard input, line 2: no token has the id 99999/, {
@@ -593,7 +598,7 @@ describe('embed, score, mask-effect', () => {
     close(curve.cls_l2[1], answer.cls_l2[1], 1e-4);
     failure(
       withTiny('mask-effect', '--curve', '600', 'hello'),
-      1,
+      2,
       /--curve 600: the text's 3 tokens leave the model's positions for at most 509/,
     );
     assert.equal(json(withTiny('mask-effect', '--json', '--curve', '509', 'hello')).cls_l2.length, 510);
@@ -751,12 +756,12 @@ describe('threads', () => {
   it('that cannot be had are an error, of a model and of a tokenizer', (t) => {
     const model = limited('encode', '--model', tinyModel(), '--threads', '1000', 'hello');
     assert.deepEqual([model.status, model.stdout], [1, '']);
-    assert.equal(model.stderr, 'bertlens: encode: no 1000 threads to be had\n');
+    assert.equal(model.stderr, 'bertlens: encode: --threads: no 1000 threads to be had\n');
     const lines = path.join(temporaryFolder(t), 'lines.txt');
     writeFileSync(lines, 'hello\n'.repeat(20_000));
     const tokenizer = limited('tokenize', '--jsonl', '--threads', '1000', '--file', lines);
     assert.deepEqual([tokenizer.status, tokenizer.stdout], [1, '']);
-    assert.equal(tokenizer.stderr, 'bertlens: no 1000 threads to be had\n');
+    assert.equal(tokenizer.stderr, 'bertlens: --threads: no 1000 threads to be had\n');
   });
 });
 
@@ -773,7 +778,11 @@ describe('--max-length', () => {
       assert.equal(result.stdout, asked.stdout);
     }
     assert.equal(run(withTiny('embed', '--max-length', '4', 'one two three four')).stderr, warning);
-    failure(withTiny('embed', '--max-length', '1', 'one two'), 1, /max_length 1 is less than the 2 special/);
+    failure(
+      withTiny('embed', '--max-length', '1', 'one two'),
+      1,
+      /embed: --max-length 1 is less than the 2 special/,
+    );
     assert.equal(output(['tokenize', '--jsonl', '--max-length', '9'], { input }).split('\n').length, 2);
   });
 });

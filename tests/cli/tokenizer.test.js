@@ -149,8 +149,19 @@ describe('tokenize', () => {
     const [first] = stream(['tokenize', '--max-length', '4', '--truncation', 'only_first'], [pair], 1);
     assert.equal(first.error.code, 'too_long');
     const [stride] = stream(['tokenize', '--max-length', '4', '--stride', '9'], [{ text: 'a b c d e' }], 1);
-    assert.match(stride.error.message, /stride 9/);
-    failure(['tokenize', '--max-length', '4', '--stride', '9', 'a b c d e'], 1, /stride 9/);
+    assert.match(stride.error.message, /^--stride 9 must be less than 2, which is --max-length 4 minus/);
+    failure(['tokenize', '--max-length', '4', '--stride', '9', 'a b c d e'], 1, /tokenize: --stride 9/);
+    failure(['pad', '--max-length', '1', 'a', 'b'], 1, /pad: --max-length 1 is less than the 2 special/);
+    failure(
+      ['pad', '--max-length', '9', '--pad-to-multiple-of', '8', 'a'],
+      1,
+      /pad: --max-length 9 is not a multiple of --pad-to-multiple-of 8/,
+    );
+    failure(
+      ['tokenize', '--max-length', '4', '--truncation', 'only_first', '--pair', 'b c d e', 'a'],
+      1,
+      /tokenize: --truncation only_first must .* or a larger --max-length/,
+    );
     for (const length of ['0', '1']) {
       const [short] = stream(
         ['tokenize', '--max-length', length, '--truncation', 'longest_first'],
@@ -297,9 +308,10 @@ describe('vocab', () => {
   });
   it('names what it does not know', () => {
     failure(['vocab', '--facet', 'verbs'], 2, /--facet: 'verbs' is not one of unused\|special/);
-    failure(['vocab', '--script', 'Klingon'], 1, /'Klingon'/);
+    failure(['vocab', '--script', 'Klingon'], 2, /--script: 'Klingon' is not the name of a script/);
+    failure(['vocab', '--script', ''], 2, /--script: '' is not the name/);
     failure(['vocab', '--limit', '-1'], 2, /--limit: must be at least 0, got -1/);
-    failure(['vocab', '--id', '5,30522'], 1, /--id: no token has the id 30522; there are 30522 entries/);
+    failure(['vocab', '--id', '5,30522'], 2, /--id: no token has the id 30522; there are 30522 entries/);
     failure(['vocab', '--id', '5,x'], 2, /--id: 'x' is not a whole number/);
     failure(['vocab', '--id', '5', '--find', 'a'], 2, /--(id|find) excludes --(id|find)/);
   });
@@ -630,6 +642,11 @@ describe('usage', () => {
       return path.join(folder, name);
     };
     const short = write('short.txt', 'a\nb\n');
+    failure(
+      ['tokenize', '--vocab', folder, 'a'],
+      1,
+      /: --vocab: the folder '.*' has neither .*tokenizer\.json\n$/,
+    );
     failure(['tokenize', '--vocab', short, 'a'], 1, /short\.txt': no entry '\[UNK\]'/);
     failure(['tokenize', '--vocab', write('none.txt', ''), 'a'], 1, /none\.txt': the file is empty/);
     failure(['tokenize', '--vocab', write('bad.json', '{'), 'a'], 1, /bad\.json': not well-formed JSON/);
