@@ -15,6 +15,7 @@ Status Data::check_length(std::size_t tokens) const {
 Expected<Encoding> Data::encode(const TextInput& input) const {
   Expected<Encoding> row = tokenizer->encode(input, encoding);
   if (!row) return row;
+  truncation_implied |= row->truncation_implied;
   if (row->ids.empty()) return fail(ErrorCode::kInvalidText, "the text has no tokens");
   if (Status fits = check_length(row->size()); !fits) return tl::unexpected(fits.error());
   // here, as a run that refuses one of its sequences refuses them all

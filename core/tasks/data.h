@@ -26,7 +26,8 @@ struct Data {
   std::int32_t unknown_id = 0;
   std::size_t max_tokens = 0;
   std::size_t layers = 0;
-  WorkSizes sizes;  // of the encoder's backend
+  WorkSizes sizes;                          // of the encoder's backend
+  mutable bool truncation_implied = false;  // of any text so far
 
   /// The tokens of one input, without padding; kTooLong where the model lacks positions for them,
   /// kInvalidArgument where it lacks a token type.

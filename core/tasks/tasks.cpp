@@ -20,6 +20,12 @@ const Encoder& Tasks::encoder() const {
 Session& Tasks::session() {
   return *data_->session;
 }
+Expected<Encoding> Tasks::encode(const TextInput& text) {
+  return data_->encode(text);
+}
+bool Tasks::truncation_implied() const {
+  return data_->truncation_implied;
+}
 
 void Tasks::set_encoding(const EncodeOptions& encoding) {
   data_->encoding = encoding;

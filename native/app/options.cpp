@@ -204,9 +204,8 @@ EncodeOptions encode_options(const TruncationOptions& options) {
   return encoding;
 }
 
-void warn_of_implied_truncation(const TruncationOptions& options) {
-  if (options.max_length && !options.truncation)
-    print_warning("--max-length without --truncation truncates longest_first");
+void warn_of_implied_truncation() {
+  print_warning("--max-length without --truncation truncates longest_first");
 }
 
 std::string cache_folder() {

@@ -79,9 +79,9 @@ struct TruncationOptions {
 };
 void add_truncation_options(CLI::App& app, TruncationOptions& options);
 EncodeOptions encode_options(const TruncationOptions& options);
-/// Says on standard error that --max-length alone has let texts be cut. After the answers, because an error
-/// stands there alone.
-void warn_of_implied_truncation(const TruncationOptions& options);
+/// Says on standard error that --max-length alone has let texts be cut, as encodings with
+/// `truncation_implied` tell. After the answers, because an error stands there alone.
+void warn_of_implied_truncation();
 
 /// A whole number in base 10 from `least` to `most`, with a message that says so. It is for `transform`, not
 /// for `check`: it takes zeros in front away.

@@ -1,6 +1,7 @@
 // What the commands have in common that run a model on texts.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,7 +45,8 @@ Expected<int> run_task(const Options& options, const std::string& label, const M
   } else {
     status = one_answer(options, *tasks->front(), out);
   }
-  if (status) warn_of_implied_truncation(options.truncation);
+  const auto implied = [](const std::unique_ptr<Tasks>& own) { return own->truncation_implied(); };
+  if (status && std::any_of(tasks->begin(), tasks->end(), implied)) warn_of_implied_truncation();
   return status;
 }
 

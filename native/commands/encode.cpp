@@ -126,13 +126,13 @@ Inner inner_of(const Options& options, const Tasks& tasks) {
   return {attention_layers(options.attentions, layers), probe_requests(options.probes, layers)};
 }
 
-Expected<Ids> ids_of_text(const Options& options, const Tokenizer& tokenizer, const TextInput& input) {
-  Expected<Encoding> row = tokenizer.encode(input, encode_options(options.truncation));
+Expected<Ids> ids_of_text(Tasks& tasks, const TextInput& input) {
+  Expected<Encoding> row = tasks.encode(input);
   if (!row) return tl::unexpected(row.error());
   return Ids{std::move(row->ids), std::move(row->type_ids), {}};
 }
 
-Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const StreamLine& line) {
+Expected<Ids> read_ids(const Options& options, Tasks& tasks, const StreamLine& line) {
   const Expected<nlohmann::json> object = line.object();
   if (!object) return tl::unexpected(object.error());
   for (const auto& [text, ids] : {std::pair{"text", "input_ids"},
@@ -153,7 +153,7 @@ Expected<Ids> read_ids(const Options& options, const Tokenizer& tokenizer, const
     Expected<std::optional<std::string>> pair = optional_text_field(*object, "pair");
     if (!pair) return tl::unexpected(pair.error());
     if (!*pair) *pair = options.pair;
-    return ids_of_text(options, tokenizer, *pair ? TextInput(*text, **pair) : TextInput(*text));
+    return ids_of_text(tasks, *pair ? TextInput(*text, **pair) : TextInput(*text));
   }
   Ids ids;
   for (const auto& [name, target] : {std::pair{"input_ids", &ids.input_ids},
@@ -324,7 +324,7 @@ StreamHandler stream_handler(const Options& options, Tasks& tasks) {
     };
     std::size_t tokens = 0;
     for (std::size_t i = 0; i < lines.size(); ++i) {
-      Expected<Ids> ids = read_ids(options, tasks.tokenizer(), lines[i]);
+      Expected<Ids> ids = read_ids(options, tasks, lines[i]);
       if (!ids) {
         lines[i].refuse(ids.error());
         continue;
@@ -417,8 +417,8 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
   if (texts->size() > 1) json.begin_array();
   for (std::size_t i = 0; i < texts->size(); ++i) {
     const std::string& one = (*texts)[i];
-    const Expected<Ids> ids = ids_of_text(options, tasks.tokenizer(),
-                                          options.pair ? TextInput(one, *options.pair) : TextInput(one));
+    const Expected<Ids> ids =
+        ids_of_text(tasks, options.pair ? TextInput(one, *options.pair) : TextInput(one));
     if (!ids) return text_error(ids.error(), options.input, i);
     Expected<std::vector<States>> states = run_batch(options, tasks.session(), inner, std::span(&*ids, 1));
     if (!states) return text_error(states.error(), options.input, i);

@@ -372,7 +372,7 @@ Expected<int> run(const Options& options) {
                     .report = [&] { print_report(out, *report, evaluation); }},
                    evaluation.lines.bad > 0 ? kFailed : kOk);
   if (!status) return status;
-  warn_of_implied_truncation(options.truncation);
+  if (tasks.truncation_implied()) warn_of_implied_truncation();
   return status_of("eval-nsp", evaluation.lines);
 }
 

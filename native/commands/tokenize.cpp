@@ -172,7 +172,7 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
   const Batching batching = options.padding == Padding::kLongest ? Batching::kFull : Batching::kPrompt;
   const Expected<int> status =
       run_stream(options.input, out, "tokenize", {&handler, 1}, {.batching = batching});
-  if (status && implied) warn_of_implied_truncation(options.truncation);
+  if (status && implied) warn_of_implied_truncation();
   return status;
 }
 
@@ -324,7 +324,7 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
     implied |= encoding->truncation_implied;
     too_long |= encoding->too_long;
   }
-  if (implied) warn_of_implied_truncation(options.truncation);
+  if (implied) warn_of_implied_truncation();
   if (too_long) {
     print_warning("more tokens than the model's maximum of " +
                   std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");

@@ -778,12 +778,21 @@ describe('--max-length', () => {
       assert.equal(result.stdout, asked.stdout);
     }
     assert.equal(run(withTiny('embed', '--max-length', '4', 'one two three four')).stderr, warning);
+    assert.equal(run(withTiny('mask-effect', '--max-length', '4', 'one two three', 'four')).stderr, warning);
+    assert.equal(run(withTiny('fill-mask', '--max-length', '4', '[MASK] two three')).stderr, warning);
     failure(
       withTiny('embed', '--max-length', '1', 'one two'),
       1,
       /embed: --max-length 1 is less than the 2 special/,
     );
-    assert.equal(output(['tokenize', '--jsonl', '--max-length', '9'], { input }).split('\n').length, 2);
+  });
+  it('alone says nothing where nothing is cut', () => {
+    for (const command of ['tokenize', 'encode', 'embed', 'score', 'nsp', 'eval-nsp']) {
+      const args = withTiny(command, '--jsonl', '--max-length', '9');
+      assert.equal(output(args, { input }).split('\n').length, 2, command);
+    }
+    output(withTiny('mask-effect', '--max-length', '5', 'one two three', 'four'));
+    output(withTiny('fill-mask', '--max-length', '5', '[MASK] two three'));
   });
 });
 

@@ -229,6 +229,11 @@ class Tasks {
   /// The session that the tasks run on, for calls that need more than they give.
   Session& session();
 
+  /// The tokens of a text as the tasks take them, for such calls.
+  Expected<Encoding> encode(const TextInput& text);
+  /// Whether any text so far was cut because `max_length` was given without `truncation`.
+  bool truncation_implied() const;
+
   /// Errors: kInvalidText (no [MASK] in the text; a label text of another length or with a [MASK] left),
   /// kInvalidArgument (top_k out of range; a target without pieces in the vocabulary).
   Expected<FillMaskAnswer> fill_mask(const FillMaskInput& input, const FillMaskOptions& options = {},
