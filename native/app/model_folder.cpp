@@ -37,12 +37,12 @@ std::optional<std::string> default_model_folder() {
   return std::nullopt;
 }
 
-// OWNER/NAME as `pull` keeps it.
+// OWNER/NAME as `pull` keeps it, not the folder of all that OWNER has.
 std::optional<std::string> pulled_folder(const std::string& name) {
   const std::string cache = cache_folder();
   if (cache.empty() || name.empty() || name.front() == '/' || name.find("..") != std::string::npos) return {};
   std::string folder = cache + "/models/" + name;
-  return is_folder(folder) ? std::optional(folder) : std::nullopt;
+  return exists(folder + "/config.json") ? std::optional(folder) : std::nullopt;
 }
 
 Expected<std::string> checked_folder(const std::string& path, const std::string& origin) {

@@ -188,11 +188,16 @@ Expected<int> run(Options& options) {
     folder = cache + "/models/" + options.name;
   }
   std::error_code error;
-  const bool is_new = fs::create_directories(folder, error);
+  std::vector<fs::path> made;  // the folder and those it lies in
+  for (fs::path path = folder; !path.empty() && !fs::exists(path, error); path = path.parent_path())
+    made.push_back(path);
+  fs::create_directories(folder, error);
   if (error) return fail(ErrorCode::kIo, in_quotes(folder) + ": " + error.message());
   const Expected<int> done = pull_into(options, folder);
   // where nothing came, as for a name that is misspelt, no folder is left that would pass for a model
-  if (!done && is_new) fs::remove(folder, error);
+  for (const fs::path& path : made) {
+    if (!done) fs::remove(path, error);  // an empty one
+  }
   return done;
 }
 

@@ -358,6 +358,20 @@ describe('pull', () => {
     writeFileSync(path.join(folder, 'pytorch_model.bin'), 'x');
     await expectFailure(/safetensors only: save the model with save_pretrained/);
   });
+  it('where nothing came no folder is left', async (t) => {
+    const { url } = await hub(t, temporaryFolder(t));
+    const folder = temporaryFolder(t);
+    mkdirSync(path.join(folder, 'models'));
+    assert.equal((await pull(url, path.join(folder, 'models/some/model'))).status, 1);
+    assert.deepEqual(readdirSync(folder, { recursive: true }), ['models']);
+    // the folder of all models of one owner is none
+    mkdirSync(path.join(folder, 'models/some/model'), { recursive: true });
+    for (const name of ['some', 'some/model']) {
+      failure(['embed', '--model', name, 'a'], 1, new RegExp(`--model '${name}': there is no such folder`), {
+        env: { BERTLENS_CACHE: folder },
+      });
+    }
+  });
   it('says why a server or a name is of no use', async (t) => {
     const refusing = http.createServer((_, response) => response.writeHead(401).end());
     await new Promise((resolve) => refusing.listen(0, '127.0.0.1', resolve));
