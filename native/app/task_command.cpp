@@ -18,8 +18,14 @@ StreamOptions task_stream(const EngineOptions& options) {
   return stream;
 }
 
-Expected<std::string> read_text(const StreamLine& line) {
-  return line.object().and_then([](const nlohmann::json& object) { return text_field(object, "text"); });
+Expected<OwnedText> read_text(const StreamLine& line) {
+  const Expected<nlohmann::json> object = line.object();
+  if (!object) return tl::unexpected(object.error());
+  Expected<std::string> text = text_field(*object, "text");
+  if (!text) return tl::unexpected(text.error());
+  Expected<std::optional<std::string>> pair = optional_text_field(*object, "pair");
+  if (!pair) return tl::unexpected(pair.error());
+  return OwnedText{std::move(*text), std::move(*pair)};
 }
 
 }  // namespace bert::cli

@@ -50,7 +50,14 @@ Expected<int> run_task(const Options& options, const std::string& label, const M
   return status;
 }
 
-/// The field "text" of a line.
-Expected<std::string> read_text(const StreamLine& line);
+/// A text, owned, perhaps with a second one.
+struct OwnedText {
+  std::string text;
+  std::optional<std::string> pair;
+
+  TextInput input() const { return pair ? TextInput(text, *pair) : TextInput(text); }
+};
+/// The fields "text" and perhaps "pair" of a line.
+Expected<OwnedText> read_text(const StreamLine& line);
 
 }  // namespace bert::cli

@@ -21,8 +21,11 @@ void write_answer(JsonWriter& json, const std::vector<float>& embedding) {
 }
 
 StreamHandler stream_handler(const Options& options, Tasks& tasks) {
-  const auto embed_all = [&options, &tasks](std::span<const std::string> texts, const CallControl& control) {
-    return tasks.embed_batch(std::vector<TextInput>(texts.begin(), texts.end()), options.embedding, control);
+  const auto embed_all = [&options, &tasks](std::span<const OwnedText> texts, const CallControl& control) {
+    std::vector<TextInput> inputs;
+    inputs.reserve(texts.size());
+    for (const OwnedText& text : texts) inputs.push_back(text.input());
+    return tasks.embed_batch(inputs, options.embedding, control);
   };
   return solve_together(read_text, embed_all, write_answer);
 }
@@ -97,6 +100,8 @@ Action define_embed(CLI::App& app) {
                       "[CLS] alone, the mean over the tokens (default), or the greatest of each component");
   app.add_flag("--normalize", options->embedding.normalize, "vectors of length 1");
   app.footer(
+      "With --jsonl a line holds \"text\" and perhaps \"pair\"; one vector then stands for both.\n"
+      "\n"
       "examples\n"
       "  bertlens embed \"A cat sat on the mat.\" \"A dog lay on the rug.\" \"Rates rose again.\"\n"
       "  bertlens embed --json --pooling cls \"hello\"\n"

@@ -42,7 +42,7 @@ void write_answer(JsonWriter& json, const Tokenizer& tokenizer, const Score& sco
 StreamHandler stream_handler(const Options& options, Tasks& tasks) {
   const auto score = [&options, &tasks](const StreamLine& line) {
     return read_text(line).and_then(
-        [&](const std::string& text) { return tasks.score(text, options.scoring); });
+        [&](const OwnedText& text) { return tasks.score(text.input(), options.scoring); });
   };
   const auto write = [&tasks](JsonWriter& json, const Score& one) {
     write_answer(json, tasks.tokenizer(), one);
@@ -115,6 +115,9 @@ Action define_score(CLI::App& app) {
   app.add_flag("--hide-rest-of-word", options->scoring.hide_rest_of_word,
                "mask the later pieces of a token's word with it, so that its end does not give it away");
   app.footer(
+      "With --jsonl a line holds \"text\" and perhaps \"pair\", whose tokens are scored too, each text "
+      "seeing the other.\n"
+      "\n"
       "examples\n"
       "  bertlens score \"The cat sat on the mat.\" \"The cat sat on the moon.\"\n"
       "  printf '{\"text\": \"The cat sat on the mat.\"}\\n' | bertlens score --jsonl");

@@ -557,6 +557,11 @@ describe('embed, score, mask-effect', () => {
     close(Math.hypot(...vectors('--normalize')[0]), 1, 1e-5);
     const [bad] = stream(withTiny('embed'), [{ text: null }], 1);
     assert.match(bad.error.message, /"text" is missing/);
+    const both = [{ text: 'hello', pair: 'world' }];
+    const [pair] = stream(withTiny('embed', '--pooling', 'cls'), both);
+    assert.ok(difference(pair.embedding, stream(withTiny('encode'), both)[0].last_hidden_state[0]) < 1e-5);
+    const [wrong] = stream(withTiny('embed'), [{ text: 'a', pair: 1 }], 1);
+    assert.match(wrong.error.message, /"pair" must be a string/);
   });
   it('score sums the tokens', () => {
     const [answer, empty] = stream(withTiny('score'), [{ text: 'the cat sat' }, { text: '' }]);
@@ -573,6 +578,17 @@ describe('embed, score, mask-effect', () => {
       .predictions[0];
     close(answer.tokens[1].log_probability, -mask.loss, 1e-4);
     assert.deepEqual(empty, { pseudo_log_likelihood: 0, tokens: [] });
+    const [pair, masked] = ['score', 'fill-mask'].map(
+      (command) =>
+        stream(withTiny(command), [
+          { text: 'the cat', pair: command === 'score' ? 'sat' : '[MASK]', targets: ['sat'] },
+        ])[0],
+    );
+    assert.deepEqual(
+      pair.tokens.map((token) => token.token),
+      ['the', 'cat', 'sat'],
+    );
+    close(pair.tokens[2].log_probability, -masked.masks[0].predictions[0].loss, 1e-4);
   });
   it('mask-effect: none without padding', () => {
     const [answer] = stream(withTiny('mask-effect'), [{ texts: ['hello world', 'hello'] }]);
