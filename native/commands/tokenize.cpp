@@ -146,10 +146,20 @@ Status read_row(const StreamLine& line, const Options& options, Row& row) {
   return {};
 }
 
+// About how many tokens the answer to a line holds: windows repeat their stride, and padding counts too.
+double tokens_of_answer(const Options& options, const Tokenizer& tokenizer, const StreamLine& line) {
+  constexpr double kBytesPerToken = 4, kSpecial = 2;
+  const double length = options.truncation.max_length.value_or(tokenizer.settings().model_max_length);
+  const double step = length - kSpecial - options.stride.value_or(0);
+  const double repeated = options.stride && step >= 1 ? length / step : 1;
+  const double padded = options.padding == Padding::kMaxLength ? length : 0;
+  return std::max(static_cast<double>(line.text.size()) / kBytesPerToken * repeated, padded);
+}
+
 Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output& out) {
   const EncodeOptions encoding = options.encoding();
   bool implied = false;
-  const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit&) {
+  const auto answer = [&](std::span<StreamLine> lines) {
     std::vector<Row> rows(lines.size());
     parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
       if (Status read = read_row(lines[i], options, rows[i]); !read)
@@ -167,6 +177,18 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
         write_encoding(json, tokenizer, *rows[i].encoding, options.stride.has_value());
       });
     });
+  };
+  const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+    // answers that are held together are some megabytes, except where rows are padded together
+    constexpr double kMostTokens = 1 << 18;
+    for (std::size_t begin = 0, end = 0; begin < lines.size(); begin = end) {
+      for (double tokens = 0; end < lines.size(); ++end) {
+        tokens += tokens_of_answer(options, tokenizer, lines[end]);
+        if (tokens > kMostTokens && end > begin && options.padding != Padding::kLongest) break;
+      }
+      answer(lines.subspan(begin, end - begin));
+      emit(end - 1);
+    }
   };
   // a row is padded to the longest of its batch, so there a batch must not end when the writer pauses
   const Batching batching = options.padding == Padding::kLongest ? Batching::kFull : Batching::kPrompt;

@@ -488,6 +488,16 @@ describe('streams', () => {
     const many = await peak(200_000);
     assert.ok(many < few + 3000, `${few} KB for 20,000 lines, ${many} KB for 200,000`);
   });
+  it('memory does not grow with the windows or the padding of a batch', () => {
+    const input = (JSON.stringify({ text: 'one two three '.repeat(335) }) + '\n').repeat(256);
+    for (const args of ['--stride 120 --max-length 128', '--padding max_length --max-length 20000']) {
+      const command = `ulimit -v 200000 && exec "$0" tokenize --jsonl --threads 1 ${args}`;
+      const result = spawnSync('bash', ['-c', command, binary], { input, maxBuffer: 1 << 30 });
+      assert.equal(result.stderr.toString(), '');
+      assert.equal(result.status, 0);
+      assert.equal(result.stdout.toString().split('\n').length, 257);
+    }
+  });
   it('ends quietly when the reader goes away', async () => {
     const child = spawn(binary, ['tokenize', '--jsonl']);
     let stderr = '';
