@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -34,6 +36,25 @@ tl::unexpected<Error> system_error(const std::string& path, int error) {
   return fail(ErrorCode::kIo, in_quotes(path) + ": " + std::strerror(error));
 }
 
+// The file that a signal which ends the program takes with it; nullptr: none. Half a model helps nobody, and
+// no later call goes on with it.
+std::atomic<const char*> unfinished{nullptr};
+static_assert(std::atomic<const char*>::is_always_lock_free, "a signal handler reads it");
+
+extern "C" void remove_unfinished(int signal) {
+  if (const char* const path = unfinished) ::unlink(path);
+  // by its default the signal then ends the program, as the parent expects of it
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+// Signals that are ignored, as nohup has it, stay so.
+void remove_on_signals() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (std::signal(signal, remove_unfinished) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
+}
+
 // A file that appears under its name only once it is whole.
 class NewFile {
  public:
@@ -43,9 +64,12 @@ class NewFile {
   ~NewFile() {
     if (fd_ >= 0) ::close(fd_);
     if (made_) ::unlink(part_.c_str());
+    unfinished = nullptr;
   }
 
   Status create() {
+    unfinished = part_.c_str();
+    remove_on_signals();
     fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     made_ = fd_ >= 0;
     return made_ ? Status() : system_error(part_, errno);

@@ -1,7 +1,16 @@
 // The commands that run a model: their answers against PyTorch's golden values and against each other, their errors.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -729,6 +738,18 @@ describe('quantize and bench', () => {
     failure(withTiny('quantize', '--out', tinyModel()), 1, /is the model's own folder/);
     failure(withTiny('quantize', '--out', '/dev/null'), 1, /'\/dev\/null' is not a folder/);
     failure(withTiny('quantize', '--out', '/dev/null/x'), 1, /\/dev\/null\/x/);
+  });
+  it('a signal that ends quantize leaves no part of a file', async (t) => {
+    const out = temporaryFolder(t);
+    const part = path.join(out, 'model.safetensors.part');
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      const child = spawn(binary, withTiny('quantize', '--out', out));
+      const end = new Promise((resolve) => child.on('close', (status, name) => resolve(name ?? status)));
+      while (!existsSync(part) && !existsSync(path.join(out, 'config.json')));
+      child.kill(signal);
+      assert.equal(await end, signal);
+      assert.deepEqual(readdirSync(out), []);
+    }
   });
   it('bench gives the fields of the contract', () => {
     const answer = json(
