@@ -6,7 +6,6 @@
 #include <initializer_list>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include "base/quote.h"
@@ -72,6 +71,8 @@ class Reader {
   bool in_vocabulary(std::optional<std::int32_t> id) const {
     return id && static_cast<std::size_t>(*id) < definition_.entries.size();
   }
+  std::size_t slot_of(std::string_view text) const;
+  void index(std::int32_t id);
   void add_entry(std::int32_t id, std::string_view text, TokenEntry::Kind kind);
   void frame_with(std::int32_t cls, std::int32_t sep);
 
@@ -86,8 +87,10 @@ class Reader {
   }
 
   Definition definition_;
-  std::unordered_map<std::string_view, std::int32_t>
-      ids_;  ///< of the entries' texts, the first of equal ones
+  /// A hash table of the entries by their texts, the first of equal ones; -1: an empty slot. Its own, as
+  /// std::unordered_map would add a kilobyte to a page's download.
+  std::vector<std::int32_t> ids_ = std::vector<std::int32_t>(64, -1);
+  std::size_t indexed_ = 0;
   Error error_;
   std::optional<bool> strip_accents_;
   std::size_t added_bytes_ = 0;  ///< of the contents of added tokens
@@ -140,29 +143,49 @@ bool Reader::require_type(const Value& part, std::string_view what, std::string_
 }
 
 std::optional<std::int32_t> Reader::id_of(std::string_view text) const {
-  const auto found = ids_.find(text);
-  return found == ids_.end() ? std::nullopt : std::optional(found->second);
+  const std::int32_t id = ids_[slot_of(text)];
+  return id < 0 ? std::nullopt : std::optional(id);
+}
+
+std::size_t Reader::slot_of(std::string_view text) const {
+  std::uint32_t hash = 2166136261U;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 16777619U;
+  const std::size_t mask = ids_.size() - 1;
+  std::size_t slot = (hash ^ hash >> 15) & mask;
+  while (ids_[slot] >= 0 && definition_.entries[static_cast<std::size_t>(ids_[slot])].text != text)
+    slot = (slot + 1) & mask;
+  return slot;
+}
+
+void Reader::index(std::int32_t id) {
+  if (++indexed_ * 2 > ids_.size()) {
+    std::vector<std::int32_t> old(ids_.size() * 2, -1);
+    old.swap(ids_);
+    for (const std::int32_t moved : old)
+      if (moved >= 0) ids_[slot_of(definition_.entries[static_cast<std::size_t>(moved)].text)] = moved;
+  }
+  std::int32_t& place = ids_[slot_of(definition_.entries[static_cast<std::size_t>(id)].text)];
+  if (place < 0) place = id;
 }
 
 void Reader::add_entry(std::int32_t id, std::string_view text, TokenEntry::Kind kind) {
-  const auto index = static_cast<std::size_t>(id);
-  if (definition_.entries.size() <= index) definition_.entries.resize(index + 1);
-  definition_.entries[index] = {definition_.texts.emplace_back(text), kind};
-  ids_.emplace(definition_.entries[index].text, id);
+  const auto place = static_cast<std::size_t>(id);
+  if (definition_.entries.size() <= place) definition_.entries.resize(place + 1);
+  definition_.entries[place] = {definition_.texts.emplace_back(text), kind};
+  index(id);
 }
 
 bool Reader::read_vocab_txt(std::string_view bytes) {
   if (bytes.size() >= Trie::kMostNodes)
     return invalid("vocab.txt", {"16 MiB or more (", std::to_string(bytes.size()), " bytes)"});
   definition_.entries.reserve(bytes.size() / 7);  // somewhat more than published vocabularies need
-  ids_.reserve(bytes.size() / 7);
   while (!bytes.empty()) {
     const std::size_t stop = std::min(bytes.find('\n'), bytes.size());
     std::string_view line = bytes.substr(0, stop);
     bytes.remove_prefix(std::min(stop + 1, bytes.size()));
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    ids_.emplace(line, static_cast<std::int32_t>(definition_.entries.size()));
     definition_.entries.push_back({line, TokenEntry::Kind::kWord});
+    index(static_cast<std::int32_t>(definition_.entries.size() - 1));
   }
   if (definition_.entries.size() > kMostIds) return invalid("vocab.txt", {"more than 4,194,304 lines"});
   definition_.words = definition_.entries.size();
