@@ -22,7 +22,7 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 const source = path.join(root, 'wasm/src');
 const dist = path.join(root, 'wasm/dist');
 
-/** Module name in src/ -> CMake preset and target that make it. The .wasm keeps the name in dist/. */
+/** Module name in src/ -> CMake preset and target that make it; `tokenizer` has no JavaScript. */
 const modules = {
   tokenizer: { preset: 'wasm-tokenizer', target: 'tokenizer' },
   'engine-simd': { preset: 'wasm-simd', target: 'engine' },
@@ -46,7 +46,7 @@ const inlineModules = {
 
 const linked = Object.entries(modules).map(([name, { preset, target }]) => {
   const output = path.join(root, 'build', preset, 'wasm', target);
-  for (const file of [`${output}.js`, `${output}.wasm`]) {
+  for (const file of name === 'tokenizer' ? [`${output}.wasm`] : [`${output}.js`, `${output}.wasm`]) {
     if (!existsSync(file)) throw new Error(`${path.relative(root, file)} is missing: run ./run build`);
   }
   return { name, output };

@@ -23,9 +23,14 @@ import {
   type ModelFolder,
 } from './model-files.ts';
 import { shown } from './options.ts';
-import { instantiateWith } from './resources.ts';
 import type { Choice } from './runtime.ts';
-import type { CreateEngineModule, EngineHandle, EngineModule, ThreadWorker } from './wasm-modules.ts';
+import type {
+  CreateEngineModule,
+  EmscriptenOptions,
+  EngineHandle,
+  EngineModule,
+  ThreadWorker,
+} from './wasm-modules.ts';
 
 /** A build: its WebAssembly, its JavaScript, and how its threads are made. */
 export interface EngineBuild {
@@ -171,9 +176,23 @@ export class Engine {
   }
 }
 
+/** A new instance of a build's module. Its `create` alone would never settle where the instance cannot be made. */
 async function instantiate(build: EngineBuild, threads: number): Promise<EngineModule> {
-  const options = { threads, ...(build.ThreadWorker && { ThreadWorker: build.ThreadWorker }) };
-  return await instantiateWith(build.create, await build.compile(), options);
+  const compiled = await build.compile();
+  try {
+    return await new Promise<EngineModule>((done, fail) => {
+      const instantiateWasm: EmscriptenOptions['instantiateWasm'] = (imports, loaded) => {
+        WebAssembly.instantiate(compiled, imports).then((instance) => {
+          loaded(instance, compiled);
+        }, fail);
+        return {};
+      };
+      const { ThreadWorker } = build;
+      build.create({ threads, ...(ThreadWorker && { ThreadWorker }), instantiateWasm }).then(done, fail);
+    });
+  } catch (cause) {
+    throw crashError(cause);
+  }
 }
 
 /** Why the last call failed; `file` is whose header it was about. */

@@ -1,11 +1,4 @@
 // Emscripten's output as modules; scripts/build.js says which file each name is.
-declare module 'bertlens-wasm/tokenizer' {
-  const createModule: (
-    options: import('./wasm-modules.ts').EmscriptenOptions,
-  ) => Promise<import('./wasm-modules.ts').TokenizerModule>;
-  export default createModule;
-}
-
 declare module 'bertlens-wasm/engine-*' {
   const createModule: import('./wasm-modules.ts').CreateEngineModule;
   export default createModule;

@@ -1,8 +1,7 @@
 // Bytes by address: fetched in a browser, read from disk in Node, Deno and Bun.
-import { BertlensError, abortError, crashError, throwIfAborted, unlessAborted } from './errors.ts';
+import { BertlensError, abortError, throwIfAborted, unlessAborted } from './errors.ts';
 import { textArgument } from './options.ts';
 import type { HubOptions } from './tokenizer-types.ts';
-import type { EmscriptenOptions } from './wasm-modules.ts';
 
 interface NodeFileSystem {
   readFile(path: string | URL, options?: { signal?: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>;
@@ -213,26 +212,5 @@ export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
     throw cause instanceof WebAssembly.CompileError
       ? new BertlensError('unsupported', `cannot compile ${addressName(url)}: ${cause.message}`, { cause })
       : readError(url, cause, undefined);
-  }
-}
-
-/** A new instance of a compiled module. `create` alone would never settle where the instance cannot be made. */
-export async function instantiateWith<Module, Options extends EmscriptenOptions>(
-  create: (options: Options) => Promise<Module>,
-  compiled: WebAssembly.Module,
-  options: Omit<Options, keyof EmscriptenOptions>,
-): Promise<Module> {
-  try {
-    return await new Promise<Module>((done, fail) => {
-      const instantiateWasm: EmscriptenOptions['instantiateWasm'] = (imports, loaded) => {
-        WebAssembly.instantiate(compiled, imports).then((instance) => {
-          loaded(instance, compiled);
-        }, fail);
-        return {};
-      };
-      create({ ...options, instantiateWasm } as Options).then(done, fail);
-    });
-  } catch (cause) {
-    throw crashError(cause);
   }
 }

@@ -23,23 +23,24 @@ export interface EmscriptenOptions {
 
 /**
  * The exports of bindings/tokenizer.cpp, which says what each reads from the request. Those that answer with an address give 0
- * where they failed, those that answer with JSON give null; `_bert_error` then tells why.
+ * where they failed, those that answer with JSON give null; `bert_error` then tells why.
  */
-export interface TokenizerModule extends EmscriptenModule {
-  _bert_request(words: number): number;
-  _bert_load(): boolean;
-  _bert_error(): number;
-  _bert_encode(): number;
-  _bert_pad(): number;
-  _bert_padding_statistics(): number;
-  _bert_words(leastPieces: number): number;
-  _bert_decode(skipSpecialTokens: boolean, cleanUp: number): number;
-  _bert_explain(recognizeSpecialTokens: boolean): number;
-  _bert_about(): number;
-  _bert_token(id: number): number;
-  _bert_id(orUnknown: boolean): number;
-  _bert_script(id: number): number;
-  _bert_find(): number;
+export interface TokenizerModule {
+  readonly memory: WebAssembly.Memory;
+  bert_request(words: number): number;
+  bert_load(): number;
+  bert_error(): number;
+  bert_encode(): number;
+  bert_pad(): number;
+  bert_padding_statistics(): number;
+  bert_words(leastPieces: number): number;
+  bert_decode(skipSpecialTokens: boolean, cleanUp: number): number;
+  bert_explain(recognizeSpecialTokens: boolean): number;
+  bert_about(): number;
+  bert_token(id: number): number;
+  bert_id(orUnknown: boolean): number;
+  bert_script(id: number): number;
+  bert_find(): number;
 }
 
 /** bindings/engine.cpp: a failing call returns 0, false or undefined and `error` tells why. */

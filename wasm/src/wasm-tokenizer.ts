@@ -1,6 +1,4 @@
 // BERT's tokenizer, exact against BertTokenizerFast, in a WebAssembly module of its own.
-import createModule from 'bertlens-wasm/tokenizer';
-
 import {
   BertlensError,
   crashError,
@@ -28,7 +26,6 @@ import {
   folderAddress,
   hubAddress,
   hubValues,
-  instantiateWith,
   isFileName,
   readBytes,
   toAddress,
@@ -57,6 +54,7 @@ import type {
   WholeNumbers,
   Word,
 } from './tokenizer-types.ts';
+import { instantiateTokenizer } from './tokenizer-module.ts';
 import type { TokenizerModule } from './wasm-modules.ts';
 
 // the orders of the core's enums (bert/tokenizer.h)
@@ -112,7 +110,7 @@ async function instantiate(compile: () => Promise<WebAssembly.Module>): Promise<
     compiled = undefined; // the next call may find the network again
     throw error;
   }
-  return await instantiateWith(createModule, module, {});
+  return await instantiateTokenizer(module);
 }
 
 /** `loadTokenizer` of an entry: `compile` is called once, by the first load of all entries. */
@@ -272,11 +270,11 @@ class Core {
 
   /** The memory as words and as bytes; views end when it grows. */
   get words(): Int32Array {
-    if (this.#words.length === 0) this.#words = new Int32Array(this.call.wasmMemory.buffer);
+    if (this.#words.length === 0) this.#words = new Int32Array(this.call.memory.buffer);
     return this.#words;
   }
   get bytes(): Uint8Array {
-    if (this.#bytes.length === 0) this.#bytes = new Uint8Array(this.call.wasmMemory.buffer);
+    if (this.#bytes.length === 0) this.#bytes = new Uint8Array(this.call.memory.buffer);
     return this.#bytes;
   }
 
@@ -284,7 +282,7 @@ class Core {
   request(words: number, bytes = 0): number {
     const size = words + (bytes >> 2) + 1;
     if (size > this.#room || size < this.#room / 16) {
-      this.#roomAt = this.call._bert_request(size) >>> 2;
+      this.#roomAt = this.call.bert_request(size) >>> 2;
       this.#room = size;
     }
     return this.#roomAt;
@@ -313,11 +311,12 @@ class Core {
   /** What an answer in JSON says. */
   json(at: number): unknown {
     const size = this.words[at >>> 2]!;
-    return JSON.parse(decoder.decode(this.bytes.subarray(at + 4, at + 4 + size)));
+    const begin = (at >>> 0) + 4;
+    return JSON.parse(decoder.decode(this.bytes.subarray(begin, begin + size)));
   }
 
   fail(): never {
-    const { code, message } = this.json(this.call._bert_error()) as {
+    const { code, message } = this.json(this.call.bert_error()) as {
       code: BertlensErrorCode;
       message: string;
     };
@@ -353,8 +352,8 @@ class WasmTokenizer implements Tokenizer {
     this.#contents = contents;
     this.#numbers = numbers;
     core.requestTexts([...numbers, 0, 0, 0], numbers.length, contents);
-    if (!core.call._bert_load()) core.fail();
-    const about = core.json(core.call._bert_about()) as About;
+    if (!core.call.bert_load()) core.fail();
+    const about = core.json(core.call.bert_about()) as About;
     this.settings = { ...about.settings, modelMaxLength: about.settings.modelMaxLength ?? Infinity };
     this.specialTokens = about.specialTokens;
     this.vocabulary = new WasmVocabulary(core, about, (id) => this.#token(id), this.#tokenText);
@@ -414,13 +413,13 @@ class WasmTokenizer implements Tokenizer {
     const settings = encodeOptionWords('pad', options, kPadOptions);
     if (options?.padding === undefined) settings[0] = kPaddings.longest;
     this.#requestRows(settings, rows);
-    return new Batch(this.#answer(this.#core.call._bert_pad()));
+    return new Batch(this.#answer(this.#core.call.bert_pad()));
   }
 
   paddingStatistics(rows: BatchEncoding | readonly Encoding[]): PaddingStatistics {
     this.#requestRows([], rows);
     const core = this.#core;
-    const counted = core.json(core.call._bert_padding_statistics()) as Omit<
+    const counted = core.json(core.call.bert_padding_statistics()) as Omit<
       PaddingStatistics,
       'paddingPercent'
     >;
@@ -444,7 +443,7 @@ class WasmTokenizer implements Tokenizer {
     const at = core.request(1 + ids.length);
     core.words[at] = ids.length;
     core.words.set(ids, at + 1);
-    return (core.json(core.call._bert_decode(skip, mode ?? -1)) as string | null) ?? core.fail();
+    return (core.json(core.call.bert_decode(skip, mode ?? -1)) as string | null) ?? core.fail();
   }
 
   decodeBatch(rows: readonly (WholeNumbers | number)[], options?: DecodeOptions): string[] {
@@ -455,7 +454,7 @@ class WasmTokenizer implements Tokenizer {
     const core = this.#core;
     return listArgument('tokens', tokens).map((token) => {
       core.requestTexts([0], 0, [bytesOf('a token', token)]);
-      return core.call._bert_id(true);
+      return core.call.bert_id(true);
     });
   }
 
@@ -468,7 +467,7 @@ class WasmTokenizer implements Tokenizer {
     const core = this.#core;
     const least = countOption('leastPieces', leastPieces, 1) ?? 1;
     core.words.set(row.words, core.request(row.words.length));
-    return core.json(core.call._bert_words(least)) as Word[];
+    return core.json(core.call.bert_words(least)) as Word[];
   }
 
   splitWords(encoding: Encoding): Word[] {
@@ -480,7 +479,7 @@ class WasmTokenizer implements Tokenizer {
     const split = flagOption('splitSpecialTokens', given['splitSpecialTokens'], false);
     const core = this.#core;
     core.requestTexts([0], 0, [bytesOf('text', text)]);
-    return (core.json(core.call._bert_explain(!split)) as Explanation | null) ?? core.fail();
+    return (core.json(core.call.bert_explain(!split)) as Explanation | null) ?? core.fail();
   }
 
   #special(role: SpecialToken['role']): SpecialToken {
@@ -492,7 +491,7 @@ class WasmTokenizer implements Tokenizer {
   #token(id: number): string | undefined {
     if (id !== id >>> 0) return undefined;
     const core = this.#core;
-    return (this.#tokens[id] ??= (core.json(core.call._bert_token(id)) as string | null) ?? undefined);
+    return (this.#tokens[id] ??= (core.json(core.call.bert_token(id)) as string | null) ?? undefined);
   }
 
   #encode(texts: readonly TextInput[], options: EncodeOptions | undefined): Row[] {
@@ -534,7 +533,7 @@ class WasmTokenizer implements Tokenizer {
         }
       }
     }
-    return this.#answer(core.call._bert_encode());
+    return this.#answer(core.call.bert_encode());
   }
 
   #requestRows(settings: readonly number[], rows: BatchEncoding | readonly Encoding[]): void {
@@ -581,13 +580,13 @@ class WasmVocabulary implements Vocabulary {
 
   id(token: string): number | undefined {
     this.#core.requestTexts([0], 0, [bytesOf('a token', token)]);
-    const id = this.#core.call._bert_id(false);
+    const id = this.#core.call.bert_id(false);
     return id < 0 ? undefined : id;
   }
 
   script(id: number): string {
     this.#tokenText(id); // an id without one is an error
-    return this.#core.json(this.#core.call._bert_script(id)) as string;
+    return this.#core.json(this.#core.call.bert_script(id)) as string;
   }
 
   find(query?: VocabularyQuery): { total: number; entries: VocabularyEntry[] } {
@@ -601,7 +600,7 @@ class WasmVocabulary implements Vocabulary {
     const core = this.#core;
     core.requestTexts([kFacets[facet], offset, limit, 0, 0], 3, [text, script]);
     const found =
-      (core.json(core.call._bert_find()) as { total: number; ids: number[] } | null) ?? core.fail();
+      (core.json(core.call.bert_find()) as { total: number; ids: number[] } | null) ?? core.fail();
     return { total: found.total, entries: found.ids.map((id) => ({ id, token: this.token(id)! })) };
   }
 }
