@@ -204,6 +204,50 @@ describe('with the default model', { skip: missing }, () => {
     });
   });
 
+  test('attention without [CLS] and [SEP]: they are listed nowhere, and rows are not said to sum to 1', async () => {
+    await onPage('#/attention?text=The+dog+chased+the+cat.&layer=2&head=1', async ({ page }) => {
+      await page.getByRole('img', { name: /^Lines from 8 tokens/ }).waitFor({ timeout: 60_000 });
+      const all = await tableRows(page, 'Weights of one token');
+      assert.equal(all.length, 8);
+      await page.getByLabel('Hide [CLS] and [SEP]').check();
+      await page.getByRole('img', { name: /^Lines from 6 tokens/ }).waitFor();
+      await page.getByText('What the looks at, of what is on show, strongest first').waitFor();
+      const rows = await tableRows(page, 'Weights of one token');
+      assert.deepEqual(rows.map((row) => row[0]).sort(), ['1', '2', '3', '4', '5', '6']);
+      await page
+        .getByRole('img', { name: '6 by 6 weights; every row sums to 1 with those that are hidden' })
+        .waitFor();
+      await page.getByText(/every row sums to 1, together with the weights that are hidden now/).waitFor();
+      // what is not among the strongest half of a row is not in the table either
+      await page.getByRole('slider').fill('50');
+      await page.waitForFunction(
+        (before) =>
+          document.querySelectorAll('[aria-label^="Weights of one token"] tbody tr').length < before,
+        rows.length,
+      );
+    });
+  });
+
+  test('attention: heads are called by where they mostly look', async () => {
+    const { attentions } = await bert.encode('The dog chased the cat.', { attentions: [0] });
+    const { data } = attentions![0]!;
+    const size = 8;
+    const next = Array.from({ length: size - 1 }, (_, i) => data[5 * size * size + i * size + i + 1]!);
+    assert.ok(next.reduce((sum, weight) => sum + weight, 0) / size > 0.4);
+    await onPage('#/attention?text=The+dog+chased+the+cat.&layer=0&head=5', async ({ page }) => {
+      await page.getByText('Layer 1, head 6, mostly next').waitFor({ timeout: 60_000 });
+      await page.getByText('Every head in numbers').click();
+      const rows = await tableRows(page, 'Heads: shares');
+      assert.equal(rows[5]!.at(-1), 'next');
+      await page.getByRole('button', { name: 'Export: Every head' }).click();
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('button', { name: 'Save as SVG' }).click(),
+      ]);
+      assert.match(readFileSync(await download.path(), 'utf8'), />next</);
+    });
+  });
+
   test('the mask: nothing moves where nothing is padded', async () => {
     const { clsL2 } = await bert.maskEffect(['hello world', 'hello']);
     await onPage('#/mask', async ({ page }) => {
@@ -242,6 +286,16 @@ describe('with the default model', { skip: missing }, () => {
     const text = 'one two three '.repeat(170);
     await onPage(`#/attention?text=${encodeURIComponent(text)}`, async ({ page }) => {
       await page.getByRole('img', { name: '512 by 512 weights' }).waitFor({ timeout: 120_000 });
+      // nothing is pointed at: the lines are those of the table's token, and small weights are not left blank
+      await page.getByText('What [CLS] looks at, strongest first').waitFor();
+      const drawn = page.getByRole('region', { name: 'Lines between tokens' }).locator('canvas');
+      const coloured = await drawn.evaluate((canvas: HTMLCanvasElement) => {
+        const { width, height } = canvas;
+        const middle = canvas.getContext('2d')!.getImageData(Math.round(width / 2), 0, 1, height).data;
+        return middle.filter((value, i) => i % 4 === 3 && value > 0).length;
+      });
+      assert.ok(coloured > 0);
+      await page.getByText('blank: below 0.001').last().waitFor();
       await page.getByRole('button', { name: 'Closer' }).click();
       const matrix = page.getByRole('img', { name: '512 by 512 weights' });
       assert.ok((await matrix.boundingBox())!.width >= 5 * 512);

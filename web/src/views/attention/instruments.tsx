@@ -29,6 +29,8 @@ import {
   attentions,
   current,
   direction,
+  filtered,
+  habitOf,
   head,
   headOf,
   hideSpecial,
@@ -44,29 +46,57 @@ import {
 
 // A thumbnail has at most so many cells a side; longer texts show the strongest weight of each cell.
 const thumbCells = 24;
-// What is smaller is left blank: in a thumbnail, in a matrix.
-const thumbBlank = 0.02;
-const matrixBlank = 0.005;
+// What is smaller is left blank: in a thumbnail, in a matrix, as a line. In long texts that is half of an even look at all.
+const thumbBlank = (size: number) => Math.min(0.02, 1 / (2 * size));
+const matrixBlank = (size: number) => Math.min(0.005, 1 / (2 * size));
+const lineBlank = (size: number) => Math.min(0.01, 1 / (2 * size));
 
-function thumbnails(result: EncodeResult, layers: number, heads: number, width: number): Drawing {
+/** Where the thumbnails stand. */
+interface Wall extends Drawing {
+  left: number;
+  top: number;
+  /** From one head to the next, from one layer to the next. */
+  column: number;
+  row: number;
+}
+
+// Below a thumbnail stands where its head mostly looks, where the word has room.
+const leastNamed = 44;
+
+function thumbnails(
+  result: EncodeResult,
+  habits: readonly (string | undefined)[],
+  layers: number,
+  heads: number,
+  width: number,
+): Wall {
   const left = 30;
   const top = 22;
-  const cell = Math.max(30, Math.min(160, Math.floor((width - left) / heads)));
-  const side = cell - 6;
+  const column = Math.max(30, Math.min(160, Math.floor((width - left) / heads)));
+  const side = column - 6;
+  const row = side >= leastNamed ? column + 16 : column;
   return {
-    width: left + heads * cell,
-    height: top + layers * cell,
+    left,
+    top,
+    column,
+    row,
+    width: left + heads * column,
+    height: top + layers * row,
     draw(painter: Painter, colours: Colours) {
       const small = { size: 11.5, family: families.text, fill: colours.muted, align: 'center' as const };
       const shade = ramp(colours.sunken, colours.accent);
-      for (let h = 0; h < heads; h += 1) painter.text(left + h * cell + side / 2, 10, String(h + 1), small);
+      for (let h = 0; h < heads; h += 1) painter.text(left + h * column + side / 2, 10, String(h + 1), small);
       for (let l = 0; l < layers; l += 1) {
-        painter.text(12, top + l * cell + side / 2, String(l + 1), small);
+        painter.text(12, top + l * row + side / 2, String(l + 1), small);
         for (let h = 0; h < heads; h += 1) {
           const found = headOf(result, l, h);
           if (!found) continue;
-          const x0 = left + h * cell;
-          const y0 = top + l * cell;
+          const x0 = left + h * column;
+          const y0 = top + l * row;
+          const habit = habits[l * heads + h];
+          if (row > column && habit !== undefined) {
+            painter.text(x0 + side / 2, y0 + side + 10, habit, { ...small, size: side < 64 ? 10.5 : 11.5 });
+          }
           const chosen = layer.value === l && head.value === h;
           painter.rect(x0 - 2, y0 - 2, side + 4, side + 4, {
             fill: colours.sunken,
@@ -79,7 +109,7 @@ function thumbnails(result: EncodeResult, layers: number, heads: number, width: 
           for (let y = 0; y < cells; y += 1) {
             for (let x = 0; x < cells; x += 1) {
               const weight = strongest(found, y, x, cells);
-              if (weight < thumbBlank) continue;
+              if (weight < thumbBlank(found.size)) continue;
               painter.rect(x0 + x * step, y0 + y * step, step, step, { fill: shade(weight) });
             }
           }
@@ -122,6 +152,7 @@ const summaryColumns: readonly Column<HeadSummary>[] = [
     value: (row) => Number(row.entropy.toFixed(6)),
     show: (row) => row.entropy.toFixed(2),
   },
+  { title: 'mostly', value: (row) => habitOf(row) ?? '' },
 ];
 
 export function HeadsInstrument() {
@@ -134,9 +165,11 @@ export function HeadsInstrument() {
   const layers = config?.numHiddenLayers ?? 0;
   const heads = config?.numAttentionHeads ?? 0;
   const at = `${layer.value}.${head.value}`;
+  const habits = useMemo(() => summaries.value.map(habitOf), [summaries.value]);
+  const habit = habits[layer.value * heads + head.value];
   const drawing = useMemo(
-    () => (value && width > 0 ? thumbnails(value, layers, heads, width) : null),
-    [value, layers, heads, width, at],
+    () => (value && width > 0 ? thumbnails(value, habits, layers, heads, width) : null),
+    [value, habits, layers, heads, width, at],
   );
   const opened = useMemo(() => {
     const found = value && room > 0 ? headOf(value, layer.value, head.value) : null;
@@ -194,6 +227,8 @@ export function HeadsInstrument() {
               <p class="hint">
                 Rows are layers, columns are heads. Inside, a row is a token that looks, a column one that is
                 looked at. {isDark() ? 'The brighter' : 'The darker'}, the more weight. Press one to open it.
+                {habits.some((one) => one !== undefined) &&
+                  ' A head is called by where it mostly looks: the next token, the previous one, the token itself, [CLS] or [SEP].'}
               </p>
               <Results of={answer}>
                 <div class="heads">
@@ -204,9 +239,8 @@ export function HeadsInstrument() {
                         drawing={drawing}
                         label={`${layers} layers with ${heads} heads each; layer ${layer.value + 1}, head ${head.value + 1} is open`}
                         onPress={(x, y) => {
-                          const cell = (drawing.width - 30) / heads;
-                          const h = Math.floor((x - 30) / cell);
-                          const l = Math.floor((y - 22) / cell);
+                          const h = Math.floor((x - drawing.left) / drawing.column);
+                          const l = Math.floor((y - drawing.top) / drawing.row);
                           if (h < 0 || l < 0 || h >= heads || l >= layers) return;
                           openHead(l, h);
                           // where there is no room for it beside the others, its lines are what is opened
@@ -220,6 +254,7 @@ export function HeadsInstrument() {
                       <>
                         <p class="hint">
                           Layer {layer.value + 1}, head {head.value + 1}
+                          {habit !== undefined && `, mostly ${habit}`}
                         </p>
                         <Picture
                           drawing={opened}
@@ -229,7 +264,7 @@ export function HeadsInstrument() {
                     )}
                   </div>
                 </div>
-                <Scale blank={thumbBlank} />
+                {value?.encoding && <Scale blank={thumbBlank(value.encoding.length)} />}
               </Results>
               <div class="row">
                 <PlaceTabs
@@ -275,7 +310,7 @@ function Scale({ blank }: { blank: number }) {
   return (
     <p class="legend hint">
       <span>
-        <span class="key weight" /> blank: below {blank}
+        <span class="key weight" /> blank: below {Number(blank.toPrecision(1))}
       </span>
       {[0.1, 0.5, 1].map((weight) => (
         <span key={weight}>
@@ -294,7 +329,7 @@ const leastBeside = 4;
 /** One head in the room beside the others. */
 function besideOf(found: Head, room: number): Drawing {
   const cell = fitting(found, room);
-  if (cell >= leastBeside) return matrixOf(found, cell, thumbBlank).drawing;
+  if (cell >= leastBeside) return matrixOf(found, cell, thumbBlank(found.size)).drawing;
   const cells = Math.min(found.size, Math.floor(room / leastBeside));
   const step = room / cells;
   return {
@@ -306,7 +341,7 @@ function besideOf(found: Head, room: number): Drawing {
       for (let y = 0; y < cells; y += 1) {
         for (let x = 0; x < cells; x += 1) {
           const weight = strongest(found, y, x, cells);
-          if (weight < thumbBlank) continue;
+          if (weight < thumbBlank(found.size)) continue;
           painter.rect(x * step, y * step, step, step, { fill: shade(weight) });
         }
       }
@@ -323,13 +358,22 @@ function focusOf(found: Head): number | null {
   if (pointed.value !== null && pointed.value < found.size) return pointed.value;
   const mark = lit.value;
   if (mark === null) return null;
-  const at = found.tokens.findIndex(
-    (_, i) => wordMark(scopeOf(found.encoding.sequenceIds[i] ?? null), found.encoding.wordIds[i]) === mark,
-  );
+  const at = found.tokens.findIndex((_, i) => markOf(found, i) === mark);
   return at < 0 ? null : at;
 }
 
-// With more tokens than this, lines are drawn for the token pointed at alone.
+/** The mark of a token's word for state/lit.ts. */
+function markOf({ encoding, places }: Head, at: number): string | undefined {
+  const place = places[at]!;
+  return wordMark(scopeOf(encoding.sequenceIds[place] ?? null), encoding.wordIds[place]);
+}
+
+/** The first token of which something is on show, whatever is filtered. */
+function firstSeen(found: Head): number {
+  return Math.max(0, Math.floor(found.weights.findIndex((weight) => weight > 0) / found.size));
+}
+
+// With more tokens than this, lines are drawn for one alone: the token pointed at, or that of the table.
 const mostForAllLines = 80;
 
 function linesOf(found: Head, focus: number | null, room: number): Drawing {
@@ -340,6 +384,9 @@ function linesOf(found: Head, focus: number | null, room: number): Drawing {
   const middle = (leftEdge + rightEdge) / 2;
   const y = (i: number) => i * rowHeight + rowHeight / 2 + 4;
   const style = { size: 13.5, family: families.mono };
+  const blank = lineBlank(found.size);
+  // many lines together may be faint, the many small weights of one token in a long text not
+  const faintest = found.size > mostForAllLines ? 0.25 : 0.08;
   return {
     width: 2 * widest + gap + 32,
     height: found.size * rowHeight + 8,
@@ -351,21 +398,19 @@ function linesOf(found: Head, focus: number | null, room: number): Drawing {
       const linesFrom = (from: number) => {
         for (let to = Math.max(0, top - further); to < Math.min(found.size, bottom + further); to += 1) {
           const weight = found.weights[from * found.size + to]!;
-          if (weight < 0.01) continue;
+          if (weight < blank) continue;
           painter.path(
             `M${leftEdge},${y(from)}C${middle},${y(from)} ${middle},${y(to)} ${rightEdge},${y(to)}`,
             {
               stroke: colours.accent,
               strokeWidth: 1 + 2.5 * weight,
-              opacity: Math.min(1, 0.08 + weight),
+              opacity: Math.min(1, faintest + weight),
             },
           );
         }
       };
       if (focus !== null) linesFrom(focus);
-      else if (found.size <= mostForAllLines) {
-        for (let from = 0; from < found.size; from += 1) linesFrom(from);
-      }
+      else for (let from = 0; from < found.size; from += 1) linesFrom(from);
       for (let i = top; i < bottom; i += 1) {
         const token = found.tokens[i]!;
         const looks = focus === null || focus === i;
@@ -403,11 +448,7 @@ const directionNames: Record<Direction, string> = {
 
 function point(at: number | null, found: Head): void {
   pointed.value = at;
-  const mark =
-    at === null
-      ? undefined
-      : wordMark(scopeOf(found.encoding.sequenceIds[at] ?? null), found.encoding.wordIds[at]);
-  lit.value = mark ?? null;
+  lit.value = (at === null ? undefined : markOf(found, at)) ?? null;
 }
 
 /** Scrolls the lines so far that a token's row is in view. */
@@ -452,18 +493,25 @@ export function LinesInstrument() {
   const { ref, width } = useWidth();
   const found = current.value;
   const focus = found ? focusOf(found) : null;
-  const drawing = useMemo(() => (found ? linesOf(found, focus, width) : null), [found, focus, width]);
+  const first = useMemo(() => (found ? firstSeen(found) : 0), [found]);
+  const drawn = focus ?? (found && found.size > mostForAllLines ? first : null);
+  const drawing = useMemo(() => (found ? linesOf(found, drawn, width) : null), [found, drawn, width]);
   // The table follows when the pointer rests: its rows cost more than the lines.
   const rested = useRested(focus, 60);
-  const from = rested !== null && found && rested < found.size ? rested : 0;
+  const from = rested !== null && found && rested < found.size ? rested : first;
   const table = useMemo(() => {
-    const rows: WeightRow[] = (found?.tokens ?? []).map((token, i) => ({
-      position: i,
-      token,
-      weight: found!.raw[from * found!.size + i]!,
-      word: found!.encoding.wordIds[i] ?? null,
-    }));
-    return (
+    const rows = (found?.tokens ?? [])
+      .map((token, i): WeightRow => ({
+        position: found!.places[i]!,
+        token,
+        weight: found!.weights[from * found!.size + i]!,
+        word: found!.encoding.wordIds[found!.places[i]!] ?? null,
+      }))
+      // what a filter hides is 0, and so is hardly anything else
+      .filter((row) => row.weight > 0 || !filtered.value);
+    return rows.length === 0 ? (
+      <p class="hint">All of its weight is hidden by the choice above.</p>
+    ) : (
       <DataTable
         caption="Weights of one token, strongest first"
         columns={weightColumns}
@@ -503,6 +551,8 @@ export function LinesInstrument() {
                       type="checkbox"
                       checked={hideSpecial.value}
                       onChange={(event) => {
+                        // the tokens after [CLS] get other indexes
+                        point(null, found);
                         hideSpecial.value = event.currentTarget.checked;
                       }}
                     />
@@ -562,7 +612,8 @@ export function LinesInstrument() {
                   </section>
                   <section>
                     <p class="hint" role="status">
-                      What <span class="mono">{found.tokens[from]}</span> looks at, strongest first
+                      What <span class="mono">{found.tokens[from]}</span> looks at
+                      {filtered.value && ', of what is on show'}, strongest first
                     </p>
                     {table}
                   </section>
@@ -600,7 +651,7 @@ function fitting(found: Head, width: number): number {
   return cell;
 }
 
-function matrixOf(found: Head, cell: number, blank = matrixBlank): Matrix {
+function matrixOf(found: Head, cell: number, blank = matrixBlank(found.size)): Matrix {
   const size = labelSize(cell);
   const edge = size === 0 ? 0 : longest(found) * 0.6 * size + 10;
   const side = found.size * cell;
@@ -681,7 +732,7 @@ export function MatrixInstrument() {
                   <Picture
                     drawing={matrix.drawing}
                     mark={mark}
-                    label={`${found.size} by ${found.size} weights; every row sums to 1`}
+                    label={`${found.size} by ${found.size} weights; every row sums to 1${filtered.value ? ' with those that are hidden' : ''}`}
                     onPoint={(x, y) => {
                       const from = Math.floor((y - matrix.edge) / cell);
                       const to = Math.floor((x - matrix.edge) / cell);
@@ -698,19 +749,20 @@ export function MatrixInstrument() {
                 <p class="hint readout">
                   {at && at[0] < found.size && at[1] < found.size ? (
                     <>
-                      <span class="mono">{found.tokens[at[0]]}</span> (place {at[0]}) looks at{' '}
-                      <span class="mono">{found.tokens[at[1]]}</span> (place {at[1]}) with{' '}
+                      <span class="mono">{found.tokens[at[0]]}</span> (place {found.places[at[0]]}) looks at{' '}
+                      <span class="mono">{found.tokens[at[1]]}</span> (place {found.places[at[1]]}) with{' '}
                       <b class="mono">{probability(found.raw[at[0] * found.size + at[1]]!)}</b>
                     </>
                   ) : (
                     <>
-                      Rows look, columns are looked at; every row sums to 1, so an even look at all{' '}
-                      {found.size} tokens would be {percent(1 / found.size, 1)} each. Point at a cell or press
-                      it to read it.
+                      Rows look, columns are looked at; every row sums to 1
+                      {filtered.value && ', together with the weights that are hidden now'}, so an even look
+                      at all {found.encoding.length} tokens would be {percent(1 / found.encoding.length, 1)}{' '}
+                      each. Point at a cell or press it to read it.
                     </>
                   )}
                 </p>
-                <Scale blank={matrixBlank} />
+                <Scale blank={matrixBlank(found.size)} />
               </Results>
             )
           }

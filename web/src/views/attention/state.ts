@@ -51,9 +51,11 @@ export const attentions = answers<Ask, EncodeResult>(
   250,
 );
 
-/** One head's weights after the filters: rows are queries, columns keys, both by position among the tokens. */
+/** One head's weights after the filters: rows are queries, columns keys, both by their index among the tokens on show. */
 export interface Head {
   tokens: readonly string[];
+  /** Of each token on show, its position in the encoding. */
+  places: readonly number[];
   encoding: Encoding;
   size: number;
   /** size × size, row-major; filtered weights are 0. */
@@ -67,8 +69,7 @@ function sequenceOf(encoding: Encoding, i: number): number {
   return encoding.tokenTypeIds[i] ?? 0;
 }
 
-function kept(encoding: Encoding, from: number, to: number, wanted: Direction, plain: boolean): boolean {
-  if (plain && (encoding.specialTokensMask[from] === 1 || encoding.specialTokensMask[to] === 1)) return false;
+function kept(encoding: Encoding, from: number, to: number, wanted: Direction): boolean {
   if (wanted === 'all') return true;
   const names = ['a', 'b'] as const;
   return (
@@ -84,7 +85,14 @@ export function headOf(result: EncodeResult, layerAt: number, headAt: number): H
   const size = encoding.length;
   const raw = tensor.data.subarray(headAt * size * size, (headAt + 1) * size * size);
   if (raw.length !== size * size) return null;
-  return { tokens: encoding.tokens, encoding, size, raw, weights: raw };
+  return {
+    tokens: encoding.tokens,
+    places: encoding.tokens.map((_, i) => i),
+    encoding,
+    size,
+    raw,
+    weights: raw,
+  };
 }
 
 export const current = computed<Head | null>(() => {
@@ -92,21 +100,29 @@ export const current = computed<Head | null>(() => {
   if (!result) return null;
   const found = headOf(result, layer.value, head.value);
   if (!found) return null;
-  const { size, raw, encoding } = found;
+  const { encoding } = found;
   const limit = share.value / 100;
   const wanted = direction.value;
-  const plain = hideSpecial.value;
+  const plain = hideSpecial.value && encoding.specialTokensMask.includes(0); // an empty text has no others
   if (limit >= 1 && wanted === 'all' && !plain) return found;
+  const places = found.places.filter((at) => !plain || encoding.specialTokensMask[at] !== 1);
+  const size = places.length;
+  const raw = new Float32Array(size * size);
   const weights = new Float32Array(size * size);
-  for (let from = 0; from < size; from += 1) {
-    const row = raw.subarray(from * size, (from + 1) * size);
+  places.forEach((from, y) => {
+    const row = found.raw.subarray(from * found.size, (from + 1) * found.size);
     const least = limit >= 1 ? 0 : leastKept(row, limit);
-    for (let to = 0; to < size; to += 1) {
-      if (row[to]! >= least && kept(encoding, from, to, wanted, plain)) weights[from * size + to] = row[to]!;
-    }
-  }
-  return { ...found, weights };
+    places.forEach((to, x) => {
+      const weight = row[to]!;
+      raw[y * size + x] = weight;
+      if (weight >= least && kept(encoding, from, to, wanted)) weights[y * size + x] = weight;
+    });
+  });
+  return { tokens: places.map((at) => found.tokens[at]!), places, encoding, size, raw, weights };
 });
+
+/** Whether a filter hides weights, so that rows on show sum to less than 1. */
+export const filtered = computed(() => hideSpecial.value || share.value < 100 || direction.value !== 'all');
 
 /** The smallest weight among the strongest of a row that together reach `limit`. */
 function leastKept(row: Float32Array, limit: number): number {
@@ -123,6 +139,8 @@ export interface HeadSummary {
   head: number;
   /** To [CLS] and [SEP], to the token itself, to the one before, to the one after. */
   special: number;
+  /** To [CLS] alone. */
+  first: number;
   self: number;
   previous: number;
   next: number;
@@ -131,13 +149,14 @@ export interface HeadSummary {
 }
 
 function summaryOf({ size, raw, encoding }: Head, atLayer: number, atHead: number): HeadSummary {
-  const sums = { special: 0, self: 0, previous: 0, next: 0, entropy: 0 };
+  const sums = { special: 0, first: 0, self: 0, previous: 0, next: 0, entropy: 0 };
   for (let from = 0; from < size; from += 1) {
     for (let to = 0; to < size; to += 1) {
       const weight = raw[from * size + to]!;
       if (encoding.specialTokensMask[to] === 1) sums.special += weight;
       if (weight > 0) sums.entropy -= weight * Math.log2(weight);
     }
+    sums.first += raw[from * size]!;
     sums.self += raw[from * size + from]!;
     if (from > 0) sums.previous += raw[from * size + from - 1]!;
     if (from + 1 < size) sums.next += raw[from * size + from + 1]!;
@@ -146,11 +165,28 @@ function summaryOf({ size, raw, encoding }: Head, atLayer: number, atHead: numbe
     layer: atLayer + 1,
     head: atHead + 1,
     special: sums.special / size,
+    first: sums.first / size,
     self: sums.self / size,
     previous: sums.previous / size,
     next: sums.next / size,
     entropy: sums.entropy / size,
   };
+}
+
+// A head that gives one kind of place this much of its weight is called by it.
+const named = 0.4;
+
+/** Where a head mostly looks, in a word; undefined for one that spreads its weight. */
+export function habitOf(head: HeadSummary): string | undefined {
+  const kinds = [
+    ['next', head.next],
+    ['previous', head.previous],
+    ['itself', head.self],
+    ['[CLS]', head.first],
+    ['[SEP]', head.special - head.first],
+  ] as const;
+  const [name, most] = kinds.reduce((best, kind) => (kind[1] > best[1] ? kind : best));
+  return most >= named ? name : undefined;
 }
 
 /** All heads, layer by layer. */
