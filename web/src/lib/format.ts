@@ -10,6 +10,11 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
+/** With so many digits, and a minus sign for what is below 0: -1.5 -> "−1.50". */
+export function decimal(value: number, digits: number): string {
+  return value.toFixed(digits).replace('-', '−');
+}
+
 /** Four digits; what would round to zero is said to be small, not nothing. */
 export function probability(value: number): string {
   if (value > 0 && value < 0.00005) return '<\u00a00.0001';

@@ -4,7 +4,7 @@ import type { EncodeResult } from 'bertlens';
 import { answers } from '../../engine/answers';
 import { bert } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
-import { plural, probability } from '../../lib/format';
+import { decimal, plural, probability } from '../../lib/format';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Instrument } from '../../ui/instrument';
 import { Results } from '../../ui/results';
@@ -101,7 +101,7 @@ const columns: readonly Column<Line>[] = [
     title: 'score',
     kind: 'number',
     value: (row) => row.score,
-    show: (row) => row.score?.toFixed(2).replace('-', '−'),
+    show: (row) => row.score !== null && decimal(row.score, 2),
   },
   {
     title: '+ mask',
