@@ -129,12 +129,12 @@ describe('your model', { skip: missing }, () => {
       await picker.getByRole('button', { name: 'As stored' }).click();
       await picker.getByRole('button', { name: 'Load it again' }).waitFor();
       assert.match(await picker.locator('.now').innerText(), /the default model, .* loaded in [\d.]+ s$/);
-      assert.match(await fact(page, 'Came'), /^from the network/);
+      assert.match(await fact(page, 'Loaded'), /^from the network/);
       const kept = page.getByRole('list', { name: 'Kept models' });
       await kept.getByText(/in 3 files/).waitFor();
       await page.reload();
       await waitFor(page, 'Default model');
-      assert.match(await fact(page, 'Came'), /^from this browser’s storage/);
+      assert.match(await fact(page, 'Loaded'), /^from this browser’s storage/);
       await page.getByRole('button', { name: 'Delete Default model from this browser' }).click();
       await page.getByText('No model is kept.').waitFor();
     });
@@ -154,7 +154,7 @@ describe('your model', { skip: missing }, () => {
       assert.deepEqual(row('vocabulary').slice(2), ['30,522', '30,522', '= equal']);
       assert.deepEqual(row('parameters').slice(2), ['109,482,240', '22,713,216', '≠ differs']);
       assert.equal(row('L2 of [CLS], “hello world”')[4], '= equal');
-      assert.ok(row('place 1')[3]!.startsWith(`${masks[0]!.predictions[0]!.token} `));
+      assert.ok(row('rank 1')[3]!.startsWith(`${masks[0]!.predictions[0]!.token} `));
       const equal = rows.filter((cells) => cells[4] === '= equal').length;
       const said = await page.getByTestId('figures').getByRole('status').first().innerText();
       assert.match(said, new RegExp(`^${equal} of 48 printed figures`));
@@ -170,7 +170,7 @@ describe('your model', { skip: missing }, () => {
       await fromHub(page, 'https://huggingface.co/someone/tiny');
       await waitFor(page, 'someone/tiny');
       await page.waitForURL((url) => url.hash.includes('model=someone%2Ftiny'));
-      assert.match(await fact(page, 'Sizes'), /^2 layers of 128/);
+      assert.match(await fact(page, 'Sizes'), /^2 layers with \d+ heads each, hidden size 128,/);
       assert.ok(
         hub.asked.includes(`cas-bridge.xethub.hf.co/someone/tiny/resolve/${commit}/model.safetensors`),
       );
@@ -194,7 +194,7 @@ describe('your model', { skip: missing }, () => {
       await page.reload();
       await waitFor(page, 'someone/tiny');
       await page.getByRole('link', { name: /Your model/ }).click();
-      assert.match(await fact(page, 'Came'), /^from this browser’s storage/);
+      assert.match(await fact(page, 'Loaded'), /^from this browser’s storage/);
       assert.deepEqual(
         hub.asked.slice(before).filter((url) => url.includes('resolve')),
         [],
@@ -298,7 +298,7 @@ describe('your model', { skip: missing }, () => {
       hub.lies = false;
       await page.getByRole('button', { name: 'Try again' }).click();
       await waitFor(page, 'someone/tiny');
-      assert.match(await fact(page, 'Came'), /^from the network/);
+      assert.match(await fact(page, 'Loaded'), /^from the network/);
     });
   });
 
@@ -334,7 +334,7 @@ describe('your model', { skip: missing }, () => {
       await choose(page, path.join(models, 'sharded'));
       await waitFor(page, 'sharded');
       assert.equal(await fact(page, 'Computes with'), 'f16');
-      assert.match(await fact(page, 'Came'), /^from files of this device/);
+      assert.match(await fact(page, 'Loaded'), /^from files of this device/);
       assert.equal(new URL(page.url()).hash.includes('model='), false);
       // its own vocabulary has taken over
       await page.getByRole('link', { name: /Tokenizer/ }).click();

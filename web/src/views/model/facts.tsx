@@ -40,11 +40,11 @@ function factsOf({ model, choice, bytes: size, source, seconds }: Loaded): Fact[
   const yes = (has: boolean) => (has ? 'yes' : 'no, the checkpoint has none');
   return [
     { what: 'Name', value: choiceName(choice) },
-    { what: 'Came', value: `${origins[source]}, ${bytes(size)} in ${seconds.toFixed(1)} s` },
+    { what: 'Loaded', value: `${origins[source]}, ${bytes(size)} in ${seconds.toFixed(1)} s` },
     { what: 'Parameters', value: `${count(totalParameters)}, without the heads` },
     {
       what: 'Sizes',
-      value: `${plural(config.numHiddenLayers, 'layer')} of ${count(config.hiddenSize)} with ${plural(config.numAttentionHeads, 'head')}, ${count(config.intermediateSize)} between`,
+      value: `${plural(config.numHiddenLayers, 'layer')} with ${plural(config.numAttentionHeads, 'head')} each, hidden size ${count(config.hiddenSize)}, intermediate size ${count(config.intermediateSize)}`,
     },
     { what: 'Vocabulary', value: plural(config.vocabSize, 'entry', 'entries') },
     { what: 'Longest text', value: plural(config.maxPositionEmbeddings, 'token') },

@@ -51,7 +51,7 @@ export function FiguresInstrument() {
             <p role="status">
               <b>{counts.equal}</b> of {plural(rows.length, 'printed figure')} come out the same with{' '}
               {here ? choiceName(here.choice).replace(/^D/, 'the d') : 'this model'}
-              {counts.close > 0 && `, ${counts.close} more come close`}.
+              {counts.close > 0 && `, ${counts.close} more ${counts.close === 1 ? 'comes' : 'come'} close`}.
             </p>
             <Trouble text={trouble} />
             {value && value.troubles.length > 0 && (

@@ -158,7 +158,7 @@ function figuresOf(info: ModelInfo, found: Measured | null): Figure[] {
     number('Cell 7', 'L2 of [CLS], “hello”', '2.567479133605957', found?.effect?.clsL2[1]),
     number('Cell 9', 'loss of “paris”', '0.88', found?.capital?.loss),
     ...capitals.map(([word, printed], i) =>
-      guess('Cell 10', `place ${i + 1}`, word, printed, best[i], best[i]?.probability),
+      guess('Cell 10', `rank ${i + 1}`, word, printed, best[i], best[i]?.probability),
     ),
     number('Cell 11', 'a walk: is next', '0.9999', following?.[0]?.isNext),
     number('Cell 11', 'a walk: is not next', '0.0001', following?.[0]?.notNext),
@@ -169,7 +169,7 @@ function figuresOf(info: ModelInfo, found: Measured | null): Figure[] {
         const entry = found?.fox?.masks[mask]?.predictions[i];
         return guess(
           'Exercise 4',
-          `for “${exerciseWords[mask]!}”, place ${i + 1}, percent`,
+          `for “${exerciseWords[mask]!}”, rank ${i + 1}, percent`,
           word,
           printed,
           entry,
