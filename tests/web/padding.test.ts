@@ -138,6 +138,31 @@ test('the hand goes on where a sentence was added, and stays when the last one i
   });
 });
 
+test('what is cut off is counted, also without padding', async () => {
+  const texts = JSON.stringify(['word '.repeat(612), 'Bad.', 'I would not watch it again, honestly.']);
+  const query = new URLSearchParams({ batch: texts, max: '6' });
+  await onPage(`#/padding?${query.toString()}`, async ({ page }) => {
+    await page.getByText('Sentence 1 has 614 tokens: more than BERT has positions.').waitFor();
+    assert.equal((await facts(page, 'none'))['rows of'], '512, 4, 11');
+    await page.getByText('The first holds 527 real tokens, the second only 16, because it cuts.').waitFor();
+    await page.getByRole('textbox', { name: 'Sentence 1' }).fill('Good.');
+    await page.getByText(/more than BERT has positions/).waitFor({ state: 'detached' });
+    await page.getByText('The first holds 19 real tokens, the second only 14, because it cuts.').waitFor();
+    await page.getByRole('spinbutton', { name: 'max_length' }).fill('16');
+    await page.getByText('Both hold the same 19 real tokens.').waitFor();
+  });
+});
+
+test('Exercise 2’s batch comes with the focus on its first text', async () => {
+  await onPage('#/padding', async ({ page }) => {
+    await page.getByRole('button', { name: 'Put this batch into the instrument' }).press('Enter');
+    const first = page.getByRole('textbox', { name: 'Sentence 1' });
+    await page.getByRole('textbox', { name: 'Sentence 4' }).waitFor();
+    assert.ok(await first.evaluate((field) => field === document.activeElement));
+    assert.equal(await first.inputValue(), 'Great!');
+  });
+});
+
 test('Exercise 2: 48.75, 83.98 and 35.23 percent', async () => {
   await onPage('#/padding', async ({ page }) => {
     await page.getByRole('button', { name: 'Exercise 2’s' }).click();

@@ -1,7 +1,8 @@
 // Section 2: a batch is a rectangle. Cell 6 and Exercise 2 of the notebook.
 import { javascriptString, shellString } from '../../lib/python';
-import { count, list, percent, shape } from '../../lib/format';
+import { count, list, percent, plural, shape } from '../../lib/format';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
+import { leadTo } from '../../ui/lead';
 import { Printed } from '../../ui/printed';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import '../../styles/padding.css';
@@ -54,8 +55,10 @@ function Notice() {
       <p>
         Padding to the longest makes <Shape of={longest} />, {percent(share(longest))} of it empty;{' '}
         <span class="nowrap">max_length = {fixed.columns}</span> makes <Shape of={fixed} />,{' '}
-        {percent(share(fixed))} empty. Both hold the same {count(longest.real)} real tokens
-        {fixed.real < longest.real ? ', less what was cut off' : ''}.
+        {percent(share(fixed))} empty.{' '}
+        {fixed.real < longest.real
+          ? `The first holds ${plural(longest.real, 'real token')}, the second only ${count(fixed.real)}, because it cuts.`
+          : `Both hold the same ${plural(longest.real, 'real token')}.`}
       </p>
       <p>
         A model that computes every cell spends {percent(computedInVain(longest), 1)} of its multiplications
@@ -198,7 +201,7 @@ function ExerciseTwo() {
                 onClick={() => {
                   batch.value = exerciseBatch;
                   maxLength.value = 64;
-                  window.scrollTo({ top: 0 });
+                  leadTo('.stack textarea');
                 }}
               >
                 Put this batch into the instrument

@@ -1,7 +1,7 @@
 // The padding lab: an editable batch, the three strategies at one scale, and the chosen one in detail.
 import { signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import type { Encoding } from '../../engine/tokenizer';
+import { tokenizer, type Encoding } from '../../engine/tokenizer';
 import type { Colours } from '../../lib/colours';
 import { count, list, percent, sentenceCase, shape } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
@@ -19,6 +19,7 @@ import { WithTokenizer } from '../../ui/with-tokenizer';
 import {
   batch,
   chosenRow,
+  cuts,
   exerciseBatch,
   maxLength,
   mostRows,
@@ -261,6 +262,13 @@ export function StrategiesInstrument() {
                   <span class="key pad" /> padding, mask 0
                 </span>
               </p>
+              {cuts.value.length > 0 && (
+                <p class="hint" role="status">
+                  {list(cuts.value.map(({ row, length }) => `Sentence ${row} has ${count(length)} tokens`))}:
+                  more than BERT has positions. truncation=True cuts {cuts.value.length === 1 ? 'it' : 'them'}{' '}
+                  to {count(tokenizer.value?.settings.modelMaxLength ?? 512)}, also without padding.
+                </p>
+              )}
             </div>
           )}
         </WithTokenizer>

@@ -67,6 +67,21 @@ export function padBatch(texts: readonly string[], name: Strategy, length: numbe
   };
 }
 
+export interface Cut {
+  /** From 1. */
+  row: number;
+  length: number;
+}
+
+/** The texts with more tokens than the model has positions, which all three strategies cut to these. */
+export const cuts = computed<readonly Cut[]>(() => {
+  const ready = tokenizer.value;
+  if (!ready) return [];
+  return batch.value
+    .map((text, i) => ({ row: i + 1, length: ready.encode(text).length }))
+    .filter(({ length }) => length > ready.settings.modelMaxLength);
+});
+
 /** Multiplications of one row of `tokens` through bert-base-uncased's layers: dense steps, then attention's two products. */
 function multiplications(tokens: number): number {
   const { hiddenSize: hidden, intermediateSize: inner, numHiddenLayers: layers } = published.base;
