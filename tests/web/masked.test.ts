@@ -64,6 +64,65 @@ describe('with the default model', { skip: missing }, () => {
     });
   });
 
+  test('a word that the vocabulary cannot write is named, and the others are scored', async () => {
+    await onPage('#/mlm?targets=london,🍕,berlin', async ({ page }) => {
+      await page
+        .getByText('Not scored: 🍕. The vocabulary has no pieces for it.')
+        .waitFor({ timeout: 60_000 });
+      const scored = page.getByTestId('mask-0').locator('.bar-label');
+      await scored.nth(1).waitFor();
+      assert.deepEqual((await scored.allInnerTexts()).sort(), ['berlin', 'london']);
+      assert.equal(await page.getByRole('alert').count(), 0);
+      await page.getByPlaceholder('words, separated by commas').fill('🍕, 🍔');
+      await page.getByText('Not scored: 🍕 and 🍔. The vocabulary has no pieces for them.').waitFor();
+      await scored.nth(9).waitFor();
+      await page.getByText(/The model’s first guess is/).waitFor();
+    });
+  });
+
+  test('long words are read whole beside their bars, which have one scale for all masks', async () => {
+    const query = new URLSearchParams({
+      sentence: 'The committee rejected the proposition.',
+      hide: '1.2.4',
+      targets: 'proposition, internationalization',
+    });
+    for (const width of [1440, 390]) {
+      await onPage(
+        `#/mlm?${query.toString()}`,
+        async ({ page }) => {
+          await page.getByTestId('mask-2').waitFor({ timeout: 60_000 });
+          const bars = page.locator('[data-testid^="mask-"] .bar');
+          const found = await bars.evaluateAll((rows) =>
+            rows.map((row) => {
+              const label = row.querySelector('.bar-label')!;
+              return {
+                cut: label.scrollWidth > label.clientWidth || label.scrollHeight > label.clientHeight,
+                track: Math.round(row.querySelector('.bar-track')!.getBoundingClientRect().width),
+              };
+            }),
+          );
+          assert.equal(found.length, 6);
+          assert.ok(found.every(({ cut }) => !cut));
+          assert.equal(new Set(found.map(({ track }) => track)).size, 1);
+        },
+        { viewport: { width, height: 900 } },
+      );
+    }
+  });
+
+  test('Exercise 4’s sentence comes with the focus on its field', async () => {
+    await onPage('#/mlm', async ({ page }) => {
+      await page.getByTestId('mask-0').waitFor({ timeout: 60_000 });
+      await page.getByRole('button', { name: 'Put the sentence into the instrument' }).press('Enter');
+      await page.getByTestId('mask-2').waitFor();
+      assert.ok(await editor(page).evaluate((field) => field === document.activeElement));
+      assert.ok(await editor(page).isVisible());
+      await page.keyboard.press('End');
+      await page.keyboard.type('.');
+      assert.match(await editor(page).inputValue(), /^The quick .*dog\.$/);
+    });
+  });
+
   test('a text of masks alone has no word to ask for, and says so', async () => {
     await onPage('#/mlm?sentence=%5BMASK%5D%20%5BMASK%5D&linked=no', async ({ page }) => {
       await page

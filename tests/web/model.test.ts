@@ -43,7 +43,7 @@ describe('with the default model', { skip: missing }, () => {
       const labels = page.locator('.printed dl').first().locator('.verdict').first();
       assert.equal(await labels.innerText(), '= here');
       // the strip of surprises agrees with the mask: the same word, hidden alone
-      const strip = await tableRows(page, 'Probability, loss and place');
+      const strip = await tableRows(page, 'Probability, loss and rank');
       assert.deepEqual(
         strip.map((row) => row[0]),
         ['the', 'capital', 'of', 'france', 'is', 'paris', '.'],

@@ -9,6 +9,7 @@ import { javascriptString, pythonList, shellString } from '../../lib/python';
 import { Bars } from '../../ui/bars';
 import { DataTable, type Column } from '../../ui/data-table';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
+import { leadTo } from '../../ui/lead';
 import { Printed } from '../../ui/printed';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -82,7 +83,21 @@ function Notice() {
     (most, token) => (!most || token.logProbability < most.logProbability ? token : most),
     undefined,
   );
-  if (!best && !odd) return <p class="hint">The sentences here speak of what is on screen.</p>;
+  const training = (
+    <p>
+      BERT learned this on 15&nbsp;% of the tokens of its texts: of these it saw [MASK] for 80&nbsp;%, a
+      random token for 10&nbsp;% and the right one for 10&nbsp;%, and had to say each time what belonged
+      there. As any token may be wrong, it must understand them all.
+    </p>
+  );
+  if (!best && !odd) {
+    return (
+      <>
+        <p class="hint">The sentences here speak of what is on screen.</p>
+        {training}
+      </>
+    );
+  }
   const guessed = guesses.outdated ? 'stale' : '';
   const asked = guesses.input?.targets.length ?? 0;
   return (
@@ -114,12 +129,13 @@ function Notice() {
             ', and even that is what the model would put there.'
           ) : (
             <>
-              , place {count(odd.rank)} of all; the model would rather have read{' '}
+              , rank {count(odd.rank)} of the whole vocabulary; the model would rather have read{' '}
               <span class="mono">{odd.bestToken}</span>.
             </>
           )}
         </p>
       )}
+      {training}
     </>
   );
 }
@@ -157,7 +173,7 @@ function code() {
   const { masked, label } = question.value;
   if (!masked.includes('[MASK]')) return scoringCode();
   const top = topK.value;
-  const scored = targetWords();
+  const scored = targetWords.value.written;
   // in Python the words that are scored must be words of the vocabulary
   const chosen =
     scored.length === 0
@@ -411,7 +427,7 @@ function Exercise() {
                     onClick={() => {
                       showOwn(exerciseText, exerciseHidden);
                       order.value = 'independent';
-                      window.scrollTo({ top: 0 });
+                      leadTo('.stack textarea');
                     }}
                   >
                     Put the sentence into the instrument

@@ -7,7 +7,7 @@ import { useMemo } from 'preact/hooks';
 import { bert } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
 import { families, mix, type Colours } from '../../lib/colours';
-import { count, plural, probability } from '../../lib/format';
+import { count, decimal, list, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { Bars } from '../../ui/bars';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
@@ -40,6 +40,7 @@ import {
   showOwn,
   surprise,
   targets,
+  targetWords,
   text,
   toggleHidden,
   topK,
@@ -127,7 +128,7 @@ function MaskColumn({ mask, gap, nth, most }: MaskColumnProps) {
           <>
             {' '}
             What was there has {probability(label.probability)}
-            {label.rank !== null && `, place ${count(label.rank)}`}: loss <b>{label.loss.toFixed(4)}</b>.
+            {label.rank !== null && `, rank ${count(label.rank)}`}: loss <b>{label.loss.toFixed(4)}</b>.
           </>
         )}
       </p>
@@ -144,6 +145,7 @@ export function MaskInstrument() {
   const answer = prediction.answer.value;
   const { value, input, trouble } = answer;
   const asked = question.value;
+  const { unwritten } = targetWords.value;
   return (
     <Instrument
       title="Hide a word"
@@ -239,6 +241,12 @@ export function MaskInstrument() {
                   />
                 </label>
               </div>
+              {unwritten.length > 0 && (
+                <p class="hint" role="status">
+                  Not scored: {list(unwritten)}. The vocabulary has no pieces for{' '}
+                  {unwritten.length === 1 ? 'it' : 'them'}.
+                </p>
+              )}
               {asked.pieces.length > 1 && (
                 <Tabs
                   label="Order in which several masks are filled"
@@ -262,7 +270,7 @@ export function MaskInstrument() {
               ) : (
                 value &&
                 input && (
-                  <Results of={answer}>
+                  <Results of={answer} about="the question">
                     <p class="hint">
                       {value.masks.length > 1
                         ? 'All bars are to one scale: the longest is'
@@ -298,8 +306,8 @@ export function MaskInstrument() {
                     <SmallModel>
                       {input.label === notebookText && input.masked === notebookMasked && (
                         <>
-                          In the notebook it answered paris 0.4168, lille 0.0714, lyon 0.0634, with a loss of
-                          0.88.
+                          In the notebook bert-base-uncased answered paris 0.4168, lille 0.0714, lyon 0.0634,
+                          with a loss of 0.88.
                         </>
                       )}
                     </SmallModel>
@@ -332,7 +340,7 @@ const surpriseColumns: readonly Column<SurpriseRow>[] = [
     show: (row) => probability(row.probability),
   },
   { title: 'loss', kind: 'number', value: (row) => row.loss, show: (row) => row.loss.toFixed(4) },
-  { title: 'place', kind: 'number', value: (row) => row.rank },
+  { title: 'rank', kind: 'number', value: (row) => row.rank },
   { title: 'expected', kind: 'mono', value: (row) => row.best },
   {
     title: 'with',
@@ -426,10 +434,11 @@ export function SurpriseInstrument() {
                 </div>
                 <p class="hint">
                   Each token is hidden in turn and asked for; tall means unexpected. The sum of the
-                  logarithms, the sentence’s pseudo-log-likelihood, is {value.pseudoLogLikelihood.toFixed(2)}.
+                  logarithms, the sentence’s pseudo-log-likelihood, is {decimal(value.pseudoLogLikelihood, 2)}
+                  .
                 </p>
                 <DataTable
-                  caption="Probability, loss and place of each token, and what was expected instead"
+                  caption="Probability, loss and rank of each token, and what was expected instead"
                   columns={surpriseColumns}
                   rows={rows}
                   window={10}

@@ -3,7 +3,7 @@ import { batch, computed } from '@preact/signals';
 import type { FillMaskResult, ScoreResult } from 'bertlens';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
-import { tokenizer, type Word } from '../../engine/tokenizer';
+import { tokenizer, type Tokenizer, type Word } from '../../engine/tokenizer';
 import { notebookSentence, sentence } from '../../state/sentence';
 import { choiceCodec, integerCodec, parameter, textCodec, type Codec } from '../../state/url';
 
@@ -161,12 +161,22 @@ export function hide(sentence: string, found: readonly Word[], chosen: readonly 
 
 export const question = computed(() => hide(text.value, words.value, hidden.value));
 
-export function targetWords(): string[] {
-  return targets.value
+function isWritten(ready: Tokenizer, word: string): boolean {
+  if (ready.convertTokensToIds([word])[0] !== ready.unkTokenId) return true;
+  const { inputIds } = ready.encode(word, { addSpecialTokens: false });
+  return inputIds.length > 0 && !inputIds.includes(ready.unkTokenId);
+}
+
+/** The words to score, and those among them that the vocabulary has no pieces for: the model could not be asked for these. */
+export const targetWords = computed<{ written: string[]; unwritten: string[] }>(() => {
+  const ready = tokenizer.value;
+  const words = targets.value
     .split(',')
     .map((word) => word.trim())
     .filter((word) => word !== '');
-}
+  const can = (word: string) => !ready || isWritten(ready, word);
+  return { written: words.filter(can), unwritten: words.filter((word) => !can(word)) };
+});
 
 /** What a mask stands for: the word that is hidden, and which of its pieces. */
 export interface Gap {
@@ -201,7 +211,14 @@ export const prediction = answers<Ask, FillMaskResult>(
   () => {
     if (gaps.value.length === 0) return null;
     const { masked, label } = question.value;
-    return { masked, label, gaps: gaps.value, top: topK.value, order: order.value, targets: targetWords() };
+    return {
+      masked,
+      label,
+      gaps: gaps.value,
+      top: topK.value,
+      order: order.value,
+      targets: targetWords.value.written,
+    };
   },
   (model, ask, signal) =>
     timed(
