@@ -124,6 +124,74 @@ describe('with the default model', { skip: missing }, () => {
     });
   });
 
+  test('Exercise 5 says what the table holds, and brings the notebook’s pairs back', async () => {
+    await onPage('#/nsp', async ({ page }) => {
+      const exercise = page.locator('.exercise');
+      await exercise
+        .getByText(/^The table above holds the notebook’s ten pairs/)
+        .waitFor({ timeout: 60_000 });
+      assert.equal(await exercise.getByRole('button', { name: /^Put|^Set/ }).count(), 0);
+      await page.getByRole('slider').fill('30');
+      await exercise.getByText('The slider above stands at 0.30; the questions take 0.50.').waitFor();
+      await exercise.getByRole('button', { name: 'Set it to 0.50' }).click();
+      assert.equal(await page.getByRole('slider').inputValue(), '50');
+      await page.getByRole('button', { name: 'Remove pair 10' }).click();
+      await exercise.getByText('The table above holds 9 pairs of your own.').waitFor();
+      await exercise.getByRole('button', { name: 'Put the ten pairs into the table' }).press('Enter');
+      await page.getByLabel('Pair 10, first sentence').waitFor();
+      assert.equal(await exercise.getByText('of your own').count(), 0);
+      const field = page.getByLabel('Pair 1, first sentence');
+      assert.ok(await field.evaluate((element) => element === document.activeElement));
+    });
+  });
+
+  test('what has no value is no 0: precision where nothing is judged “next”', async () => {
+    await onPage('#/nsp?threshold=100', async ({ page }) => {
+      const metric = (name: string) => page.locator('.metrics > div', { hasText: name });
+      await metric('Precision').getByText('none is judged “next”').waitFor({ timeout: 60_000 });
+      assert.equal(await metric('Precision').locator('dd').first().innerText(), '–');
+      assert.equal(await metric('F1').locator('dd').first().innerText(), '–');
+      assert.match(await metric('Recall').locator('dd').first().innerText(), /^0\.00/);
+    });
+  });
+
+  test('a pair without words is answered, and its answer said to mean nothing', async () => {
+    await onPage('#/nsp?a=&b=', async ({ page }) => {
+      const hint = page.getByTestId('empty');
+      await hint.getByText(/^Both sentences are empty/).waitFor({ timeout: 60_000 });
+      const boxes = page.getByRole('textbox', { name: /^(First|Second) sentence$/ });
+      assert.equal(await boxes.first().getAttribute('placeholder'), 'The first sentence');
+      await boxes.first().fill('The weather is beautiful today.');
+      await hint.getByText(/^The second sentence is empty/).waitFor();
+      await boxes.nth(1).fill('I go for a walk.');
+      await hint.waitFor({ state: 'detached' });
+      // below 0 with a minus sign, not a hyphen
+      const text = await page.getByTestId('verdict').innerText();
+      assert.ok(!/-\d/.test(text), text);
+    });
+  });
+
+  test('on a phone no printed number is parted', async () => {
+    await onPage(
+      '#/model',
+      async ({ page }) => {
+        const cell = page.getByRole('cell', { name: '2.567479133605957' });
+        await cell.waitFor({ timeout: 60_000 });
+        const lines = await cell.evaluate((found) => {
+          const range = document.createRange();
+          range.selectNodeContents(found);
+          return range.getClientRects().length;
+        });
+        assert.equal(lines, 1);
+        const wide = await page
+          .locator('.figures')
+          .evaluate((table) => table.scrollWidth > table.clientWidth);
+        assert.ok(!wide);
+      },
+      { viewport: { width: 320, height: 800 }, hasTouch: true, isMobile: true },
+    );
+  });
+
   test('pairs can be pasted, and a bad line is named', async () => {
     await onPage('#/nsp', async ({ page }) => {
       await page.getByRole('button', { name: 'Paste CSV' }).click();

@@ -13,6 +13,7 @@ interface TextEditorProps {
   label: string;
   value: string;
   scope: string;
+  placeholder?: string;
   onChange: (text: string) => void;
 }
 

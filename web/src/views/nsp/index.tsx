@@ -2,9 +2,10 @@
 import type { EvaluatedPair, EvaluationResult, NextSentenceResult } from 'bertlens';
 import { answers } from '../../engine/answers';
 import { choiceName, loaded } from '../../engine/model';
-import { percent, plural, probability } from '../../lib/format';
+import { decimal, percent, plural, probability } from '../../lib/format';
 import { javascriptString, shellString } from '../../lib/python';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
+import { leadTo } from '../../ui/lead';
 import { Printed } from '../../ui/printed';
 import { Trouble, WithModel } from '../../ui/with-model';
 import '../../styles/mlm.css';
@@ -13,7 +14,7 @@ import { modelNames } from '../naming';
 import type { View } from '../view';
 import { ConfidenceInstrument, PairInstrument, PairsInstrument } from './instruments';
 import { notebookFirst, notebookPairs, notebookSeconds } from './notebook';
-import { evaluation, first, second, verdict } from './state';
+import { evaluation, first, ofNotebook, pairs, second, showNotebookPairs, threshold, verdict } from './state';
 
 function Instruments() {
   return (
@@ -120,7 +121,7 @@ function Notice() {
       {value && (
         <p class={one.outdated ? 'stale' : ''}>
           The model gives {probability(value.isNext)} to “is next”. The two logits,{' '}
-          {value.logits[0].toFixed(2)} and {value.logits[1].toFixed(2)}, come from the pooled [CLS] alone:
+          {decimal(value.logits[0], 2)} and {decimal(value.logits[1], 2)}, come from the pooled [CLS] alone:
           whatever the pair has to say has gone through that one vector. Index 0 means “is next”.
         </p>
       )}
@@ -130,7 +131,8 @@ function Notice() {
         </p>
       )}
       <p class={table.outdated ? 'stale' : ''}>
-        The task was: is this the sentence that really followed, or one from some other document?{' '}
+        The task was: is this the sentence that really followed, or one from some other document? Half of the
+        pairs that BERT learned from were true ones, in half the second was taken at random.{' '}
         <Meaning pairs={judged?.pairs ?? []} />
       </p>
     </>
@@ -213,6 +215,38 @@ function checkShare(expected: number) {
   };
 }
 
+/** What the exercise asks about, and whether that is what the table holds. */
+function Pairs() {
+  const theirs = ofNotebook.value;
+  const even = threshold.value === 50;
+  return (
+    <p>
+      {theirs
+        ? 'The table above holds the notebook’s ten pairs: five that continue and five that do not.'
+        : `The questions are about the notebook’s ten pairs, five that continue and five that do not. The table above holds ${plural(pairs.value.length, 'pair')} of your own.`}{' '}
+      {theirs && !even && (
+        <>The slider above stands at {(threshold.value / 100).toFixed(2)}; the questions take 0.50. </>
+      )}
+      {!(theirs && even) && (
+        <>
+          <button
+            type="button"
+            class="link"
+            onClick={() => {
+              showNotebookPairs();
+              leadTo('.pairs textarea');
+            }}
+          >
+            {theirs ? 'Set it to 0.50' : 'Put the ten pairs into the table'}
+          </button>
+          .{' '}
+        </>
+      )}
+      Read the model’s verdicts, work out the metrics by hand, and compare them with those above.
+    </p>
+  );
+}
+
 function Exercise() {
   exerciseResult.use();
   const { value, trouble } = exerciseResult.answer.value;
@@ -220,10 +254,7 @@ function Exercise() {
     <WithModel>
       {() => (
         <div class="exercise">
-          <p>
-            The table above holds the notebook’s ten pairs: five that continue and five that do not. Read the
-            model’s verdicts, work out the metrics by hand, and compare them with those above.
-          </p>
+          <Pairs />
           <Trouble text={trouble} />
           {value && (
             <>

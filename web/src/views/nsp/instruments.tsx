@@ -5,7 +5,7 @@ import type { EvaluatedPair, EvaluationResult } from 'bertlens';
 import { families, type Colours } from '../../lib/colours';
 import { readCsv } from '../../lib/csv';
 import type { Table } from '../../lib/export';
-import { percent, plural, probability } from '../../lib/format';
+import { decimal, percent, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { Bars } from '../../ui/bars';
 import { tableOf, type Column } from '../../ui/data-table';
@@ -20,7 +20,7 @@ import { TextTrouble } from '../../ui/too-long';
 import { useWidth } from '../../ui/use-width';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
-import { notebookFirst, notebookPairs, notebookSeconds, printedFor } from './notebook';
+import { notebookFirst, notebookSeconds, printedFor } from './notebook';
 import {
   chosenCell,
   evaluation,
@@ -28,6 +28,7 @@ import {
   mostPairs,
   pairs,
   second,
+  showNotebookPairs,
   threshold,
   verdict,
   type Cell,
@@ -61,6 +62,7 @@ export function PairInstrument() {
                 label="First sentence"
                 value={first.value}
                 scope="nsp-a"
+                placeholder="The first sentence"
                 onChange={(next) => {
                   first.value = next;
                 }}
@@ -70,6 +72,7 @@ export function PairInstrument() {
                 label="Second sentence"
                 value={second.value}
                 scope="nsp-b"
+                placeholder="The second sentence"
                 onChange={(next) => {
                   second.value = next;
                 }}
@@ -101,6 +104,7 @@ export function PairInstrument() {
                   });
                 }}
               />
+              <Empty />
               {value && (
                 <Results of={answer} about="the pair">
                   <div data-testid="verdict">
@@ -110,12 +114,12 @@ export function PairInstrument() {
                         {
                           label: 'is next',
                           value: value.isNext,
-                          note: `logit ${value.logits[0].toFixed(4)}`,
+                          note: `logit ${decimal(value.logits[0], 4)}`,
                         },
                         {
                           label: 'is not next',
                           value: value.notNext,
-                          note: `logit ${value.logits[1].toFixed(4)}`,
+                          note: `logit ${decimal(value.logits[1], 4)}`,
                         },
                       ]}
                     />
@@ -124,7 +128,9 @@ export function PairInstrument() {
               )}
               {value && (
                 <SmallModel>
-                  {printed !== undefined && <>In the notebook it gave this pair {printed} for “is next”.</>}
+                  {printed !== undefined && (
+                    <>In the notebook bert-base-uncased gave this pair {printed} for “is next”.</>
+                  )}
                 </SmallModel>
               )}
             </div>
@@ -132,6 +138,20 @@ export function PairInstrument() {
         </WithModel>
       </div>
     </Instrument>
+  );
+}
+
+/** The model answers whatever it is given; of a pair that is no pair the answer means nothing. */
+function Empty() {
+  const lacks = [first.value, second.value].map((text) => text.trim() === '');
+  if (!lacks.includes(true)) return null;
+  return (
+    <p class="hint" role="status" data-testid="empty">
+      {lacks[0] && lacks[1]
+        ? 'Both sentences are empty. The model answers all the same, for [CLS] [SEP] [SEP] alone'
+        : `The ${lacks[0] ? 'first' : 'second'} sentence is empty. The model answers all the same`}
+      : what it says here means nothing.
+    </p>
   );
 }
 
@@ -340,14 +360,7 @@ export function PairsInstrument() {
       title="A table of pairs"
       tools={
         <>
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => {
-              pairs.value = notebookPairs;
-              threshold.value = 50;
-            }}
-          >
+          <button type="button" class="quiet" onClick={showNotebookPairs}>
             The notebook’s ten
           </button>
           <button
@@ -505,16 +518,31 @@ function Metrics({ result }: { result: EvaluationResult }) {
         <dl class="facts metrics">
           {(
             [
-              ['Accuracy', result.accuracy, `${tp + tn} of ${tp + tn + fp + fn} judged right`],
-              ['Precision', result.precision, `${tp} of ${tp + fp} judged “next” are`],
-              ['Recall', result.recall, `${tp} of ${tp + fn} that are next were found`],
-              ['F1', result.f1, 'the harmonic mean of precision and recall'],
+              ['Accuracy', result.accuracy, `${tp + tn} of ${tp + tn + fp + fn} judged right`, null],
+              [
+                'Precision',
+                result.precision,
+                `${tp} of ${tp + fp} judged “next” are`,
+                tp + fp === 0 ? 'none is judged “next”' : null,
+              ],
+              [
+                'Recall',
+                result.recall,
+                `${tp} of ${tp + fn} that are next were found`,
+                tp + fn === 0 ? 'none is labelled “next”' : null,
+              ],
+              [
+                'F1',
+                result.f1,
+                'the harmonic mean of precision and recall',
+                tp + fp === 0 || tp + fn === 0 ? 'needs both precision and recall' : null,
+              ],
             ] as const
-          ).map(([name, share, meaning]) => (
+          ).map(([name, share, meaning, lack]) => (
             <div key={name}>
               <dt>{name}</dt>
-              <dd>{percent(share)}</dd>
-              <dd class="meaning">{meaning}</dd>
+              <dd>{lack === null ? percent(share) : '–'}</dd>
+              <dd class="meaning">{lack ?? meaning}</dd>
             </div>
           ))}
         </dl>

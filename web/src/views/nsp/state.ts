@@ -1,6 +1,6 @@
 // The next sentence section: one pair, and a table of labelled pairs with the model's verdicts.
 import type { EvaluationResult, NextSentenceResult, SentencePair } from 'bertlens';
-import { signal } from '@preact/signals';
+import { batch, computed, signal } from '@preact/signals';
 import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
 import { integerCodec, parameter, textCodec, type Codec } from '../../state/url';
@@ -33,6 +33,16 @@ const pairsCodec: Codec<readonly SentencePair[]> = {
 export const pairs = parameter('nsp', 'pairs', notebookPairs, pairsCodec);
 /** Percent. */
 export const threshold = parameter('nsp', 'threshold', 50, integerCodec(0, 100));
+
+/** Whether the table holds the notebook's ten pairs. */
+export const ofNotebook = computed(() => pairsCodec.write(pairs.value) === pairsCodec.write(notebookPairs));
+
+export function showNotebookPairs(): void {
+  batch(() => {
+    pairs.value = notebookPairs;
+    threshold.value = 50;
+  });
+}
 
 export type Cell = 'tp' | 'fp' | 'tn' | 'fn';
 /** The cell of the confusion matrix whose pairs are picked out. */
