@@ -360,6 +360,54 @@ for (const colorScheme of ['light', 'dark'] as const) {
   });
 }
 
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(
+    `forced colours leave pictures, bars and what is pressed to be seen, ${colorScheme}`,
+    { skip: !withModel },
+    async () => {
+      const options = { colorScheme, forcedColors: 'active' } as const;
+      await onPage(
+        '#/attention',
+        async ({ page }) => {
+          await settle(page);
+          const heads = page.locator('.heads canvas').first();
+          const found = await heads.evaluate((canvas: HTMLCanvasElement) => {
+            const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+            const shades = new Set(new Uint32Array(data.buffer));
+            return { shades: shades.size, ground: getComputedStyle(canvas).backgroundColor };
+          });
+          assert.ok(found.shades > 20, `${found.shades} shades`);
+          assert.equal(found.ground, tokens(colorScheme)['surface']);
+          const ground = (pressed: boolean) =>
+            page
+              .locator(`.choice [aria-pressed="${pressed}"]`)
+              .first()
+              .evaluate((button) => getComputedStyle(button).backgroundColor);
+          assert.notEqual(await ground(true), await ground(false));
+          const keys = await page
+            .locator('.key')
+            .evaluateAll((all) => all.map((key) => getComputedStyle(key).backgroundColor));
+          assert.equal(new Set(keys).size, 4);
+        },
+        options,
+      );
+      await onPage(
+        '#/mlm',
+        async ({ page }) => {
+          const fill = page.getByTestId('mask-0').locator('.bar-fill').first();
+          await fill.waitFor({ timeout: 60_000 });
+          const [bar, ground] = await fill.evaluate((element) => [
+            getComputedStyle(element).backgroundColor,
+            getComputedStyle(document.body).backgroundColor,
+          ]);
+          assert.ok(contrast(bar, ground) > 4.5, `${bar} on ${ground}`);
+        },
+        options,
+      );
+    },
+  );
+}
+
 test('the content security policy holds', async () => {
   await onPage('', async ({ page, said }) => {
     await page.getByTestId('tokens').waitFor();

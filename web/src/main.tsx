@@ -10,6 +10,7 @@ import './styles/fonts.css';
 import './styles/tokens.css';
 import './styles/base.css';
 import './styles/parts.css';
+import './styles/forced-colors.css';
 
 const root = document.getElementById('app');
 if (root) {

@@ -40,6 +40,8 @@ export function colours(): Colours {
   const probes = names.map((name) => {
     const probe = document.createElement('span');
     probe.hidden = true;
+    // pictures keep their colours where the system forces its own on the page
+    probe.style.setProperty('forced-color-adjust', 'none');
     probe.style.color = `var(--${name})`;
     return probe;
   });
