@@ -408,6 +408,29 @@ for (const colorScheme of ['light', 'dark'] as const) {
   );
 }
 
+test(
+  'Python that takes the notebook’s model in the default one’s place says so',
+  { skip: !withModel },
+  async () => {
+    await onPage('#/attention', async ({ page }) => {
+      await settle(page);
+      const said = page.locator('.code').getByText(/Python loads bert-base-uncased here/);
+      await said.waitFor();
+      await page.getByRole('button', { name: 'JavaScript' }).click();
+      assert.equal(await said.count(), 0);
+      await page.getByRole('button', { name: 'Python' }).click();
+      await said.waitFor();
+      // the tokenizer's section needs no model: the vocabulary is the same
+      await page
+        .getByRole('link', { name: /Tokenizer/ })
+        .first()
+        .click();
+      await page.getByText(/encoding = tokenizer\(/).waitFor();
+      assert.equal(await said.count(), 0);
+    });
+  },
+);
+
 test('the content security policy holds', async () => {
   await onPage('', async ({ page, said }) => {
     await page.getByTestId('tokens').waitFor();

@@ -1,6 +1,7 @@
 // "In code": the few lines that do the same elsewhere, one tab a language, with a copy button.
 import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
+import { loaded } from '../engine/model';
 import { copyText } from '../lib/clipboard';
 import type { CodeSamples } from '../views/view';
 import { Tabs } from './tabs';
@@ -13,6 +14,9 @@ const labels: Record<Language, string> = {
   javascript: 'JavaScript',
   cli: 'Command line',
 };
+
+// The samples in Python that take the notebook's model in the default one's place; its vocabulary alone is the same.
+const notebooks = /\bBert(Model|For\w+)\.from_pretrained\(\s*"bert-base-uncased"/;
 
 // One choice for the whole page: who reads Python here reads it everywhere.
 export const language = signal<Language>('python');
@@ -47,6 +51,11 @@ export function Code({ samples }: { samples: () => CodeSamples }) {
           <span aria-live="polite">{copied ? 'Copied' : 'Copy'}</span>
         </button>
       </div>
+      {language.value === 'python' && loaded.value?.choice.kind === 'default' && notebooks.test(text) && (
+        <p class="hint">
+          The default model is this page’s own; Python loads bert-base-uncased here, whose numbers differ.
+        </p>
+      )}
     </div>
   );
 }
