@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { load } from 'bertlens/sync';
 
-import { dist, onPage, settle, shownIds, withPage } from './support.ts';
+import { dist, onPage, settle, shownIds, withPage, type Opened } from './support.ts';
 
 withPage();
 
@@ -48,6 +48,57 @@ test('a word pointed at: where it looks and what was expected, as the package ha
     const loss = Number(/king ([\d.]+)/.exec(picture ?? '')?.[1]);
     assert.ok(Math.abs(loss + score.logProbability) < 0.3, `${loss} and ${-score.logProbability}`);
   });
+});
+
+test(
+  'what rests at [SEP] looks at a word too, and the riddle opens where there is something to see',
+  { skip },
+  async () => {
+    await onPage('#/start', async ({ page }) => {
+      await settle(page);
+      const readout = page.locator('.lens-readout');
+      await page.getByRole('button', { name: 'A riddle' }).click();
+      await readout.getByText(/^it looks most at hungry, with 0\.\d{4}\./).waitFor();
+      await page.waitForURL((url) => /[?&]layer=2&token=7/.test(url.hash));
+      await page.getByRole('group', { name: 'Layer' }).getByRole('button', { name: '6' }).click();
+      await page.getByTestId('tokens').getByRole('button', { name: 'hungry' }).hover();
+      await readout
+        .getByText(
+          /^hungry looks most at \[SEP\], a resting place, with 0\.\d+; of the words, at \w+, with 0\.\d+\./,
+        )
+        .waitFor();
+    });
+  },
+);
+
+test('a second sentence of the address can be changed and taken away', async () => {
+  await onPage('#/start?text=hello&pair=.world', async ({ page }) => {
+    const other = page.getByRole('textbox', { name: 'Second sentence' });
+    assert.equal(await other.inputValue(), 'world');
+    assert.deepEqual(await shownIds(page), [101, 7592, 102, 2088, 102]);
+    await other.fill('hello');
+    assert.deepEqual(await shownIds(page), [101, 7592, 102, 7592, 102]);
+    await page.getByRole('button', { name: 'Remove the second' }).click();
+    assert.deepEqual(await shownIds(page), [101, 7592, 102]);
+    assert.equal(await other.count(), 0);
+  });
+});
+
+test('a model that did not come can be asked for again', { skip }, async () => {
+  const body = async ({ page, said }: Opened) => {
+    await page.context().route('**/model.safetensors', (route) => route.abort());
+    await page.evaluate(() => {
+      window.location.hash = '#/start';
+    });
+    await page.getByText('There is no model to ask.').waitFor();
+    await page.getByRole('link', { name: 'Choose another model' }).waitFor();
+    await page.context().unroute('**/model.safetensors');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText(/^The greatest surprise is/).waitFor({ timeout: 60_000 });
+    said.length = 0; // the refused request
+  };
+  // which would fetch the weights unseen
+  await onPage('#/padding', body, { serviceWorkers: 'block' });
 });
 
 test('the pieces are there before the model, and the contents lead to every section', async () => {

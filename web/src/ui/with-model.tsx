@@ -1,7 +1,15 @@
 // Shows its content once the model has arrived; until then a quiet line with bytes, or the reason and the remedy.
 import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { arrival, bert, modelTrouble, retryModel, startModel, type Bert } from '../engine/model';
+import {
+  arrival,
+  bert,
+  modelTrouble,
+  retryModel,
+  startModel,
+  type Bert,
+  type ModelTrouble,
+} from '../engine/model';
 import { sentenceCase } from '../lib/format';
 import { address } from '../state/url';
 import { arrivalLine } from './arrival';
@@ -18,6 +26,21 @@ interface WithModelProps {
   room?: string;
 }
 
+/** Why there is no model, and what can be done about it. */
+export function NoModel({ trouble }: { trouble: ModelTrouble }) {
+  return (
+    <div class="trouble" role="alert">
+      <strong>There is no model to ask.</strong> {trouble.sentence} {trouble.remedy}
+      <div class="row">
+        <button type="button" class="button" onClick={retryModel}>
+          Try again
+        </button>
+        <a href={address('model')}>Choose another model</a>
+      </div>
+    </div>
+  );
+}
+
 export function WithModel({ children, speaks, room }: WithModelProps) {
   useEffect(startModel, []);
   if (bert.value) {
@@ -26,17 +49,7 @@ export function WithModel({ children, speaks, room }: WithModelProps) {
   }
   const trouble = modelTrouble.value;
   if (trouble && speaks) {
-    return (
-      <div class="trouble" role="alert">
-        <strong>There is no model to ask.</strong> {trouble.sentence} {trouble.remedy}
-        <div class="row">
-          <button type="button" class="button" onClick={retryModel}>
-            Try again
-          </button>
-          <a href={address('model')}>Choose another model</a>
-        </div>
-      </div>
-    );
+    return <NoModel trouble={trouble} />;
   }
   return (
     <p class="hint" style={{ minHeight: room }}>

@@ -1,4 +1,5 @@
 // The opening's picture: a row of tokens; above it where each looks, below it how surprising each is.
+import { batch } from '@preact/signals';
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { bert, modelTrouble } from '../../engine/model';
 import { families, mix, type Colours } from '../../lib/colours';
@@ -6,7 +7,7 @@ import { count, plural, probability } from '../../lib/format';
 import type { Table } from '../../lib/export';
 import type { Painter } from '../../lib/painter';
 import { lit, wordMark } from '../../state/lit';
-import { sentence } from '../../state/sentence';
+import { notebookSentence, sentence } from '../../state/sentence';
 import { Editor } from '../../ui/editor';
 import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
@@ -14,11 +15,11 @@ import { Suggestions } from '../../ui/suggestions';
 import { PlaceTabs } from '../../ui/tabs';
 import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/token';
 import { useTurn } from '../../ui/use-turn';
-import { modelArrival, Trouble } from '../../ui/with-model';
+import { modelArrival, NoModel, Trouble } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import { tokenizer, type Encoding } from '../../engine/tokenizer';
 import { attentions } from '../attention/state';
-import { scopeOf, spansOf } from '../tokenizer/chips';
+import { scopeOf, SecondEditor, SecondSentence, spansOf } from '../tokenizer/chips';
 import { encoding } from '../tokenizer/state';
 import {
   kept,
@@ -33,12 +34,28 @@ import {
   type Score,
 } from './state';
 
-const examples: readonly (readonly [label: string, text: string])[] = [
-  ['The notebook’s', 'Tokenization and padding are fundamental steps in most NLP pipelines.'],
-  ['A story', 'The old king lived in a castle with his three daughters.'],
-  ['A capital', 'The capital of France is Paris.'],
-  ['A riddle', 'The dog chased the cat because it was hungry.'],
+interface Example {
+  text: string;
+  /** A layer to open, and a token to keep: where there is something to see at once. */
+  layer?: number;
+  token?: number;
+}
+
+const examples: readonly (readonly [label: string, example: Example])[] = [
+  ['The notebook’s', { text: notebookSentence }],
+  ['A story', { text: 'The old king lived in a castle with his three daughters.' }],
+  ['A capital', { text: 'The capital of France is Paris.' }],
+  // in the default model's third layer "it" looks most at "hungry"
+  ['A riddle', { text: 'The dog chased the cat because it was hungry.', layer: 2, token: 7 }],
 ];
+
+function show({ text, layer: at, token = -1 }: Example): void {
+  batch(() => {
+    sentence.value = text;
+    kept.value = token;
+    if (at !== undefined) openLayer(at);
+  });
+}
 
 const archHeight = 150;
 const skylineHeight = 72;
@@ -196,10 +213,11 @@ function Group({ group }: { group: TokenGroup }) {
   );
 }
 
-function strongestOf(found: Looks, from: number): number {
+/** The position that `from` looks at most, of those that `counts`; -1 for none. */
+function strongestOf(found: Looks, from: number, counts: (to: number) => boolean): number {
   let best = -1;
   for (let to = 0; to < found.size; to += 1) {
-    if (to === from) continue;
+    if (to === from || !counts(to)) continue;
     if (best < 0 || found.weights[from * found.size + to]! > found.weights[from * found.size + best]!) {
       best = to;
     }
@@ -207,29 +225,41 @@ function strongestOf(found: Looks, from: number): number {
   return best;
 }
 
+/** Where a word looks. Most words look at [SEP] in most layers, which says little of them: then also at which word. */
+function LooksAt({ found, row, group }: { found: Looks; row: Encoding; group: TokenGroup }) {
+  const from = group.first;
+  const inGroup = (at: number) => at >= from && at < from + group.tokens.length;
+  const special = (at: number) => row.specialTokensMask[at] === 1;
+  const weight = (at: number) => probability(found.weights[from * found.size + at]!);
+  const most = strongestOf(found, from, () => true);
+  if (most < 0) return null;
+  const word = special(most)
+    ? strongestOf(found, from, (at) => !special(at) && !inGroup(at) && /[\p{L}\p{N}]/u.test(row.tokens[at]!))
+    : -1;
+  return (
+    <>
+      <Mono of={row.tokens[from]!} /> looks most at <Mono of={row.tokens[most]!} />
+      {special(most) && ', a resting place'}, with {weight(most)}
+      {word >= 0 && (
+        <>
+          ; of the words, at <Mono of={row.tokens[word]!} />, with {weight(word)}
+        </>
+      )}
+      .{' '}
+    </>
+  );
+}
+
 /** What the picture says of the word pointed at, or of the most surprising one. */
 function Readout({ row, group }: { row: Encoding; group: TokenGroup | undefined }) {
   const found = looks.value;
   const all = scored.value;
-  if (modelTrouble.value && !bert.value) {
-    return (
-      <>
-        No model: {modelTrouble.value.sentence} {modelTrouble.value.remedy}
-      </>
-    );
-  }
   if (!found) return <>{bert.value ? 'The model is reading.' : modelArrival()}</>;
   if (group) {
-    const to = strongestOf(found, group.first);
     const score = all.get(group.first);
     return (
       <>
-        {to >= 0 && (
-          <>
-            <Mono of={row.tokens[group.first]!} /> looks most at <Mono of={row.tokens[to]!} />, with{' '}
-            {probability(found.weights[group.first * found.size + to]!)}.{' '}
-          </>
-        )}
+        <LooksAt found={found} row={row} group={group} />
         {score ? (
           <Expected score={score} />
         ) : (
@@ -390,6 +420,7 @@ function Seen({ row }: { row: Encoding }) {
   const group = groups.find((one) => markOf(one) === mark) ?? groups.find((one) => one.first === kept.value);
   const config = bert.value?.info.config;
   const layers = config?.numHiddenLayers ?? 0;
+  const missing = bert.value ? null : modelTrouble.value;
   const trouble = attentions.answer.value.trouble ?? scores.answer.value.trouble;
   const most = config?.maxPositionEmbeddings ?? tokenizer.value?.settings.modelMaxLength ?? 512;
   if (tooLong.value) {
@@ -403,9 +434,13 @@ function Seen({ row }: { row: Encoding }) {
   return (
     <>
       <Lens row={row} groups={groups} group={group} />
-      <p class="lens-readout" aria-live="polite">
-        <Readout row={row} group={group} />
-      </p>
+      {missing ? (
+        <NoModel trouble={missing} />
+      ) : (
+        <p class="lens-readout" aria-live="polite">
+          <Readout row={row} group={group} />
+        </p>
+      )}
       <Trouble text={trouble} />
       <div class="row lens-foot">
         <PlaceTabs label="Layer" caption="Layer" places={layers} value={layer.value} onChange={openLayer} />
@@ -436,14 +471,8 @@ function Content() {
           kept.value = -1;
         }}
       />
-      <Suggestions
-        title="Try"
-        items={examples}
-        onChoose={(text) => {
-          sentence.value = text;
-          kept.value = -1;
-        }}
-      />
+      <SecondEditor />
+      <Suggestions title="Try" items={examples} onChoose={show} />
       {turn && encoding.value && <Seen row={encoding.value} />}
     </div>
   );
@@ -455,6 +484,7 @@ export function LensInstrument() {
   return (
     <Instrument
       title="Your sentence, inside BERT"
+      tools={<SecondSentence />}
       exports={[
         ...pictureExports('inside-bert', () => drawn.current),
         { kind: 'table', name: 'inside-bert', table: scoreTable },

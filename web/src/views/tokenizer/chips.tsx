@@ -166,6 +166,23 @@ export function SecondSentence() {
   );
 }
 
+/** The second sentence, where there is one. */
+export function SecondEditor() {
+  if (second.value === undefined) return null;
+  return (
+    <Editor
+      label="Second sentence"
+      value={second.value}
+      scope="second"
+      spans={spansOf(1)}
+      placeholder="The second sentence"
+      onChange={(text) => {
+        second.value = text;
+      }}
+    />
+  );
+}
+
 export function SentenceInstrument() {
   return (
     <Instrument
@@ -186,18 +203,7 @@ export function SentenceInstrument() {
                 sentence.value = text;
               }}
             />
-            {second.value !== undefined && (
-              <Editor
-                label="Second sentence"
-                value={second.value}
-                scope="second"
-                spans={spansOf(1)}
-                placeholder="The second sentence"
-                onChange={(text) => {
-                  second.value = text;
-                }}
-              />
-            )}
+            <SecondEditor />
             <Suggestions
               title="Try"
               items={examples}
