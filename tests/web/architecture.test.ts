@@ -52,6 +52,46 @@ describe('architecture', { skip: missing }, () => {
     });
   });
 
+  test('the heads take two ways from the layers, only one of them through the pooler', async () => {
+    await onPage('#/architecture', async ({ page }) => {
+      const parts = async (way: string) =>
+        page
+          .getByRole('group', { name: `From the layers to ${way}` })
+          .getByRole('button')
+          .allInnerTexts();
+      const names = (texts: string[]) => texts.map((text) => text.split('\n')[0]);
+      assert.deepEqual(names(await parts('masked words')), ['Masked word head']);
+      assert.deepEqual(names(await parts('the next sentence')), ['Pooler', 'Next sentence head']);
+      const stack = page.getByRole('group', { name: 'The parts, from left to right' });
+      const over = await stack.evaluate((element) => element.scrollWidth - element.clientWidth);
+      assert.ok(over <= 0, `${over} pixels are out of view`);
+    });
+  });
+
+  test('own sizes begin as those on screen, and what does not fit together takes nothing away', async () => {
+    await onPage('#/architecture?of=large', async ({ page }) => {
+      const value = (name: string) => page.getByLabel(name, { exact: true }).inputValue();
+      const layers = page.getByRole('button', { name: /^Layer \d+$/ });
+      await page.getByRole('button', { name: 'Your own sizes' }).click();
+      assert.equal(await value('Hidden size'), '1024');
+      assert.equal(await value('Layers'), '24');
+      const card = page.getByRole('region', { name: 'Where the parameters are' });
+      const before = (await card.boundingBox())!;
+      await page.getByLabel('Hidden size', { exact: true }).fill('1000');
+      await page.getByText('16 heads cannot share 1000 numbers evenly').waitFor();
+      assert.equal(await layers.count(), 24);
+      assert.deepEqual(await card.boundingBox(), before);
+      assert.equal(await card.locator('.stale').count(), 1);
+      await page.getByLabel('Hidden size', { exact: true }).fill('1600');
+      await page.getByText('Each head works on 100 of the 1,600 numbers.').waitFor();
+      assert.equal(await card.locator('.stale').count(), 0);
+      // what was typed stays while another BERT is looked at
+      await page.getByRole('button', { name: 'bert-base-uncased' }).click();
+      await page.getByRole('button', { name: 'Your own sizes' }).click();
+      assert.equal(await value('Hidden size'), '1600');
+    });
+  });
+
   test('equal layers are drawn equal, and every area is true', async () => {
     for (const [of, layers, embeddings] of [
       ['base', 12, 23_837_184 / 109_482_240],

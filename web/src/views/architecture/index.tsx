@@ -9,7 +9,7 @@ import { ParametersInstrument, StackInstrument } from './instruments';
 import { SimilarityInstrument } from './similarity';
 import { TensorsInstrument } from './tensors';
 import { findPart, partsOf, published } from './parts';
-import { configuration, configurationTrouble, parts } from './state';
+import { drawn, parts } from './state';
 
 function Instruments() {
   return (
@@ -23,9 +23,8 @@ function Instruments() {
 }
 
 function Notice() {
-  if (configurationTrouble.value) return <p class="hint">The sentences here speak of what is on screen.</p>;
   const { base } = parts.value;
-  const { hiddenSize, numHiddenLayers, numAttentionHeads, intermediateSize } = configuration.value;
+  const { hiddenSize, numHiddenLayers, numAttentionHeads, intermediateSize } = drawn.value;
   const [embeddings, layer] = base.children;
   const word = findPart(base, 'embeddings.word')?.parameters ?? 0;
   const attention = findPart(base, 'layer.attention')?.parameters ?? 0;
@@ -207,6 +206,10 @@ function Exercise() {
                 },
               ]}
             />
+            <p class="hint">
+              The notebook’s mean is the sum over 14 parts, the embeddings and the pooler among them: that is
+              why it is more than one layer has.
+            </p>
           </div>
         )}
       </Answer>
@@ -216,7 +219,7 @@ function Exercise() {
 
 const view: View = {
   lead: () => {
-    const layers = configuration.value.numHiddenLayers;
+    const layers = drawn.value.numHiddenLayers;
     const stack = layers === 1 ? 'one layer' : `a stack of ${layers} equal layers`;
     return `Embeddings, ${stack}, a pooler. Open any part to see what it computes, in which shape, and what it costs.`;
   },

@@ -17,6 +17,7 @@ import {
   choice,
   choose,
   configurationTrouble,
+  drawn,
   open,
   openLayer,
   ownFields,
@@ -68,7 +69,8 @@ function Block({ part, narrow, label }: { part: Part; narrow?: boolean; label?: 
 function Stack() {
   const { base, heads } = parts.value;
   const [embeddings, layer, pooler] = base.children;
-  if (!embeddings || !layer || !pooler) return null;
+  const [masked, next] = heads.children;
+  if (!embeddings || !layer || !pooler || !masked || !next) return null;
   return (
     <div class="stack-scroll" role="group" aria-label="The parts, from left to right" tabIndex={0}>
       <div class="stack-row">
@@ -97,11 +99,15 @@ function Stack() {
             {layer.times} × {count(layer.parameters)}
           </small>
         </div>
-        <Block part={pooler} />
-        <div class="head-blocks">
-          {heads.children.map((head) => (
-            <Block part={head} key={head.id} />
-          ))}
+        {/* masked words do without the pooler */}
+        <div class="branches">
+          <div class="branch" role="group" aria-label="From the layers to masked words">
+            <Block part={masked} />
+          </div>
+          <div class="branch" role="group" aria-label="From the layers to the next sentence">
+            <Block part={pooler} />
+            <Block part={next} />
+          </div>
         </div>
       </div>
     </div>
@@ -158,6 +164,7 @@ export function StackInstrument() {
   const part = findPart(base, open.value) ?? findPart(heads, open.value) ?? base.children[1]!;
   const rows = flatten(part);
   const trouble = configurationTrouble.value;
+  const { hiddenSize, numAttentionHeads } = drawn.value;
   return (
     <Instrument
       title="The whole model, left to right"
@@ -186,41 +193,44 @@ export function StackInstrument() {
             ))}
           </div>
         )}
-        {trouble ? (
-          <p class="trouble" role="alert">
-            {trouble}
-          </p>
-        ) : (
-          <>
-            <Stack />
-            <h3 class="part-title">
-              {part.id === 'layer'
-                ? `Layer ${Math.min(openLayer.value, part.times)} of ${part.times}`
-                : part.name}
-              <span class="hint">{part.what}</span>
-            </h3>
-            {choice.value === 'loaded' && (
-              <div class="row">
-                <button
-                  type="button"
-                  class="link hint"
-                  onClick={() => {
-                    tensorText.value = tensorPrefix(part.id);
-                  }}
-                >
-                  Its tensors, below
-                </button>
-              </div>
+        {choice.value === 'own' && (
+          <p class={trouble ? 'hint own-note differ' : 'hint own-note'} role="status">
+            {trouble ?? (
+              <>
+                Each head works on {hiddenSize / numAttentionHeads} of the {count(hiddenSize)} numbers.
+              </>
             )}
-            <DataTable
-              caption={`${part.name}: parts, shapes, formulas and parameters`}
-              columns={partColumns}
-              rows={rows}
-              narrow="blocks"
-              class="part-rows"
-            />
-          </>
+          </p>
         )}
+        <div class={trouble ? 'flow stale' : 'flow'}>
+          <Stack />
+          <h3 class="part-title">
+            {part.id === 'layer'
+              ? `Layer ${Math.min(openLayer.value, part.times)} of ${part.times}`
+              : part.name}
+            <span class="hint">{part.what}</span>
+          </h3>
+          {choice.value === 'loaded' && (
+            <div class="row">
+              <button
+                type="button"
+                class="link hint"
+                onClick={() => {
+                  tensorText.value = tensorPrefix(part.id);
+                }}
+              >
+                Its tensors, below
+              </button>
+            </div>
+          )}
+          <DataTable
+            caption={`${part.name}: parts, shapes, formulas and parameters`}
+            columns={partColumns}
+            rows={rows}
+            narrow="blocks"
+            class="part-rows"
+          />
+        </div>
       </div>
     </Instrument>
   );
@@ -460,9 +470,9 @@ function Columns({ base, width, label }: { base: Part; width: number; label: str
 export function ParametersInstrument() {
   const { ref, width } = useWidth();
   const { base, heads } = parts.value;
-  const trouble = configurationTrouble.value;
+  const stale = configurationTrouble.value !== undefined;
   const [embeddings, layer, pooler] = base.children;
-  if (trouble || !embeddings || !layer || !pooler) return null;
+  if (!embeddings || !layer || !pooler) return null;
   const total = base.parameters;
   const rows = [
     { name: 'Embeddings', parameters: embeddings.parameters, share: embeddings.parameters / total },
@@ -495,7 +505,7 @@ export function ParametersInstrument() {
         },
       ]}
     >
-      <div class="flow">
+      <div class={stale ? 'flow stale' : 'flow'}>
         <div ref={ref}>{width > 0 && <Columns base={base} width={Math.max(280, width)} label={label} />}</div>
         <p class="legend hint">
           <span>

@@ -1,5 +1,5 @@
 // Which BERT the architecture section takes apart, and the part that is open.
-import { computed } from '@preact/signals';
+import { batch, computed, type Signal } from '@preact/signals';
 import { loaded } from '../../engine/model';
 import { choiceCodec, integerCodec, parameter, textCodec } from '../../state/url';
 import { partsOf, published, type Configuration } from './parts';
@@ -17,8 +17,12 @@ export const choice = computed<Choice>(() => {
   return asked.value || (here && here.choice.kind !== 'default' ? 'loaded' : 'base');
 });
 
+/** Own sizes begin as those that were on screen; once changed they stay. */
 export function choose(next: Choice): void {
-  asked.value = next;
+  batch(() => {
+    if (next === 'own' && choice.peek() !== 'own' && untouched()) fill(configuration.peek());
+    asked.value = next;
+  });
 }
 
 export const open = parameter('architecture', 'part', 'layer', textCodec);
@@ -36,35 +40,55 @@ export const ownMost: Readonly<Record<keyof Configuration, number>> = {
   typeVocabSize: 16,
 };
 
-const own = {
-  vocabSize: parameter('architecture', 'vocab', 30522, integerCodec(1, ownMost.vocabSize)),
-  hiddenSize: parameter('architecture', 'hidden', 384, integerCodec(1, ownMost.hiddenSize)),
-  numHiddenLayers: parameter('architecture', 'layers', 6, integerCodec(1, ownMost.numHiddenLayers)),
-  numAttentionHeads: parameter('architecture', 'heads', 6, integerCodec(1, ownMost.numAttentionHeads)),
-  intermediateSize: parameter('architecture', 'inner', 1536, integerCodec(1, ownMost.intermediateSize)),
-  maxPositionEmbeddings: parameter(
-    'architecture',
-    'positions',
-    512,
-    integerCodec(1, ownMost.maxPositionEmbeddings),
-  ),
-  typeVocabSize: parameter('architecture', 'types', 2, integerCodec(1, ownMost.typeVocabSize)),
+/** A small BERT, as the page's default model is. */
+const initial: Configuration = {
+  ...published.base,
+  hiddenSize: 384,
+  numHiddenLayers: 6,
+  numAttentionHeads: 6,
+  intermediateSize: 1536,
+};
+
+function ownParameter(name: string, size: keyof Configuration) {
+  return parameter('architecture', name, initial[size], integerCodec(1, ownMost[size]));
+}
+
+const own: Record<keyof Configuration, Signal<number>> = {
+  vocabSize: ownParameter('vocab', 'vocabSize'),
+  hiddenSize: ownParameter('hidden', 'hiddenSize'),
+  numHiddenLayers: ownParameter('layers', 'numHiddenLayers'),
+  numAttentionHeads: ownParameter('heads', 'numAttentionHeads'),
+  intermediateSize: ownParameter('inner', 'intermediateSize'),
+  maxPositionEmbeddings: ownParameter('positions', 'maxPositionEmbeddings'),
+  typeVocabSize: ownParameter('types', 'typeVocabSize'),
 };
 
 export const ownFields = own;
+const ownNames = Object.keys(own) as (keyof Configuration)[];
+
+function ownSizes(): Configuration {
+  return Object.fromEntries(ownNames.map((name) => [name, own[name].value])) as Record<
+    keyof Configuration,
+    number
+  >;
+}
+
+/** What the fields held before anyone changed them. */
+let filled = initial;
+
+function untouched(): boolean {
+  return ownNames.every((name) => own[name].peek() === filled[name]);
+}
+
+function fill(sizes: Configuration): void {
+  for (const name of ownNames) own[name].value = Math.min(ownMost[name], sizes[name]);
+  filled = ownSizes();
+}
 
 export const configuration = computed<Configuration>(() => {
   if (choice.value === 'loaded') return loaded.value!.model.info.config;
   if (choice.value !== 'own') return published[choice.value];
-  return {
-    vocabSize: own.vocabSize.value,
-    hiddenSize: own.hiddenSize.value,
-    numHiddenLayers: own.numHiddenLayers.value,
-    numAttentionHeads: own.numAttentionHeads.value,
-    intermediateSize: own.intermediateSize.value,
-    maxPositionEmbeddings: own.maxPositionEmbeddings.value,
-    typeVocabSize: own.typeVocabSize.value,
-  };
+  return ownSizes();
 });
 
 /** A hidden size that the heads do not divide makes no BERT. */
@@ -75,7 +99,15 @@ export const configurationTrouble = computed(() => {
     : `${numAttentionHeads} heads cannot share ${hiddenSize} numbers evenly; choose a hidden size that ${numAttentionHeads} divides.`;
 });
 
-export const parts = computed(() => partsOf(configuration.value));
+let lastWhole = published.base;
+
+/** What is drawn: while the sizes asked for make no BERT, the last ones that did. */
+export const drawn = computed<Configuration>(() => {
+  if (!configurationTrouble.value) lastWhole = configuration.value;
+  return lastWhole;
+});
+
+export const parts = computed(() => partsOf(drawn.value));
 
 /** What the list of tensors is searched for. */
 export const tensorText = parameter('architecture', 'find', '', textCodec);
