@@ -23,6 +23,25 @@ test('the notebook’s sentence stands there with the notebook’s ids', async (
   });
 });
 
+test('what is written from right to left stands so', async () => {
+  await onPage(`#/tokenizer?text=${encodeURIComponent('שָׁלוֹם עולם!')}`, async ({ page }) => {
+    await page.getByTestId('tokens').waitFor();
+    for (const part of ['.editor textarea', '.editor-backdrop', '.ladder']) {
+      const direction = await page.locator(part).evaluate((element) => getComputedStyle(element).direction);
+      assert.equal(direction, 'rtl', part);
+    }
+    // of a change what was stands before what is, whatever the letters
+    const change = page.locator('.change').first();
+    const [from, to] = [await change.locator('s').boundingBox(), await change.locator('b').boundingBox()];
+    assert.ok(from!.x < to!.x);
+    await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('hello');
+    const direction = await page
+      .locator('.ladder')
+      .evaluate((element) => getComputedStyle(element).direction);
+    assert.equal(direction, 'ltr');
+  });
+});
+
 test('typing answers at once and is kept in the address', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
     const field = page.getByRole('textbox', { name: 'Sentence', exact: true });

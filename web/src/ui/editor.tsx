@@ -54,11 +54,12 @@ export function Editor({ label, value, spans, scope, placeholder, onChange }: Ed
   return (
     <div class="editor">
       <div class="editor-sheet">
-        <div class="editor-backdrop" aria-hidden="true">
+        <div class="editor-backdrop" dir="auto" aria-hidden="true">
           {pieces}
         </div>
         <textarea
           ref={field}
+          dir="auto"
           aria-label={label}
           value={value}
           placeholder={placeholder}

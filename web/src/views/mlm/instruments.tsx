@@ -97,7 +97,7 @@ function MaskColumn({ mask, gap, nth, most }: MaskColumnProps) {
       <h3>
         {gap ? (
           <>
-            Instead of <span class="mono">{gap.word}</span>
+            Instead of <bdi class="mono">{gap.word}</bdi>
             {gap.of > 1 && (
               <>
                 :{' '}

@@ -59,7 +59,13 @@ function NormaliserStep({ step }: { step: Step }) {
         <div class="changes">
           {shown.map((change, i) => (
             <span class="change" key={i}>
-              <s>{visible(change.before)}</s> → <b>{visible(change.after)}</b>
+              <s>
+                <bdi>{visible(change.before)}</bdi>
+              </s>{' '}
+              →{' '}
+              <b>
+                <bdi>{visible(change.after)}</bdi>
+              </b>
             </span>
           ))}
           {step.changes.length > shown.length && (
@@ -118,7 +124,7 @@ function Ladder({ word }: { word: ExplainedWord }) {
 
   return (
     <>
-      <div class="ladder" role="region" aria-label={`Tries for ${word.text}`} tabIndex={0}>
+      <div class="ladder" dir="auto" role="region" aria-label={`Tries for ${word.text}`} tabIndex={0}>
         <div class="ladder-word" aria-hidden="true">
           {word.text}
         </div>
@@ -245,7 +251,7 @@ export function ExplainInstrument() {
                     picked.value = i;
                   }}
                 >
-                  {entry.text}
+                  <bdi>{entry.text}</bdi>
                 </button>
               ))}
               {found.words.length > 200 && <span class="hint">and {found.words.length - 200} more</span>}
@@ -255,7 +261,7 @@ export function ExplainInstrument() {
         {word && (
           <li>
             <h3>
-              Match <span class="mono">{word.text}</span> greedily, longest piece first
+              Match <bdi class="mono">{word.text}</bdi> greedily, longest piece first
             </h3>
             <Ladder word={word} />
           </li>
