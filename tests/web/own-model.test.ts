@@ -222,6 +222,26 @@ describe('your model', { skip: missing }, () => {
     });
   });
 
+  test('the hub’s field holds the notebook’s model, and an empty one is answered beside the button', async () => {
+    await onLensPage('#/model', async ({ page }) => {
+      await waitFor(page, 'Default model');
+      await page.getByRole('button', { name: 'Hugging Face' }).click();
+      const field = page.getByLabel('A model on huggingface.co');
+      assert.equal(await field.inputValue(), 'google-bert/bert-base-uncased');
+      await page.getByText('the notebook’s, 440 MB').waitFor();
+      await field.fill(' ');
+      const button = page.getByRole('button', { name: 'Download and load' });
+      await button.click();
+      await trouble(page, /There is no name of a model yet\./);
+      const [above, panel] = [
+        (await button.boundingBox())!,
+        (await page.getByTestId('model-trouble').boundingBox())!,
+      ];
+      const between = panel.y - above.y - above.height;
+      assert.ok(between >= 0 && between < 40, `${between} pixels between them`);
+    });
+  });
+
   const faults: readonly (readonly [what: string, name: string, sentence: RegExp, remedy: RegExp])[] = [
     ['a name that is none', 'a b c', /“a b c” is no name of a model/, /owner\/name/],
     [

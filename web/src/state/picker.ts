@@ -7,7 +7,8 @@ import { troubleOf, type Trouble } from '../engine/trouble';
 export type Way = 'default' | 'hub' | 'device';
 
 export const way = signal<Way>('default');
-export const hubText = signal('');
+/** The notebook's model, until another is asked for. */
+export const hubText = signal('google-bert/bert-base-uncased');
 export const wantedPrecision = signal<WantedPrecision>('stored');
 /** Found before anything was loaded; the model that is there stays. */
 export const pickTrouble = signal<Trouble | null>(null);

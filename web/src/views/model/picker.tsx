@@ -44,10 +44,10 @@ const precisionNotes: Record<WantedPrecision, string> = {
 };
 
 const suggestions = [
-  ['google-bert/bert-base-uncased', 'the notebook’s'],
-  ['google-bert/bert-base-cased', 'knows capitals'],
-  ['google-bert/bert-base-multilingual-cased', '104 languages'],
-  ['google-bert/bert-large-uncased', '24 layers'],
+  ['google-bert/bert-base-uncased', 'the notebook’s, 440 MB'],
+  ['google-bert/bert-base-cased', 'knows capitals, 436 MB'],
+  ['google-bert/bert-base-multilingual-cased', '104 languages, 714 MB'],
+  ['google-bert/bert-large-uncased', '24 layers, 1.3 GB'],
 ] as const;
 
 // One trouble at a time, the newest. Without a model the load's stays for the sections, which say it and try again.
@@ -59,11 +59,12 @@ effect(() => {
 });
 
 function loadHub(): void {
-  const hub = readHubName(hubText.value);
+  const written = hubText.value.trim();
+  const hub = readHubName(written);
   if (!hub) {
     pickTrouble.value = {
       code: 'invalid_argument',
-      sentence: `“${hubText.value.trim()}” is no name of a model.`,
+      sentence: written ? `“${written}” is no name of a model.` : 'There is no name of a model yet.',
       remedy: 'Write owner/name, as in google-bert/bert-base-uncased, or paste the address of its page.',
     };
     return;
@@ -131,7 +132,7 @@ function HubWay() {
         <span>A model on huggingface.co, by its name</span>
         <input
           class="input"
-          placeholder="google-bert/bert-base-uncased"
+          placeholder="owner/name"
           spellcheck={false}
           autocomplete="off"
           autocapitalize="off"
@@ -159,16 +160,16 @@ function HubWay() {
           </li>
         ))}
       </ul>
-      <div class="row">
-        <button type="submit" class="button primary">
-          Download and load
-        </button>
-      </div>
       <p class="hint prose">
         The files come straight from huggingface.co into this browser and are kept here, so that the next
         visit needs no download{space ? `; ${bytes(space.quota - space.usage)} are free` : ''}. What you type
         on this page goes nowhere.
       </p>
+      <div class="row">
+        <button type="submit" class="button primary">
+          Download and load
+        </button>
+      </div>
     </form>
   );
 }
@@ -283,18 +284,6 @@ export function PickerInstrument() {
         {way.value === 'default' && <DefaultWay />}
         {way.value === 'hub' && <HubWay />}
         {way.value === 'device' && <DeviceWay />}
-        <div class="row">
-          <Tabs
-            label="Precision"
-            caption="Precision"
-            options={precisionNames}
-            value={wantedPrecision.value}
-            onChange={(next) => {
-              wantedPrecision.value = next;
-            }}
-          />
-          <span class="hint">{precisionNotes[wantedPrecision.value]}</span>
-        </div>
         {pickTrouble.value && <TroublePanel trouble={pickTrouble.value} />}
         {failed && !pickTrouble.value && (
           <TroublePanel trouble={failed}>
@@ -315,6 +304,18 @@ export function PickerInstrument() {
             )}
           </TroublePanel>
         )}
+        <div class="row">
+          <Tabs
+            label="Precision"
+            caption="Precision"
+            options={precisionNames}
+            value={wantedPrecision.value}
+            onChange={(next) => {
+              wantedPrecision.value = next;
+            }}
+          />
+          <span class="hint">{precisionNotes[wantedPrecision.value]}</span>
+        </div>
         {coming && <ArrivalPanel arrival={coming} />}
       </div>
     </Instrument>
