@@ -71,6 +71,32 @@ test(
   },
 );
 
+test('what is said to be found is found there', { skip }, async () => {
+  await onPage('#/start', async ({ page }) => {
+    await settle(page);
+    await page.getByRole('link', { name: '“chased” looks at “cat”' }).click();
+    await page
+      .locator('.lens-readout')
+      .getByText(/^chased looks most at cat, with 0\.\d+\./)
+      .waitFor();
+    await page.waitForFunction(() => window.scrollY === 0);
+    await page.getByRole('link', { name: '“she” to “queen”' }).click();
+    await page.getByRole('heading', { name: 'Layer 1, head 4: who looks at whom' }).waitFor();
+    await page.goBack();
+    await page.getByRole('link', { name: 'One word' }).click();
+    await page.getByTestId('tokens').getByRole('button', { name: 'anti' }).waitFor();
+    assert.equal((await shownIds(page)).length, 2 + 8 + 6);
+  });
+  const bert = await load(folder);
+  const { attentions, encoding } = bert.encode('The queen said that she was tired.', { attentions: [0] });
+  const { data, shape } = attentions![0]!;
+  const size = shape[2]!;
+  const she = encoding!.tokens.indexOf('she');
+  const row = [...data.subarray((3 * size + she) * size, (3 * size + she + 1) * size)];
+  assert.equal(encoding!.tokens[row.indexOf(Math.max(...row))], 'queen');
+  bert.dispose();
+});
+
 test('a second sentence of the address can be changed and taken away', async () => {
   await onPage('#/start?text=hello&pair=.world', async ({ page }) => {
     const other = page.getByRole('textbox', { name: 'Second sentence' });

@@ -26,6 +26,41 @@ function useModelAfterPage(): void {
   }, []);
 }
 
+function to(section: string, query: Readonly<Record<string, string>>): string {
+  return `#/${section}?${new URLSearchParams(query).toString()}`;
+}
+
+const riddle = 'The dog chased the cat because it was hungry.';
+const queen = 'The queen said that she was tired.';
+
+/** What is to be seen in the default model and the notebook's vocabulary; each opens its place. */
+function Findings() {
+  return (
+    <ul class="findings hint">
+      <li>
+        In layer 3{' '}
+        <a
+          href={to('start', { text: riddle, layer: '2', token: '3' })}
+          onClick={() => {
+            window.scrollTo(0, 0);
+          }}
+        >
+          “chased” looks at “cat”
+        </a>
+        , then at “dog”.
+      </li>
+      <li>
+        One head of layer 1 takes{' '}
+        <a href={to('attention', { text: queen, layer: '0', head: '3' })}>“she” to “queen”</a>.
+      </li>
+      <li>
+        <a href={to('tokenizer', { text: 'Antidisestablishmentarianism is a very long word.' })}>One word</a>{' '}
+        is eight pieces.
+      </li>
+    </ul>
+  );
+}
+
 function Contents() {
   return (
     <ol class="contents">
@@ -73,6 +108,8 @@ export function Start() {
             The model that comes with the page is a small one, 23 MB. Any other BERT can take its place.
             Nothing that you type leaves this device.
           </p>
+          <h3 class="hint">Found in it</h3>
+          <Findings />
         </div>
         <Contents />
       </section>
