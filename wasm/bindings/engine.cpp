@@ -500,6 +500,9 @@ class EngineBinding {
       if (ids.size() > 1) asked.first_sequence = done;
       const Expected<Output> output = tasks_->session().run(some, asked);
       if (!output) return failed_value(output.error());
+      for (const Tensor& tensor : output->hidden_states)
+        if (const Status finite = check_finite(tensor.data, "hidden states"); !finite)
+          return failed_value(finite.error());
       std::size_t row = 0;
       for (std::size_t index = 0; index < some.size(); ++index) {
         results.set(done + index,
