@@ -81,9 +81,17 @@ class Engine {
   }
 
   private async open(): Promise<Page> {
+    // V8's, such as --no-enable-avx-vnni: what a processor without that instruction would take
+    const flags = process.env['BERTLENS_JS_FLAGS'];
     this.process ??= await chromium.launchServer({
       executablePath: process.env['BERTLENS_CHROMIUM'] ?? '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--disable-background-networking',
+        ...(flags === undefined ? [] : [`--js-flags=${flags}`]),
+      ],
     });
     this.browser ??= await chromium.connect(this.process.wsEndpoint());
     await this.page?.context().close();
