@@ -181,7 +181,8 @@ describe('architecture', { skip: missing }, () => {
       assert.equal(more, undefined);
       assert.equal(row!['shape'], '[384]');
       const near = (title: string, value: number) => {
-        assert.ok(Math.abs(Number(row![title]) - value) < 1e-4, `${title} ${row![title]!} is not ${value}`);
+        const read = Number(row![title]!.replaceAll('−', '-'));
+        assert.ok(Math.abs(read - value) < 1e-4, `${title} ${row![title]!} is not ${value}`);
       };
       near('mean', mean);
       near('deviation', deviation);

@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks';
 import { answers } from '../../engine/answers';
 import { bert, timed } from '../../engine/model';
 import { families, mix, readableOn, type Colours } from '../../lib/colours';
-import { count } from '../../lib/format';
+import { count, decimal } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { choiceCodec, listCodec, parameter } from '../../state/url';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
@@ -57,7 +57,7 @@ const similarity = answers<Ask, number[][]>(
 );
 
 function written(cosine: number): string {
-  return cosine.toFixed(4).replace('-', '−');
+  return decimal(cosine, 4);
 }
 
 interface Pair {
@@ -104,7 +104,7 @@ function matrixDrawing(
             fill,
             radius: 3,
           });
-          painter.text(room + at * cell + cell / 2 - 1, middle, cosine.toFixed(cell < 64 ? 2 : 4), {
+          painter.text(room + at * cell + cell / 2 - 1, middle, decimal(cosine, cell < 64 ? 2 : 4), {
             size: 12.5,
             family: families.mono,
             fill: readableOn(fill, colours),

@@ -3,7 +3,7 @@ import { Fragment } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { TensorInfo, TensorStatistics } from 'bertlens';
 import { bert, choiceName, loaded } from '../../engine/model';
-import { count, plural, shape } from '../../lib/format';
+import { count, decimal, plural, shape } from '../../lib/format';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Instrument } from '../../ui/instrument';
 import { WithModel } from '../../ui/with-model';
@@ -14,7 +14,9 @@ function digits(value: number | undefined): string {
   if (value === undefined) return '';
   const size = Math.abs(value);
   if (Number.isInteger(value)) return count(value);
-  return size !== 0 && size < 0.001 ? value.toExponential(1) : value.toFixed(size < 10 ? 4 : 2);
+  return size !== 0 && size < 0.001
+    ? value.toExponential(1).replaceAll('-', '−')
+    : decimal(value, size < 10 ? 4 : 2);
 }
 
 /** From the least to the greatest element, one deviation either way of the mean in ink; 0 is the middle of the track. */

@@ -263,9 +263,7 @@ function Readout({ row, group }: { row: Encoding; group: TokenGroup | undefined 
         {score ? (
           <Expected score={score} />
         ) : (
-          row.specialTokensMask[group.first] === 1 && (
-            <>It is no word of yours: BERT is given it with every text.</>
-          )
+          row.specialTokensMask[group.first] === 1 && <>BERT adds this token to every text.</>
         )}
       </>
     );
