@@ -556,7 +556,7 @@ describe('with the default model', { skip: missing }, () => {
         const bars = exercise.getByRole('list', { name: `Instead of ${word}` });
         tops.push(Number(await bars.locator('.bar-value').first().innerText()));
         // bars that can be told apart
-        assert.ok((await bars.locator('.bar-track').first().boundingBox())!.width > 300);
+        assert.ok((await bars.locator('.bar-track').first().boundingBox())!.width > 250);
       }
       const surest = tops.indexOf(Math.max(...tops));
       const said = await exercise.locator('.answer').innerText();
