@@ -56,9 +56,9 @@ for (const file of readdirSync(folder)) {
     for (const line of text.trim().split('\n')) add(...line.split('\t'));
   } else if (file.startsWith('ctest-')) {
     countCtest(file.slice('ctest-'.length, -'.xml'.length), text);
-  } else if (file === 'node.xml') {
+  } else if (file.startsWith('node-')) {
     for (const [tag, body] of cases(text)) {
-      const name = `${attribute(tag, 'file') ?? 'Node'}: ${attribute(tag, 'name')}`;
+      const name = `${attribute(tag, 'file') ?? file.slice('node-'.length, -'.xml'.length)}: ${attribute(tag, 'name')}`;
       add(body.includes('<skipped') ? 'skipped' : body.includes('<failure') ? 'failed' : 'passed', name);
     }
   }
