@@ -121,11 +121,13 @@ export class Engine {
     try {
       const loading = instantiate(build, choice.threads);
       const weights = loader.firstWeights(); // on its way while the small files are read
-      for (const early of [loading, weights]) early.catch(() => undefined); // reported where they are awaited
       const configuring = loader.required('config.json');
       const tokenizing = loader.tokenizerFiles();
       small = [configuring, tokenizing];
-      const [config, tokenizer] = await Promise.all([configuring, tokenizing]);
+      // reported where they are awaited: of several that are not there it is always the same
+      for (const early of [loading, weights, ...small]) early.catch(() => undefined);
+      const config = await configuring;
+      const tokenizer = await tokenizing;
       const module = await unlessAborted(loading, signal);
       const handle = new module.Engine();
       const opened = handle.open(
