@@ -308,6 +308,16 @@ TEST_P(Compute, LinearInt8IsExactToTheLastBit) {
                     : o == 1 ? -127
                              : -128,
                     size.inputs);
+      // sums that 16 bits just hold, two sums of pairs together (258 * 127), and that they just do not
+      for (std::size_t o = 16; o < size.outputs; ++o) {
+        auto* const row = reinterpret_cast<std::int8_t*>(weight.bytes.data() + 1 + o * size.inputs);
+        const int sign = o % 2 == 0 ? 1 : -1, least = o / 16 % 4 == 2 ? 4 : 5;
+        for (std::size_t i = 0; i < size.inputs; ++i) {
+          if (o / 16 % 4 == 1) row[i] /= 2;
+          if (o / 16 % 4 >= 2)
+            row[i] = static_cast<std::int8_t>(sign * (i % 8 < 4 ? 127 : i % 2 == 0 ? least : 0));
+        }
+      }
       for (std::size_t o = 0; o < size.outputs; ++o) {
         const float scale = o % 2 == 0 ? 0.5F : 0.0625F;
         std::memcpy(weight.scale_bytes.data() + 1 + o * sizeof(scale), &scale, sizeof(scale));
