@@ -60,7 +60,10 @@ export interface CallOptions {
 export interface LoadOptions extends CallOptions, HubOptions {
   /** Default: as the checkpoint stores them. `'int8'` quantises float weights while they load. */
   readonly precision?: Precision | undefined;
-  /** Default 'auto': the cores available, at most 8, where the page is cross-origin isolated; else 1. */
+  /**
+   * Default 'auto': the cores available, at most 8, where the page is cross-origin isolated; else 1. More than the build
+   * or the page can have are an error.
+   */
   readonly threads?: number | 'auto' | undefined;
   /** Default 'auto': the fastest build that passes the probe. */
   readonly build?: Build | 'auto' | undefined;
@@ -70,7 +73,7 @@ export interface LoadOptions extends CallOptions, HubOptions {
    * the load then starts once more, and so does its progress. Default true.
    */
   readonly cache?: boolean | undefined;
-  /** SHA-256 (64 hex digits) by file name; a file that differs is an error, and so is a name that no file can have. */
+  /** SHA-256 (64 hex digits) by file name; a file that differs is an error, and so is one that is not there. */
   readonly integrity?: Readonly<Record<string, string>> | undefined;
   /** The files that the folder has, where they are known: no others are asked for. */
   readonly files?: readonly string[] | undefined;

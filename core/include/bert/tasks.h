@@ -190,7 +190,8 @@ struct EmbedOptions {
   bool normalize = false;  ///< to length 1; a zero vector stays zero
 };
 
-/// Cosine of the angle between two vectors of one length; 0 where one is zero.
+/// Cosine of the angle between two vectors of one length, from -1 to 1; 0 where one is zero, NaN where one
+/// has a number that is not finite.
 double cosine_similarity(std::span<const float> a, std::span<const float> b);
 
 // ---- effect of the attention mask -----------------------------------------------------------------------

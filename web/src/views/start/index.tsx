@@ -1,6 +1,6 @@
 // The opening: one sentence inside BERT as one picture, and the way into the lesson. No cell of the notebook; its contents.
 import { useEffect } from 'preact/hooks';
-import { arrival, bert, modelTrouble, startModel } from '../../engine/model';
+import { arrival, bert, loaded, modelTrouble, startModel } from '../../engine/model';
 import { sections } from '../../sections';
 import { address } from '../../state/url';
 import '../../styles/start.css';
@@ -33,31 +33,37 @@ function to(section: string, query: Readonly<Record<string, string>>): string {
 const riddle = 'The dog chased the cat because it was hungry.';
 const queen = 'The queen said that she was tired.';
 
-/** What is to be seen in the default model and the notebook's vocabulary; each opens its place. */
+/** What is to be seen in the default model, as long as no other is loaded; each opens its place. */
 function Findings() {
+  if (loaded.value && loaded.value.choice.kind !== 'default') return null;
   return (
-    <ul class="findings hint">
-      <li>
-        In layer 3{' '}
-        <a
-          href={to('start', { text: riddle, layer: '2', token: '3' })}
-          onClick={() => {
-            window.scrollTo(0, 0);
-          }}
-        >
-          “chased” looks at “cat”
-        </a>
-        , then at “dog”.
-      </li>
-      <li>
-        One head of layer 1 takes{' '}
-        <a href={to('attention', { text: queen, layer: '0', head: '3' })}>“she” to “queen”</a>.
-      </li>
-      <li>
-        <a href={to('tokenizer', { text: 'Antidisestablishmentarianism is a very long word.' })}>One word</a>{' '}
-        is eight pieces.
-      </li>
-    </ul>
+    <>
+      <h3 class="hint">Found in it</h3>
+      <ul class="findings hint">
+        <li>
+          In layer 3{' '}
+          <a
+            href={to('start', { text: riddle, layer: '2', token: '3' })}
+            onClick={() => {
+              window.scrollTo(0, 0);
+            }}
+          >
+            “chased” looks at “cat”
+          </a>
+          , then at “dog”.
+        </li>
+        <li>
+          One head of layer 1 takes{' '}
+          <a href={to('attention', { text: queen, layer: '0', head: '3' })}>“she” to “queen”</a>.
+        </li>
+        <li>
+          <a href={to('tokenizer', { text: 'Antidisestablishmentarianism is a very long word.' })}>
+            One word
+          </a>{' '}
+          is eight pieces.
+        </li>
+      </ul>
+    </>
   );
 }
 
@@ -108,7 +114,6 @@ export function Start() {
             The model that comes with the page is a small one, 23 MB. Any other BERT can take its place.
             Nothing that you type leaves this device.
           </p>
-          <h3 class="hint">Found in it</h3>
           <Findings />
         </div>
         <Contents />
