@@ -23,6 +23,7 @@ constexpr std::size_t kFetchEvery = 4;
 constexpr std::size_t kFetchLeast = 64;
 constexpr std::size_t kFetchLines = 2;
 constexpr int kFetchLevel = 3;
+constexpr bool kRowByRow = false;
 constexpr bool kOwnF32 = true;
 constexpr bool kOwnInt8 = false;  // product_paired is better, and XNNPACK's where there is AVX-VNNI
 constexpr const char* kName = "avx2";

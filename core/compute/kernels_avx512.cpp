@@ -21,6 +21,7 @@ constexpr std::size_t kFetchEvery = 4;
 constexpr std::size_t kFetchLeast = 128;
 constexpr std::size_t kFetchLines = 8;
 constexpr int kFetchLevel = 2;
+constexpr bool kRowByRow = false;
 constexpr bool kOwnF32 = true;
 constexpr bool kOwnInt8 = false;
 constexpr const char* kName = "avx512";

@@ -8,14 +8,15 @@
 namespace bert::compute {
 namespace {
 constexpr std::size_t kBytes = 16;
-constexpr std::size_t kTileRows = 4;
-constexpr std::size_t kTileVectors = 2;
 #if defined(__wasm_relaxed_simd__)
+constexpr std::size_t kTileRows = 6;  // with two columns, a factor and V8's own it is all 16 registers of x86
 constexpr std::size_t kActivated = 4;
 #else
+constexpr std::size_t kTileRows = 4;  // what is multiplied has to stay somewhere before it is added
 // the columns of a tile
 constexpr std::size_t kActivated = 2;
 #endif
+constexpr std::size_t kTileVectors = 2;
 constexpr std::size_t kPanel = 8;
 constexpr std::size_t kDepth = 768;
 constexpr std::size_t kFewRows = 0;
@@ -26,7 +27,13 @@ constexpr std::size_t kFetchEvery = 0;
 constexpr std::size_t kFetchLeast = 64;
 constexpr std::size_t kFetchLines = 2;
 constexpr int kFetchLevel = 3;
-constexpr bool kOwnF32 = false;  // XNNPACK has kernels for each of these targets
+#if defined(__wasm__)
+constexpr bool kRowByRow = true;
+constexpr bool kOwnF32 = true;  // on x86 alone, see machine.cpp
+#else
+constexpr bool kRowByRow = false;
+constexpr bool kOwnF32 = false;   // XNNPACK has kernels for each of these targets
+#endif
 #if defined(__wasm_simd128__) && !defined(__wasm_relaxed_simd__)
 constexpr bool kOwnInt8 = true;
 #else

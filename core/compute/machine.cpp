@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "compute/kernels.h"
@@ -27,6 +28,18 @@ std::size_t attention_scratch(std::size_t keys, std::size_t head_size) {
   return padded * (head_size + 1 + kMostRows) + head_size * kPadding;
 }
 
+#if defined(__wasm__)
+namespace {
+
+/// WebAssembly leaves the sign of a NaN that an operation makes to the processor: set on x86 alone.
+bool is_x86() {
+  const volatile float infinity = __builtin_inff();
+  return __builtin_signbit(infinity - infinity) != 0;
+}
+
+}  // namespace
+#endif
+
 const Kernels* const* available_kernels() {
   struct List {
     const Kernels* entries[5] = {};
@@ -45,7 +58,16 @@ const Kernels* const* available_kernels() {
           __builtin_cpu_supports("f16c"))
         entries[count++] = avx2_kernels();
 #endif
-      entries[count] = baseline_kernels();
+      entries[count++] = baseline_kernels();
+#if defined(__wasm__)
+      // Engines translate XNNPACK's f32 kernels into code that spills the 16 registers of x86, or is for
+      // fewer rows than those would hold. Other processors have 32, and XNNPACK kernels that use them.
+      static Kernels others = *baseline_kernels();
+      others.name = "xnnpack f32";
+      others.product_f32 = nullptr;
+      entries[count] = &others;
+      if (!is_x86()) std::swap(entries[0], entries[1]);
+#endif
     }
   };
   static const List list;

@@ -9,6 +9,8 @@
 //   kFetchEvery, kFetchLeast     before how many inputs to fetch weights ahead (0: never), and how many bytes at least;
 //                                several inputs a step, as work on addresses takes the places of products
 //   kFetchLines, kFetchLevel     how many lines at most, and into which cache, as of __builtin_prefetch
+//   kRowByRow                    whether a tile steps from row to row of its second operand: for compilers that otherwise
+//                                multiply the number of the row each time
 //   kOwnF32, kOwnInt8            whether its f32 and its int8 product are better than XNNPACK's
 // Only plain loops and built-in types here: a template of the standard library instantiated in this file would be compiled
 // for this instruction set and could then be linked into code for every machine.
@@ -248,18 +250,25 @@ void for_each_input(std::size_t depth, Fetch& fetch, const Add& add) {
 }
 
 /// c[rows, vectors * kWidth] = a[rows, depth] b[depth, ...] + plus[rows, ...], or without `plus` if that is null; `plus` may
-/// be c. The last vector of c and of plus has `last` columns; b must be readable to the end of every vector.
+/// be c.
+///
+/// Two things here are for engines of WebAssembly, which otherwise keep sums in memory while the loop runs. Nothing is called,
+/// not even behind the loop (SpiderMonkey). Sums are stored from the last to the first: V8 orders the multiplications of a loop
+/// the other way round than what uses them behind it, so that a factor is used up before the next is read.
 template <std::size_t rows, std::size_t vectors>
 void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, std::size_t depth, float* c,
-          std::size_t c_stride, std::size_t last, const float* plus, std::size_t plus_stride, Fetch& fetch, Chain chain) {
+          std::size_t c_stride, const float* plus, std::size_t plus_stride, Fetch& fetch, Chain chain) {
   if constexpr (kFetchEvery != 0) fetch_tile<rows, vectors>(c, c_stride);
   Vector sums[rows][vectors] = {};
   if (kFewRows != 0 && chain.resumed)
     for (std::size_t i = 0; i < rows; ++i)
       for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = load(chain.sums + i * kPanel + j * kWidth);
+  const float* next = b;
   const auto add = [&](std::size_t k) {
+    const float* const row = kRowByRow ? next : b + k * b_stride;
+    next += b_stride;
     Vector columns[vectors];
-    for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(b + k * b_stride + j * kWidth);
+    for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(row + j * kWidth);
     for (std::size_t i = 0; i < rows; ++i) {
       const Vector factor = splat(a[i * a_stride + k]);
       for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = multiply_add(factor, columns[j], sums[i][j]);
@@ -272,16 +281,15 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
       for (std::size_t j = 0; j < vectors; ++j) store(chain.sums + i * kPanel + j * kWidth, sums[i][j]);
     return;
   }
-  for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t j = 0; j < vectors; ++j) {
-      const std::size_t count = j + 1 == vectors ? last : kWidth;
-      if (plus != nullptr) sums[i][j] += load_part(plus + i * plus_stride + j * kWidth, count);
-      store_part(c + i * c_stride + j * kWidth, sums[i][j], count);
+  for (std::size_t i = rows; i-- > 0;)
+    for (std::size_t j = vectors; j-- > 0;) {
+      if (plus != nullptr) sums[i][j] += load(plus + i * plus_stride + j * kWidth);
+      store(c + i * c_stride + j * kWidth, sums[i][j]);
     }
 }
 
-using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*, std::size_t, std::size_t,
-                      const float*, std::size_t, Fetch&, Chain);
+using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*, std::size_t, const float*,
+                      std::size_t, Fetch&, Chain);
 
 template <std::size_t rows>
 Tile tile_of(std::size_t vectors) {
@@ -293,17 +301,17 @@ Tile tile_of(std::size_t vectors) {
 }
 
 Tile tile_of(std::size_t rows, std::size_t vectors) {
-  if constexpr (kTileRows >= 6) {
+  if constexpr (kTileRows >= 6)
     if (rows == 6) return tile_of<6>(vectors);
+  if constexpr (kTileRows >= 5)
     if (rows == 5) return tile_of<5>(vectors);
-  }
   return rows == 4   ? tile_of<4>(vectors)
          : rows == 3 ? tile_of<3>(vectors)
          : rows == 2 ? tile_of<2>(vectors)
                      : tile_of<1>(vectors);
 }
 
-/// At most kTileRows rows of a product with any number of columns; see tile.
+/// At most kTileRows rows of a product with any number of columns; see tile. Of b whole vectors must be readable.
 void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const float* b, std::size_t b_stride,
                   std::size_t depth, std::size_t columns, float* c, std::size_t c_stride, const float* plus,
                   std::size_t plus_stride, Fetch& fetch, Chain chain = {}) {
@@ -311,9 +319,19 @@ void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const 
   for (std::size_t j = 0; j < columns; j += kTileColumns) {
     const std::size_t some = columns - j < kTileColumns ? columns - j : kTileColumns;
     const std::size_t vectors = (some + kWidth - 1) / kWidth;
-    tile_of(rows, vectors)(a, a_stride, b + j, b_stride, depth, c + j, c_stride, some - (vectors - 1) * kWidth,
-                           plus == nullptr ? nullptr : plus + j, plus_stride, fetch,
-                           Chain{chain.sums == nullptr ? nullptr : chain.sums + j, chain.resumed, chain.left});
+    const Tile tile = tile_of(rows, vectors);
+    const Chain part{chain.sums == nullptr ? nullptr : chain.sums + j, chain.resumed, chain.left};
+    const float* const plus_j = plus == nullptr ? nullptr : plus + j;
+    if (some % kWidth == 0) {
+      tile(a, a_stride, b + j, b_stride, depth, c + j, c_stride, plus_j, plus_stride, fetch, part);
+      continue;
+    }
+    float whole[kTileRows * kTileColumns] = {};
+    for (std::size_t i = 0; plus != nullptr && i < rows; ++i)
+      __builtin_memcpy(whole + i * kTileColumns, plus_j + i * plus_stride, some * sizeof(float));
+    tile(a, a_stride, b + j, b_stride, depth, whole, kTileColumns, whole, kTileColumns, fetch, part);
+    for (std::size_t i = 0; !part.left && i < rows; ++i)
+      __builtin_memcpy(c + j + i * c_stride, whole + i * kTileColumns, some * sizeof(float));
   }
 }
 
@@ -501,7 +519,7 @@ void dot_tile(const TableProduct& p, std::size_t t, std::size_t r) {
 
 template <WeightType type>
 void dot_table(const TableProduct& p) {
-  constexpr std::size_t kTogether = kTileRows >= 6 ? 4 : 2;
+  constexpr std::size_t kTogether = kBytes > 16 ? 4 : 2;
   std::size_t t = p.first;
   for (; t + kTogether <= p.last; t += kTogether) {
     std::size_t r = 0;
@@ -595,6 +613,7 @@ void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t column
 template <WeightType type>
 void panel_product(const PanelProduct& p) {
   static_assert(kDepth * kPanel <= kPanelScratch && (kFewDepth + kFewRows) * kPanel <= kPanelScratch);
+  constexpr bool kByTile = kPanel >= kActivated * kWidth;  // activations take whole tiles
   using Read = Element<type>;
   const float* weights = p.scratch;
   float* const chain = p.scratch + kFewDepth * kPanel;  // of few rows, whose blocks are that small
@@ -611,9 +630,10 @@ void panel_product(const PanelProduct& p) {
                  block.columns, output, p.output_stride, block.first ? p.bias + block.column : output,
                  block.first ? 0 : p.output_stride, fetch,
                  {chain + row * kPanel, block.resumes, block.leaves});
-    if (block.last) activate_rows(p.activation, output, p.output_stride, rows, block.columns);
+    if (kByTile && block.last) activate_rows(p.activation, output, p.output_stride, rows, block.columns);
   };
   walk_panels<kPanel * Read::kSize, kDepth>(p.panels, p.inputs, p.columns, p.rows, prepare, work);
+  if (!kByTile) activate_rows(p.activation, p.output, p.output_stride, p.rows, p.columns);
 }
 
 void quantise(const float* row, std::size_t count, std::int16_t* target, float* scale) {
