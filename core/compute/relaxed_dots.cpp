@@ -97,8 +97,8 @@ bool RelaxedDots::available() {
   return true;
 }
 
-/// A row into place `place` of a tile.
-void RelaxedDots::quantise(const float* row, std::size_t place, Group* group) const {
+void RelaxedDots::quantise(const float* row, std::byte* target) const {
+  auto* group = reinterpret_cast<Group*>(target);
   for (std::size_t begin = 0; begin < inputs_; begin += kGroup, ++group, row += kGroup) {
     float part[kGroup];
     const float* values = row;
@@ -120,8 +120,9 @@ void RelaxedDots::quantise(const float* row, std::size_t place, Group* group) co
     constexpr float kLeastNormal = 0x1p-126F;
     if (step < kLeastNormal) step = 1;  // zeros, or as good as zeros
     const float zero = step == step ? __builtin_nearbyintf(-least / step) : 0;
-    group->step[place] = step;
-    group->minus_zero[place] = -static_cast<std::int32_t>(zero);
+    group->step = step;
+    group->minus_zero = static_cast<std::int16_t>(-static_cast<std::int32_t>(zero));
+    group->nothing = 0;
     // adding 1.5 * 2^23 rounds to an integer, in the low bits
     constexpr float kRound = 12582912.0F;
     const v128_t factor = wasm_f32x4_splat(1 / step), offset = wasm_f32x4_splat(kRound + zero);
@@ -131,23 +132,11 @@ void RelaxedDots::quantise(const float* row, std::size_t place, Group* group) co
         const v128_t x = wasm_f32x4_mul(wasm_v128_load(values + i + 4 * j), factor);
         whole[j] = wasm_i32x4_sub(wasm_f32x4_add(x, offset), wasm_f32x4_splat(kRound));
       }
-      const v128_t bytes =
-          wasm_u8x16_min(wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(whole[0], whole[1]),
-                                                 wasm_i16x8_narrow_i32x4(whole[2], whole[3])),
-                         wasm_u8x16_splat(kSteps));
-      wasm_v128_store32_lane(group->inputs[i / 4][place], bytes, 0);
-      wasm_v128_store32_lane(group->inputs[i / 4 + 1][place], bytes, 1);
-      wasm_v128_store32_lane(group->inputs[i / 4 + 2][place], bytes, 2);
-      wasm_v128_store32_lane(group->inputs[i / 4 + 3][place], bytes, 3);
+      const v128_t bytes = wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(whole[0], whole[1]),
+                                                   wasm_i16x8_narrow_i32x4(whole[2], whole[3]));
+      wasm_v128_store(group->inputs + i, wasm_u8x16_min(bytes, wasm_u8x16_splat(kSteps)));
     }
   }
-}
-
-void RelaxedDots::pack_rows(const float* rows, std::size_t stride, std::size_t count,
-                            std::byte* target) const {
-  auto* const tiles = reinterpret_cast<Group*>(target);
-  for (std::size_t r = 0; r < count; ++r)
-    quantise(rows + r * stride, r % kTileRows, tiles + r / kTileRows * groups());
 }
 
 /// Whether sums of two products of bytes have room in 16 bits for each other, throughout a group: those of
@@ -175,25 +164,28 @@ bool RelaxedDots::has_room(const PanelGroup& group) {
   return !wasm_v128_any_true(full);
 }
 
-/// The outputs of `rows` rows and one panel, [rows][kPanel].
+/// The outputs of `rows` rows, which follow each other from `input` on, and one panel, [rows][kPanel].
 template <std::size_t rows, bool saturating>
 void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, std::size_t stride) {
   constexpr std::size_t kVectors = kPanel / 4;
+  const std::size_t groups = panel.count;
   const v128_t ones = wasm_i16x8_splat(1);
-  v128_t totals[rows][kVectors];
+  // sums of groups stand in the output until the last: there are no registers for both
   for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t j = 0; j < kVectors; ++j) totals[r][j] = wasm_f32x4_splat(0);
-  for (std::size_t g = 0; g < panel.count; ++g, ++input) {
+    for (std::size_t j = 0; j < kVectors; ++j)
+      wasm_v128_store(output + r * stride + 4 * j, wasm_f32x4_splat(0));
+  for (std::size_t g = 0; g < groups; ++g, ++input) {
     const PanelGroup& group = panel.groups[g];
     v128_t part[rows][kVectors];
     for (std::size_t r = 0; r < rows; ++r) {
-      const v128_t minus_zero = wasm_v128_load32_splat(input->minus_zero + r);
+      const v128_t minus_zero = wasm_v128_load32_splat(&input[r * groups].minus_zero);
       for (std::size_t j = 0; j < kVectors; ++j)
-        part[r][j] = wasm_i32x4_mul(wasm_v128_load(group.sums + 4 * j), minus_zero);
+        part[r][j] = wasm_i32x4_dot_i16x8(wasm_v128_load(group.sums + 4 * j), minus_zero);
     }
-    const std::uint8_t(*inputs)[kTileRows][4] = input->inputs;
+    const std::uint8_t* inputs = input->inputs;
     const std::int8_t(*weights)[kPanel][4] = group.weights;
-    const auto* const end = inputs + (g + 1 < panel.count ? kGroup / 4 : panel.last_quads);
+    const std::size_t row = groups * sizeof(Group);  // bytes from one row's inputs to the next one's
+    const std::uint8_t* const end = inputs + (g + 1 < groups ? kGroup : 4 * panel.last_quads);
     if (saturating && panel.roomy[g] != 0) {
       // two fours at a time; behind the last of them is another, of zeros, if their number is odd
 #pragma clang loop unroll(disable)
@@ -202,8 +194,8 @@ void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, st
         for (std::size_t i = 0; i < 2; ++i)
           for (std::size_t j = 0; j < kVectors; ++j) fours[i][j] = wasm_v128_load(weights[i][4 * j]);
         for (std::size_t r = 0; r < rows; ++r) {
-          const v128_t first = wasm_v128_load32_splat(inputs[0][r]);
-          const v128_t second = wasm_v128_load32_splat(inputs[1][r]);
+          const v128_t first = wasm_v128_load32_splat(inputs + r * row);
+          const v128_t second = wasm_v128_load32_splat(inputs + r * row + 4);
           for (std::size_t j = 0; j < kVectors; ++j) {
             const v128_t pairs = wasm_i16x8_add(wasm_i16x8_relaxed_dot_i8x16_i7x16(fours[0][j], first),
                                                 wasm_i16x8_relaxed_dot_i8x16_i7x16(fours[1][j], second));
@@ -211,7 +203,7 @@ void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, st
           }
           asm volatile("" ::: "memory");  // the next row's inputs are loaded when these have been used
         }
-        inputs += 2;
+        inputs += 8;
         weights += 2;
       } while (inputs < end);
     } else {
@@ -221,7 +213,7 @@ void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, st
         v128_t four[kVectors];
         for (std::size_t j = 0; j < kVectors; ++j) four[j] = wasm_v128_load((*weights)[4 * j]);
         for (std::size_t r = 0; r < rows; ++r) {
-          const v128_t factor = wasm_v128_load32_splat((*inputs)[r]);
+          const v128_t factor = wasm_v128_load32_splat(inputs + r * row);
           for (std::size_t j = 0; j < kVectors; ++j) {
             if constexpr (saturating) {
               const v128_t pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(four[j], factor);
@@ -233,28 +225,39 @@ void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, st
           asm volatile("" ::: "memory");  // the next row's inputs are loaded when these have been used
         }
         ++weights;
-      } while (++inputs != end);
+        inputs += 4;
+      } while (inputs != end);
     }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const v128_t step = wasm_v128_load32_splat(input->step + r);
-      for (std::size_t j = 0; j < kVectors; ++j)
-        totals[r][j] =
-            wasm_f32x4_add(totals[r][j], wasm_f32x4_mul(wasm_f32x4_convert_i32x4(part[r][j]), step));
+    // from the last to the first: V8 orders what a loop multiplies the other way round than what uses it
+    // behind the loop, and so uses up a row's inputs before it loads the next
+    for (std::size_t r = rows; r-- > 0;) {
+      const v128_t step = wasm_v128_load32_splat(&input[r * groups].step);
+      for (std::size_t j = kVectors; j-- > 0;) {
+        float* const target = output + r * stride + 4 * j;
+        const v128_t more = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(part[r][j]), step);
+        wasm_v128_store(target, wasm_f32x4_add(wasm_v128_load(target), more));
+      }
     }
   }
   for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t j = 0; j < kVectors; ++j)
-      wasm_v128_store(output + r * stride + 4 * j,
-                      wasm_f32x4_add(wasm_f32x4_mul(totals[r][j], wasm_v128_load(panel.scales + 4 * j)),
-                                     wasm_v128_load(panel.bias + 4 * j)));
+    for (std::size_t j = 0; j < kVectors; ++j) {
+      float* const target = output + r * stride + 4 * j;
+      const v128_t scaled = wasm_f32x4_mul(wasm_v128_load(target), wasm_v128_load(panel.scales + 4 * j));
+      wasm_v128_store(target, wasm_f32x4_add(scaled, wasm_v128_load(panel.bias + 4 * j)));
+    }
 }
 
 void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t first, std::size_t columns,
                           float* output, std::size_t stride) const {
   using Tile = void (*)(const Group*, const Panel&, float*, std::size_t);
-  constexpr Tile kTiles[2][kTileRows] = {{tile<1, false>, tile<2, false>, tile<3, false>, tile<4, false>},
-                                         {tile<1, true>, tile<2, true>, tile<3, true>, tile<4, true>}};
-  const Tile* const tiles = kTiles[saturating() ? 1 : 0];
+  // rows of a tile: as many as the registers hold, and sums that do not wait for each other
+  constexpr std::size_t kMost = 6, kMostSaturating = 4;
+  constexpr Tile kTiles[kMost] = {tile<1, false>, tile<2, false>, tile<3, false>,
+                                  tile<4, false>, tile<5, false>, tile<6, false>};
+  constexpr Tile kSaturating[kMostSaturating] = {tile<1, true>, tile<2, true>, tile<3, true>, tile<4, true>};
+  const Tile* const run = saturating() ? kSaturating : kTiles;
+  const std::size_t most = saturating() ? kMostSaturating : kMost;
+  const std::size_t tiles = (rows + most - 1) / most;
   Panel panel{};
   panel.count = groups();
   panel.last_quads = (inputs_ - (groups() - 1) * kGroup + 3) / 4;
@@ -265,18 +268,18 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
     panel.roomy = roomy_.empty() ? nullptr : roomy_.data() + index * groups();
     panel.scales = scales_.data() + first + column;
     panel.bias = bias_.data() + first + column;
-    for (std::size_t row = 0; row < rows; row += kTileRows) {
-      const std::size_t height = std::min(kTileRows, rows - row);
-      const Tile run = tiles[height - 1];
-      const auto* const tile_rows = reinterpret_cast<const Group*>(input) + row / kTileRows * groups();
+    for (std::size_t number = 0, row = 0; number < tiles; ++number) {
+      const std::size_t height = rows / tiles + (number < rows % tiles ? 1 : 0);
+      const auto* const tile_rows = reinterpret_cast<const Group*>(input) + row * groups();
       float* const target = output + row * stride + column;
+      row += height;
       if (some == kPanel) {
-        run(tile_rows, panel, target, stride);
+        run[height - 1](tile_rows, panel, target, stride);
         continue;
       }
       // the last panel has places that the output has not
-      float part[kTileRows * kPanel];
-      run(tile_rows, panel, part, kPanel);
+      float part[kMost * kPanel];
+      run[height - 1](tile_rows, panel, part, kPanel);
       for (std::size_t r = 0; r < height; ++r)
         std::memcpy(target + r * stride, part + r * kPanel, some * sizeof(float));
     }
@@ -291,7 +294,7 @@ bool RelaxedDots::available() {
 bool RelaxedDots::has_room(const PanelGroup&) {
   return false;
 }
-void RelaxedDots::pack_rows(const float*, std::size_t, std::size_t, std::byte*) const {}
+void RelaxedDots::quantise(const float*, std::byte*) const {}
 void RelaxedDots::product(const std::byte*, std::size_t, std::size_t, std::size_t, float*,
                           std::size_t) const {}
 

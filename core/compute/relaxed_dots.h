@@ -20,7 +20,6 @@ class RelaxedDots {
   static constexpr std::size_t kGroup = 64;  ///< inputs with one step and one zero
   static constexpr std::size_t kPanel = 8;   ///< outputs that are packed together
   static constexpr std::size_t kSteps = 127;
-  static constexpr std::size_t kTileRows = 4;  ///< rows that are quantised side by side
 
   /// Whether this build has relaxed SIMD; where it has not, nothing else here may be called.
   static bool available();
@@ -37,30 +36,28 @@ class RelaxedDots {
     return packed_.size() + roomy_.size() + (bias_.size() + scales_.size()) * sizeof(float);
   }
 
-  /// Bytes of kTileRows quantised rows.
-  std::size_t tile_bytes() const { return groups() * sizeof(Group); }
-  /// Quantises `count` rows, `stride` floats apart, into tiles at `target`, aligned to 4 bytes; the last tile
-  /// may have fewer rows.
-  void pack_rows(const float* rows, std::size_t stride, std::size_t count, std::byte* target) const;
-  /// Outputs [first, first + columns) of `rows` packed rows; `first` begins a panel. `output` is where the
+  /// Bytes of a quantised row.
+  std::size_t row_bytes() const { return groups() * sizeof(Group); }
+  /// Quantises a row of inputs to `target`, aligned to 4 bytes.
+  void quantise(const float* row, std::byte* target) const;
+  /// Outputs [first, first + columns) of `rows` quantised rows; `first` begins a panel. `output` is where the
   /// first of them goes, `stride` the floats from one row of outputs to the next.
   void product(const std::byte* input, std::size_t rows, std::size_t first, std::size_t columns,
                float* output, std::size_t stride) const;
 
  private:
-  /// A group of each row of a tile, fours of inputs side by side. Inputs behind a row's last are 0, as their
-  /// weights are.
+  /// A group of a row. Inputs behind a row's last are 0, as their weights are.
   struct Group {
-    float step[kTileRows];
-    std::int32_t minus_zero[kTileRows];
-    std::uint8_t inputs[kGroup / 4][kTileRows][4];
+    float step;
+    std::int16_t minus_zero;
+    std::int16_t nothing;  ///< 0: sums of weights are multiplied by both, their upper halves by this one
+    std::uint8_t inputs[kGroup];
   };
-  /// A group of a panel: sums of the weights, then weights by fours of inputs.
+  /// A group of a panel: sums of the weights, which 16 bits hold, then weights by fours of inputs.
   struct PanelGroup {
     std::int32_t sums[kPanel];
     std::int8_t weights[kGroup / 4][kPanel][4];
   };
-  void quantise(const float* row, std::size_t place, Group* group) const;
   /// What a tile of outputs is made of besides its rows.
   struct Panel {
     const PanelGroup* groups;

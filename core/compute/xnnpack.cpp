@@ -535,21 +535,19 @@ class XnnStream : public compute::HostStream {
 
   Status linear_dots(const RelaxedDots& dots, Activation activation, std::size_t rows, Rows input,
                      Rows output) {
-    constexpr std::size_t kTile = RelaxedDots::kTileRows;
-    const std::size_t bytes = dots.tile_bytes();
-    if (const Status done = reserve(quantised_, (rows + kTile - 1) / kTile * bytes); !done) return done;
-    in_parallel(pool_, rows, 4 * kTile, [&](std::size_t begin, std::size_t end, std::size_t) {
-      dots.pack_rows(row_of(input, begin), input.stride, end - begin,
-                     quantised_.data() + begin / kTile * bytes);
+    const std::size_t bytes = dots.row_bytes();
+    if (const Status done = reserve(quantised_, rows * bytes); !done) return done;
+    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t r = begin; r < end; ++r)
+        dots.quantise(row_of(input, r), quantised_.data() + r * bytes);
     });
-    const auto work = [&](const Piece& piece, std::size_t) {
+    for_each_piece(dots.outputs(), rows, [&](const Piece& piece, std::size_t) {
       float* const target = row_of(output, piece.begin) + piece.first;
       const std::size_t count = piece.end - piece.begin;
-      dots.product(quantised_.data() + piece.begin / kTile * bytes, count, piece.first, piece.columns, target,
+      dots.product(quantised_.data() + piece.begin * bytes, count, piece.first, piece.columns, target,
                    output.stride);
       kernels_.activate(activation, target, output.stride, count, piece.columns);
-    };
-    for_each_piece(dots.outputs(), rows, work, kTile);
+    });
     return {};
   }
 
@@ -609,9 +607,8 @@ class XnnStream : public compute::HostStream {
     std::size_t begin, end;      // rows
   };
   /// work(piece, thread) for the pieces of a product: as large as the caches and the number of threads allow.
-  /// Rows are parted at multiples of `multiple`.
   template <class Work>
-  void for_each_piece(std::size_t outputs, std::size_t rows, const Work& work, std::size_t multiple = 1) {
+  void for_each_piece(std::size_t outputs, std::size_t rows, const Work& work) {
     using compute::kPanelColumns;
     const auto divide_up = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
     const std::size_t groups = divide_up(outputs, kPanelColumns);
@@ -626,8 +623,8 @@ class XnnStream : public compute::HostStream {
       Piece piece{};
       piece.first = groups * j / across * kPanelColumns;
       piece.columns = std::min(groups * (j + 1) / across * kPanelColumns, outputs) - piece.first;
-      piece.begin = rows * i / down / multiple * multiple;
-      piece.end = i + 1 == down ? rows : rows * (i + 1) / down / multiple * multiple;
+      piece.begin = rows * i / down;
+      piece.end = rows * (i + 1) / down;
       work(piece, thread);
     });
   }
