@@ -16,14 +16,14 @@ const missing = existsSync(path.join(dist, 'models/default/model.safetensors'))
 withPage();
 
 async function facts(page: Page, strategy: string): Promise<Record<string, string>> {
-  const pairs = await page
-    .locator(`[data-strategy="${strategy}"] .facts > div`)
-    .evaluateAll((found) =>
-      found.map((pair) => [
-        pair.querySelector('dt')?.textContent ?? '',
-        (pair.querySelector('dd')?.textContent ?? '').replaceAll('\u00a0', ' '),
-      ]),
-    );
+  const shown = page.locator(`[data-strategy="${strategy}"] .facts > div`);
+  await shown.first().waitFor();
+  const pairs = await shown.evaluateAll((found) =>
+    found.map((pair) => [
+      pair.querySelector('dt')?.textContent ?? '',
+      (pair.querySelector('dd')?.textContent ?? '').replaceAll('\u00a0', ' '),
+    ]),
+  );
   return Object.fromEntries(pairs) as Record<string, string>;
 }
 

@@ -1,10 +1,16 @@
-// The built page in Debian's Chromium: one server and browser a file, a fresh profile a test, a silent console demanded.
+// The built page in Debian's Chromium: one server and browser a file, a new tab a test, a silent console demanded.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import {
+  chromium,
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Page,
+} from 'playwright-core';
 
 import { serve, type Served, type ServeOptions } from '../../web/server.ts';
 
@@ -23,6 +29,8 @@ export const switches = [
 
 let browser: Browser;
 let served: Served;
+/** The profiles that tests share, by their options: a new one compiles and stores everything anew, which takes seconds. */
+const profiles = new Map<string, BrowserContext>();
 
 /** Starts the server and the browser for the tests of a file; `more` switches for the browser are read when it starts. */
 export function withPage(options: ServeOptions = {}, more: () => readonly string[] = () => []): void {
@@ -35,6 +43,7 @@ export function withPage(options: ServeOptions = {}, more: () => readonly string
     });
   });
   after(async () => {
+    profiles.clear();
     await browser.close();
     served.server.closeAllConnections();
     served.server.close();
@@ -48,16 +57,26 @@ export interface Opened {
   said: string[];
 }
 
-/** Runs `body` on the page at `hash`; afterwards the console must have been silent. */
+async function profileOf(options: BrowserContextOptions): Promise<BrowserContext> {
+  const key = JSON.stringify(options);
+  const kept = profiles.get(key);
+  if (kept) return kept;
+  const made = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  profiles.set(key, made);
+  return made;
+}
+
+/** Runs `body` on the page at `hash` in a new tab; afterwards the console must have been silent. What a test leaves in the
+ * browser's storage the next one of its file with the same options finds. */
 export async function onPage(
   hash: string,
   body: (opened: Opened) => Promise<void>,
   options: BrowserContextOptions = {},
 ): Promise<void> {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const context = await profileOf(options);
   const said: string[] = [];
+  const page = await context.newPage();
   try {
-    const page = await context.newPage();
     page.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => said.push(`uncaught: ${error.message}`));
     page.on('requestfailed', (request) => {
@@ -70,7 +89,7 @@ export async function onPage(
     await body({ page, url: served.url, said });
     assert.deepEqual(said, []);
   } finally {
-    await context.close();
+    await page.close();
   }
 }
 
