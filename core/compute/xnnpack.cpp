@@ -1,7 +1,5 @@
 // The XNNPACK backend: its fully-connected operators for the linear layers where they are better than our own
-// kernels, those for the rest, threads by pthreadpool. Also the only file of the core that includes either
-// library.
-#include <pthreadpool.h>
+// kernels, and those for the rest. Also the only file of the core that includes the library.
 #include <xnnpack.h>
 
 #include <algorithm>
@@ -11,7 +9,6 @@
 #include <limits>
 #include <map>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -23,6 +20,7 @@
 #include "compute/paired_dots.h"
 #include "compute/panels.h"
 #include "compute/relaxed_dots.h"
+#include "compute/threads.h"
 
 namespace bert {
 namespace {
@@ -38,6 +36,7 @@ using compute::PairedDots;
 using compute::RelaxedDots;
 using compute::row_of;
 using compute::StackedLinear;
+using compute::Threads;
 
 /// Whether XNNPACK was built with its int8 operators: not for WebAssembly, where ours are better.
 constexpr bool kXnnInt8 = BERT_XNNPACK_INT8 != 0;
@@ -57,11 +56,6 @@ struct DeleteOperator {
 };
 using Operator = std::unique_ptr<xnn_operator, DeleteOperator>;
 
-struct DeletePool {
-  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
-};
-using Pool = std::unique_ptr<pthreadpool, DeletePool>;
-
 Status checked(xnn_status status, const char* what) {
   switch (status) {
     case xnn_status_success:
@@ -74,27 +68,6 @@ Status checked(xnn_status status, const char* what) {
       return fail(ErrorCode::kInternal, std::string("XNNPACK failed to ") + what + " (status " +
                                             std::to_string(static_cast<int>(status)) + ")");
   }
-}
-
-/// Calls work(begin, end, thread) for pieces of at most `grain` of 0..count on the threads of `pool` (null:
-/// here). How long a thread without work waits before it sleeps stands in cmake/xnnpack/pthreads.c.
-template <class Work>
-void in_parallel(pthreadpool_t pool, std::size_t count, std::size_t grain, const Work& work) {
-  struct Context {
-    const Work& work;
-    std::size_t count, grain;
-  } context{work, count, grain};
-  const auto piece = [](void* opaque, std::size_t thread, std::size_t index) {
-    const Context& c = *static_cast<const Context*>(opaque);
-    const std::size_t begin = index * c.grain;
-    c.work(begin, begin + c.grain < c.count ? begin + c.grain : c.count, thread);
-  };
-  pthreadpool_parallelize_1d_with_thread(pool, piece, &context, (count + grain - 1) / grain, 0);
-}
-
-/// In how many pieces a product is parted at least, so that several threads end at about the same time.
-std::size_t pieces_for(std::size_t threads) {
-  return threads == 1 ? 1 : 8 * threads;
 }
 
 /// A linear layer in one of five forms.
@@ -111,9 +84,9 @@ class AnyLinear : public Linear {
 /// Packs all panels of a layer; the first error. What `pack` runs out of it must return as one: it runs on
 /// threads of a library in C, which an exception cannot leave.
 template <class Packed>
-Status pack_all(Packed& packed, const LinearRows& rows, pthreadpool_t pool) {
+Status pack_all(Packed& packed, const LinearRows& rows, const Threads& threads) {
   std::vector<Status> results(packed.count());
-  in_parallel(pool, packed.count(), 1, [&](std::size_t index, std::size_t, std::size_t) {
+  threads.in_parallel(packed.count(), 1, [&](std::size_t index, std::size_t, std::size_t) {
     results[index] = packed.pack(rows, index);
   });
   for (const Status& done : results)
@@ -130,10 +103,10 @@ class PanelLinear : public AnyLinear {
   const compute::Panels* panels() const override { return &panels_; }
 
   static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, Precision precision,
-                                                const Kernels& kernels, pthreadpool_t pool) {
+                                                const Kernels& kernels, const Threads& threads) {
     auto panels = compute::Panels::make(rows, precision, kernels.panel);
     if (!panels) return tl::unexpected(panels.error());
-    if (const Status done = pack_all(*panels, rows, pool); !done) return tl::unexpected(done.error());
+    if (const Status done = pack_all(*panels, rows, threads); !done) return tl::unexpected(done.error());
     return std::make_unique<PanelLinear>(rows.inputs(), std::move(*panels));
   }
   PanelLinear(std::size_t inputs, compute::Panels panels) : inputs_(inputs), panels_(std::move(panels)) {}
@@ -154,10 +127,10 @@ class DotLinear : public AnyLinear {
   const PairedDots* pairs() const override { return as<PairedDots>(); }
   const ByteDots* bytes() const override { return as<ByteDots>(); }
 
-  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, pthreadpool_t pool) {
+  static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, const Threads& threads) {
     auto dots = Dots::make(rows);
     if (!dots) return tl::unexpected(dots.error());
-    if (const Status done = pack_all(*dots, rows, pool); !done) return tl::unexpected(done.error());
+    if (const Status done = pack_all(*dots, rows, threads); !done) return tl::unexpected(done.error());
     return std::make_unique<DotLinear>(rows.inputs(), std::move(*dots));
   }
   DotLinear(std::size_t inputs, Dots dots) : inputs_(inputs), dots_(std::move(dots)) {}
@@ -195,7 +168,7 @@ class XnnLinear : public AnyLinear {
   std::size_t chunks() const { return (outputs_ + chunk_ - 1) / chunk_; }
 
   static Expected<std::unique_ptr<Linear>> make(const LinearRows& rows, Precision precision,
-                                                std::size_t threads) {
+                                                const Threads& threads) {
     const auto stacked = StackedLinear::make(rows, precision);
     if (!stacked) return tl::unexpected(stacked.error());
     for (const float scale : stacked->scales)
@@ -206,7 +179,7 @@ class XnnLinear : public AnyLinear {
     linear->precision_ = precision;
     const std::size_t element = precision == Precision::kInt8 ? sizeof(std::int8_t) : sizeof(float);
     const std::size_t pieces =
-        std::max(rows.inputs() * rows.outputs() * element / kChunkBytes + 1, pieces_for(threads));
+        std::max(rows.inputs() * rows.outputs() * element / kChunkBytes + 1, threads.pieces());
     const std::size_t columns = (rows.outputs() + pieces - 1) / pieces;
     linear->chunk_ = (columns + kChunkColumns - 1) / kChunkColumns * kChunkColumns;
     for (std::size_t index = 0; index < linear->chunks(); ++index) {
@@ -295,8 +268,7 @@ class XnnLinear : public AnyLinear {
 
 class XnnStream : public compute::HostStream {
  public:
-  XnnStream(const Kernels& kernels, pthreadpool_t pool)
-      : kernels_(kernels), pool_(pool), threads_(pthreadpool_get_threads_count(pool)) {}
+  XnnStream(const Kernels& kernels, const Threads& threads) : kernels_(kernels), threads_(threads) {}
 
   Status embed(const EmbeddingWeights& weights, std::span<const std::int32_t> ids,
                std::span<const std::int32_t> type_ids, std::span<const std::int32_t> position_ids, Rows sum,
@@ -306,8 +278,8 @@ class XnnStream : public compute::HostStream {
     const WeightView& types = static_cast<const HostTable&>(*weights.types).view();
     const auto& norm = static_cast<const HostNorm&>(*weights.norm);
     const std::size_t columns = words.columns;
-    if (const Status done = reserve(scratch_, threads_ * columns * sizeof(float)); !done) return done;
-    in_parallel(pool_, ids.size(), 16, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    if (const Status done = reserve(scratch_, threads_.count() * columns * sizeof(float)); !done) return done;
+    threads_.in_parallel(ids.size(), 16, [&](std::size_t begin, std::size_t end, std::size_t thread) {
       float* part = scratch_.floats() + thread * columns;
       for (std::size_t r = begin; r < end; ++r) {
         float* row = row_of(output, r);
@@ -342,7 +314,7 @@ class XnnStream : public compute::HostStream {
     const auto operators = operators_of(xnn_layer);
     if (!operators) return tl::unexpected(operators.error());
     std::atomic<int> failure{xnn_status_success};
-    in_parallel(pool_, xnn_layer.chunks(), 1, [&](std::size_t index, std::size_t, std::size_t) {
+    threads_.in_parallel(xnn_layer.chunks(), 1, [&](std::size_t index, std::size_t, std::size_t) {
       const std::size_t first = index * xnn_layer.chunk();
       const std::size_t rest = layer.outputs() - first;
       float* target = row_of(output, 0) + first;
@@ -359,7 +331,7 @@ class XnnStream : public compute::HostStream {
   Status add_normalise(const LayerNorm& norm, std::size_t rows, Rows input, Rows residual,
                        Rows output) override {
     const auto& host = static_cast<const HostNorm&>(norm);
-    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+    threads_.in_parallel(rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
       for (std::size_t r = begin; r < end; ++r)
         kernels_.normalise(row_of(input, r), residual.buffer == nullptr ? nullptr : row_of(residual, r),
                            host.gamma(), host.beta(), host.epsilon(), host.size(), row_of(output, r));
@@ -377,10 +349,9 @@ class XnnStream : public compute::HostStream {
       taken += call.heads * sequence.query_count * sequence.key_count;
     }
     const std::size_t each = compute::attention_scratch(longest, call.head_size);
-    if (const Status done = reserve(scratch_, threads_ * each * sizeof(float)); !done) return done;
-    in_parallel(
-        pool_, call.sequences.size() * call.heads, 1,
-        [&](std::size_t begin, std::size_t, std::size_t thread) {
+    if (const Status done = reserve(scratch_, threads_.count() * each * sizeof(float)); !done) return done;
+    threads_.in_parallel(
+        call.sequences.size() * call.heads, 1, [&](std::size_t begin, std::size_t, std::size_t thread) {
           const std::size_t s = begin / call.heads;
           const std::size_t h = begin % call.heads;
           const AttentionSequence& sequence = call.sequences[s];
@@ -416,7 +387,7 @@ class XnnStream : public compute::HostStream {
                     Rows output) override {
     if (rows == 0) return {};
     const WeightView& view = static_cast<const HostTable&>(table).view();
-    in_parallel(pool_, view.rows, 256, [&](std::size_t begin, std::size_t end, std::size_t) {
+    threads_.in_parallel(view.rows, 256, [&](std::size_t begin, std::size_t end, std::size_t) {
       compute::TableProduct product{};
       product.type = view.type;
       product.table = view.data;
@@ -465,7 +436,7 @@ class XnnStream : public compute::HostStream {
 
   /// Rows as int8 into `quantised_`, the zero point and scale of each into `row_params_`.
   Status quantise(std::size_t rows, std::size_t inputs, Rows input) {
-    while (converts_.size() < threads_) {
+    while (converts_.size() < threads_.count()) {
       xnn_operator_t made = nullptr;
       const Status done = checked(xnn_create_convert_nc_f32_qd8(0, &made), "create a conversion to int8");
       if (!done) return done;
@@ -477,7 +448,7 @@ class XnnStream : public compute::HostStream {
     auto* const values = reinterpret_cast<std::int8_t*>(quantised_.data());
     std::atomic<int> failure{xnn_status_success};
     constexpr std::size_t kRows = 16;
-    in_parallel(pool_, rows, kRows, [&](std::size_t begin, std::size_t end, std::size_t thread) {
+    threads_.in_parallel(rows, kRows, [&](std::size_t begin, std::size_t end, std::size_t thread) {
       const xnn_operator_t convert = converts_[thread].get();
       // XNNPACK repeats the last row's parameters behind it, which may be another piece's place
       xnn_quantization_params params[kRows + XNN_EXTRA_QUANTIZATION_PARAMS];
@@ -500,11 +471,12 @@ class XnnStream : public compute::HostStream {
     if (int8) {
       if (const Status done = reserve(quantised_, rows * stride * sizeof(std::int16_t)); !done) return done;
       if (const Status done = reserve(row_params_, rows * sizeof(float)); !done) return done;
-      in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+      threads_.in_parallel(rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
         for (std::size_t r = begin; r < end; ++r)
           kernels_.quantise(row_of(input, r), inputs, steps() + r * stride, row_params_.floats() + r);
       });
-    } else if (const Status done = reserve(scratch_, threads_ * compute::kPanelScratch * sizeof(float));
+    } else if (const Status done =
+                   reserve(scratch_, threads_.count() * compute::kPanelScratch * sizeof(float));
                !done) {
       return done;
     }
@@ -537,7 +509,7 @@ class XnnStream : public compute::HostStream {
                      Rows output) {
     const std::size_t bytes = dots.row_bytes();
     if (const Status done = reserve(quantised_, rows * bytes); !done) return done;
-    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+    threads_.in_parallel(rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
       for (std::size_t r = begin; r < end; ++r)
         dots.quantise(row_of(input, r), quantised_.data() + r * bytes);
     });
@@ -557,7 +529,7 @@ class XnnStream : public compute::HostStream {
     const std::size_t groups = pairs.groups();
     if (const Status done = reserve(quantised_, rows * groups * sizeof(PairedInputs)); !done) return done;
     auto* const quantised = reinterpret_cast<PairedInputs*>(quantised_.data());
-    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+    threads_.in_parallel(rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
       for (std::size_t r = begin; r < end; ++r)
         kernels_.quantise_paired(row_of(input, r), inputs, quantised + r * groups);
     });
@@ -582,7 +554,7 @@ class XnnStream : public compute::HostStream {
     auto* const quantised = reinterpret_cast<std::uint8_t*>(quantised_.data());
     float* const steps = row_params_.floats();
     auto* const zeros = reinterpret_cast<std::int32_t*>(row_params_.data() + rows * sizeof(float));
-    in_parallel(pool_, rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+    threads_.in_parallel(rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
       for (std::size_t r = begin; r < end; ++r)
         kernels_.quantise_bytes(row_of(input, r), inputs, quantised + r * stride, steps + r, zeros + r);
     });
@@ -613,12 +585,12 @@ class XnnStream : public compute::HostStream {
     const auto divide_up = [](std::size_t a, std::size_t b) { return (a + b - 1) / b; };
     const std::size_t groups = divide_up(outputs, kPanelColumns);
     constexpr std::size_t kFewRows = 32;
-    const std::size_t wanted = pieces_for(threads_);
+    const std::size_t wanted = threads_.pieces();
     const std::size_t down =
         std::max(divide_up(rows, kernels_.rows), std::min(divide_up(wanted, groups), rows / kFewRows + 1));
     const std::size_t across =
         std::min(groups, std::max(divide_up(outputs, kernels_.columns), divide_up(wanted, down)));
-    in_parallel(pool_, down * across, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
+    threads_.in_parallel(down * across, 1, [&](std::size_t index, std::size_t, std::size_t thread) {
       const std::size_t i = index / across, j = index % across;
       Piece piece{};
       piece.first = groups * j / across * kPanelColumns;
@@ -641,8 +613,7 @@ class XnnStream : public compute::HostStream {
   }
 
   const Kernels& kernels_;
-  pthreadpool_t pool_;
-  std::size_t threads_;
+  const Threads& threads_;
   std::map<std::uint64_t, std::vector<Operator>> operators_;  // by XnnLinear::id
   std::vector<Operator> converts_;                            // one per thread
   AlignedBytes scratch_, quantised_, row_params_;
@@ -650,12 +621,12 @@ class XnnStream : public compute::HostStream {
 
 class XnnBackend : public Backend {
  public:
-  XnnBackend(const Kernels& kernels, bool own_int8, Pool pool)
-      : kernels_(kernels), own_int8_(own_int8), pool_(std::move(pool)) {}
+  XnnBackend(const Kernels& kernels, bool own_int8, Threads threads)
+      : kernels_(kernels), own_int8_(own_int8), threads_(std::move(threads)) {}
 
   std::string_view name() const override { return "xnnpack"; }
   std::string kernels() const override { return std::string("XNNPACK, simd ") + kernels_.name; }
-  std::size_t threads() const override { return pthreadpool_get_threads_count(pool_.get()); }
+  std::size_t threads() const override { return threads_.count(); }
   std::size_t int8_input_steps() const override {
     return RelaxedDots::available() ? RelaxedDots::kSteps : paired() ? PairedDots::kSteps : ByteDots::kSteps;
   }
@@ -670,12 +641,12 @@ class XnnBackend : public Backend {
     const bool own = precision == Precision::kF16 || (precision == Precision::kInt8 && own_int8_) ||
                      (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
     if (precision == Precision::kInt8 && RelaxedDots::available())
-      return DotLinear<RelaxedDots>::make(*rows, pool_.get());
+      return DotLinear<RelaxedDots>::make(*rows, threads_);
     if (kDotProducts && precision == Precision::kInt8 && kernels_.product_bytes != nullptr)
-      return DotLinear<ByteDots>::make(*rows, pool_.get());
-    if (precision == Precision::kInt8 && paired()) return DotLinear<PairedDots>::make(*rows, pool_.get());
-    return own ? PanelLinear::make(*rows, precision, kernels_, pool_.get())
-               : XnnLinear::make(*rows, precision, threads());
+      return DotLinear<ByteDots>::make(*rows, threads_);
+    if (precision == Precision::kInt8 && paired()) return DotLinear<PairedDots>::make(*rows, threads_);
+    return own ? PanelLinear::make(*rows, precision, kernels_, threads_)
+               : XnnLinear::make(*rows, precision, threads_);
   }
   Expected<std::unique_ptr<Vector>> make_vector(const WeightView& source) override {
     return HostVector::make(source);
@@ -685,7 +656,7 @@ class XnnBackend : public Backend {
     return HostNorm::make(gamma, beta, epsilon);
   }
   Expected<std::unique_ptr<Stream>> make_stream() override {
-    return std::make_unique<XnnStream>(kernels_, pool_.get());
+    return std::make_unique<XnnStream>(kernels_, threads_);
   }
 
  private:
@@ -693,7 +664,7 @@ class XnnBackend : public Backend {
 
   const Kernels& kernels_;
   bool own_int8_;  // whether int8 layers are for our kernels
-  Pool pool_;      // null: one thread, the caller's
+  Threads threads_;
 };
 
 }  // namespace
@@ -711,18 +682,12 @@ Expected<std::shared_ptr<Backend>> make_xnnpack_backend(std::size_t threads, std
   if (kernels == nullptr)
     return fail(ErrorCode::kUnsupported,
                 "no kernels \"" + std::string(simd) + "\" on this machine, only " + known);
-  if (threads == 0) threads = usable_cores();
-  Pool pool;
-  if (threads > 1) {
-    // pthreadpool waits for ever for a thread that could not be started
-    if (compute::can_start_threads(threads - 1)) pool.reset(pthreadpool_create(threads));
-    if (pool == nullptr)
-      return fail(ErrorCode::kOutOfMemory, "no " + std::to_string(threads) + " threads to be had");
-  }
+  auto workers = Threads::make(threads == 0 ? usable_cores() : threads);
+  if (!workers) return tl::unexpected(workers.error());
   // a set that was asked for by name is what is to be measured or tested, better or not
   const bool own_int8 = (kernels->product_int8 != nullptr || kernels->product_paired != nullptr) &&
                         (!simd.empty() || !compute::has_int8_dot_products());
-  return std::make_shared<XnnBackend>(*kernels, own_int8, std::move(pool));
+  return std::make_shared<XnnBackend>(*kernels, own_int8, std::move(*workers));
 }
 
 }  // namespace bert
