@@ -69,6 +69,15 @@ AlignedBytes::~AlignedBytes() {
   ::operator delete (data_, std::align_val_t{alignment_});
 }
 
+Status reserve(AlignedBytes& bytes, std::size_t size) {
+  if (bytes.size() >= size) return {};
+  bytes = AlignedBytes();
+  bytes = AlignedBytes(size);
+  if (bytes.ok()) return {};
+  bytes = AlignedBytes();
+  return out_of_memory("working memory", size);
+}
+
 tl::unexpected<Error> out_of_memory(std::string_view what, std::size_t bytes) {
   return fail(ErrorCode::kOutOfMemory,
               "no memory for " + std::string(what) + " (" + std::to_string(bytes) + " bytes)");

@@ -33,6 +33,10 @@ class AlignedBytes {
   std::size_t alignment_ = 64;
 };
 
+/// Makes `bytes` as large as `size` at least; what they held is lost when they grow. Errors: kOutOfMemory,
+/// and they are empty then.
+Status reserve(AlignedBytes& bytes, std::size_t size);
+
 /// The error of an allocation of `bytes` for `what`.
 tl::unexpected<Error> out_of_memory(std::string_view what, std::size_t bytes);
 

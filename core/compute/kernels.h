@@ -78,7 +78,7 @@ struct Int8Product {
 };
 
 /// Inputs with one step and one zero, and outputs that are packed together, in products of pairs: see
-/// PairedDots, which packs them.
+/// linear_pairs.cpp.
 inline constexpr std::size_t kPairedGroup = 64;
 inline constexpr std::size_t kPairedPanel = 16;
 
@@ -117,7 +117,7 @@ struct PairedProduct {
   Activation activation;
 };
 
-/// Outputs that are packed together in products of bytes: see ByteDots, which packs them.
+/// Outputs that are packed together in products of bytes: see linear_bytes.cpp.
 inline constexpr std::size_t kBytePanel = 64;
 
 /// Neighbouring panels of out = activation(in W^T + bias) with int8 weights and rows that

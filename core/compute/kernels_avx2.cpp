@@ -48,7 +48,7 @@ void settle(AnyVector& value) {
 }
 #include "compute/simd_kernels.inl"
 
-// -- Int8 products of pairs (paired_dots.h) ----------------------------------------------------------------
+// -- Int8 products of pairs (linear_pairs.cpp) -------------------------------------------------------------
 
 inline __m256i load_bytes(const void* source) {
   return _mm256_load_si256(static_cast<const __m256i*>(source));

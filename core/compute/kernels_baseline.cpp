@@ -37,7 +37,7 @@ constexpr bool kOwnF32 = false;   // XNNPACK has kernels for each of these targe
 #if defined(__wasm_simd128__) && !defined(__wasm_relaxed_simd__)
 constexpr bool kOwnInt8 = true;
 #else
-constexpr bool kOwnInt8 = false;  // with relaxed SIMD RelaxedDots are better, natively XNNPACK's
+constexpr bool kOwnInt8 = false;  // with relaxed SIMD linear_relaxed.cpp is better, natively XNNPACK's
 #endif
 using Vector = float __attribute__((vector_size(kBytes)));
 using Bits = std::int32_t __attribute__((vector_size(kBytes)));

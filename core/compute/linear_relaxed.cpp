@@ -11,20 +11,80 @@
 //   7 bits, 128 inputs                0.99964   0.999881        98.4 %
 //   7 bits, 64 inputs (here)          0.99971   0.999916        99.0 %
 //   8 bits, a row, weights of 7       0.99951   0.999810        97.4 %
-#include "compute/relaxed_dots.h"
+#if defined(__wasm_relaxed_simd__)
+#include <wasm_simd128.h>
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
-#if defined(__wasm_relaxed_simd__)
-#include <wasm_simd128.h>
-#endif
+#include "compute/linear.h"
 
 namespace bert::compute {
 
 namespace {
 
-#if defined(__wasm_relaxed_simd__)
+constexpr std::size_t kGroup = 64;  // inputs with one step and one zero
+constexpr std::size_t kPanel = 8;   // outputs that are packed together
+
+/// Rows are quantised asymmetrically to 7 bits, 0..127, in groups of kGroup inputs with a step and a zero
+/// each; an output is the sum over the groups of step * sum((input - zero) * weight), times the scale of its
+/// weights, plus its bias. The sums of a group are whole numbers and exact; the groups are added in order in
+/// f32, multiplied and added one after the other, so that every machine gives the same bits.
+class RelaxedLinear : public PackedLinear {
+ public:
+  explicit RelaxedLinear(const LinearRows& rows) : PackedLinear(rows), bias_(rows.bias()) {}
+  std::size_t owned_bytes() const override {
+    return packed_.size() + roomy_.size() + (bias_.size() + scales_.size()) * sizeof(float);
+  }
+  Status run(const LinearCall& call, Workspace& space) const override;
+  Status pack(const LinearRows& rows, const Threads& threads);
+
+ private:
+  /// A group of a row. Inputs behind a row's last are 0, as their weights are.
+  struct Group {
+    float step;
+    std::int16_t minus_zero;
+    std::int16_t nothing;  ///< 0: sums of weights are multiplied by both, their upper halves by this one
+    std::uint8_t inputs[kGroup];
+  };
+  /// A group of a panel: sums of the weights, which 16 bits hold, then weights by fours of inputs.
+  struct PanelGroup {
+    std::int32_t sums[kPanel];
+    std::int8_t weights[kGroup / 4][kPanel][4];
+  };
+  /// What a tile of outputs is made of besides its rows.
+  struct Panel {
+    const PanelGroup* groups;
+    const std::uint8_t* roomy;  ///< [groups], only where `saturating`
+    std::size_t count;          ///< of groups
+    std::size_t last_quads;     ///< fours of inputs in the last group
+    const float* scales;
+    const float* bias;
+  };
+  template <std::size_t rows, bool saturating>
+  static void tile(const Group* input, const Panel& panel, float* output, std::size_t stride);
+  static bool has_room(const PanelGroup& group);
+
+  Status pack_panel(const LinearRows& rows, std::size_t index);
+  /// Quantises a row of inputs.
+  void quantise(const float* row, Group* group) const;
+  /// Outputs [first, first + columns) of `rows` quantised rows; `first` begins a panel. `output` is where the
+  /// first of them goes, `stride` the floats from one row of outputs to the next.
+  void product(const Group* input, std::size_t rows, std::size_t first, std::size_t columns, float* output,
+               std::size_t stride) const;
+
+  std::size_t panels() const { return (outputs() + kPanel - 1) / kPanel; }
+  std::size_t groups() const { return (inputs() + kGroup - 1) / kGroup; }
+  PanelGroup* panel(std::size_t index) const {
+    return reinterpret_cast<PanelGroup*>(packed_.data()) + index * groups();
+  }
+
+  AlignedBytes packed_;               // [panel][group]
+  std::vector<std::uint8_t> roomy_;   // [panel][group], see has_room; empty on machines that do not ask
+  std::vector<float> scales_, bias_;  // [panels * kPanel]
+};
+
 /// Whether relaxed dot products saturate sums of two products that the rules do not cover: then this machine
 /// makes them of pmaddubsw, and two instructions of its own do what it would need four for.
 bool find_saturating() {
@@ -38,39 +98,28 @@ bool saturating() {
   static const bool found = find_saturating();
   return found;
 }
-#else
-bool saturating() {
-  return false;
-}
-#endif
 
-}  // namespace
-
-Expected<RelaxedDots> RelaxedDots::make(const LinearRows& rows) {
-  RelaxedDots dots;
-  dots.inputs_ = rows.inputs();
-  dots.outputs_ = rows.outputs();
-  const std::size_t size = dots.count() * dots.groups() * sizeof(PanelGroup);
-  dots.packed_ = AlignedBytes(size);
-  if (!dots.packed_.ok()) return out_of_memory("a linear layer", size);
-  dots.bias_ = rows.bias();
-  dots.bias_.resize(dots.count() * kPanel);
-  dots.scales_.resize(dots.count() * kPanel);
-  if (saturating()) dots.roomy_.resize(dots.count() * dots.groups());
-  return dots;
+Status RelaxedLinear::pack(const LinearRows& rows, const Threads& threads) {
+  const std::size_t size = panels() * groups() * sizeof(PanelGroup);
+  packed_ = AlignedBytes(size);
+  if (!packed_.ok()) return out_of_memory("a linear layer", size);
+  bias_.resize(panels() * kPanel);
+  scales_.resize(panels() * kPanel);
+  if (saturating()) roomy_.resize(panels() * groups());
+  return pack_all(threads, panels(), [&](std::size_t index) { return pack_panel(rows, index); });
 }
 
-Status RelaxedDots::pack(const LinearRows& rows, std::size_t index) {
+Status RelaxedLinear::pack_panel(const LinearRows& rows, std::size_t index) {
   PanelGroup* const target = panel(index);
   std::memset(static_cast<void*>(target), 0, groups() * sizeof(PanelGroup));
-  std::vector<std::int8_t> scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs_);
-  for (std::size_t o = 0; o < kPanel && index * kPanel + o < outputs_; ++o) {
+  std::vector<std::int8_t> scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs());
+  for (std::size_t o = 0; o < kPanel && index * kPanel + o < outputs(); ++o) {
     float& scale = scales_[index * kPanel + o];
     const std::int8_t* const row = rows.integers(index * kPanel + o, scratch.data(), &scale);
     if (const Status done = check_scale(scale); !done) return done;
     PanelGroup* group = target;
-    for (std::size_t begin = 0; begin < inputs_; begin += kGroup, ++group) {
-      const std::size_t count = std::min(kGroup, inputs_ - begin);
+    for (std::size_t begin = 0; begin < inputs(); begin += kGroup, ++group) {
+      const std::size_t count = std::min(kGroup, inputs() - begin);
       for (std::size_t i = 0; i + 4 <= count; i += 4)
         std::memcpy(group->weights[i / 4][o], row + begin + i, 4);
       for (std::size_t i = count / 4 * 4; i < count; ++i) group->weights[i / 4][o][i % 4] = row[begin + i];
@@ -82,29 +131,18 @@ Status RelaxedDots::pack(const LinearRows& rows, std::size_t index) {
   return {};
 }
 
-#if defined(__wasm_relaxed_simd__)
-
-namespace {
-
 float largest_of(v128_t values) {
   const v128_t two = wasm_f32x4_max(values, wasm_i32x4_shuffle(values, values, 2, 3, 0, 1));
   return wasm_f32x4_extract_lane(wasm_f32x4_max(two, wasm_i32x4_shuffle(two, two, 1, 0, 3, 2)), 0);
 }
 
-}  // namespace
-
-bool RelaxedDots::available() {
-  return true;
-}
-
-void RelaxedDots::quantise(const float* row, std::byte* target) const {
-  auto* group = reinterpret_cast<Group*>(target);
-  for (std::size_t begin = 0; begin < inputs_; begin += kGroup, ++group, row += kGroup) {
+void RelaxedLinear::quantise(const float* row, Group* group) const {
+  for (std::size_t begin = 0; begin < inputs(); begin += kGroup, ++group, row += kGroup) {
     float part[kGroup];
     const float* values = row;
-    if (inputs_ - begin < kGroup) {
+    if (inputs() - begin < kGroup) {
       std::memset(part, 0, sizeof(part));
-      std::memcpy(part, row, (inputs_ - begin) * sizeof(float));
+      std::memcpy(part, row, (inputs() - begin) * sizeof(float));
       values = part;
     }
     v128_t low = wasm_f32x4_splat(0), high = low;
@@ -116,7 +154,7 @@ void RelaxedDots::quantise(const float* row, std::byte* target) const {
       odd = wasm_f32x4_add(odd, wasm_f32x4_sub(x, x));
     }
     const float least = -largest_of(wasm_f32x4_neg(low));
-    float step = (largest_of(high) - least) / static_cast<float>(kSteps) + largest_of(odd);
+    float step = (largest_of(high) - least) / static_cast<float>(kRelaxedSteps) + largest_of(odd);
     constexpr float kLeastNormal = 0x1p-126F;
     if (step < kLeastNormal) step = 1;  // zeros, or as good as zeros
     const float zero = step == step ? __builtin_nearbyintf(-least / step) : 0;
@@ -134,14 +172,14 @@ void RelaxedDots::quantise(const float* row, std::byte* target) const {
       }
       const v128_t bytes = wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(whole[0], whole[1]),
                                                    wasm_i16x8_narrow_i32x4(whole[2], whole[3]));
-      wasm_v128_store(group->inputs + i, wasm_u8x16_min(bytes, wasm_u8x16_splat(kSteps)));
+      wasm_v128_store(group->inputs + i, wasm_u8x16_min(bytes, wasm_u8x16_splat(kRelaxedSteps)));
     }
   }
 }
 
 /// Whether sums of two products of bytes have room in 16 bits for each other, throughout a group: those of
 /// two neighbouring fours of inputs, which are 127 at most each.
-bool RelaxedDots::has_room(const PanelGroup& group) {
+bool RelaxedLinear::has_room(const PanelGroup& group) {
   const v128_t zero = wasm_i32x4_splat(0), ones = wasm_i8x16_splat(1);
   v128_t most = zero, least = zero;  // of the four weights of one sign, by which such sums are bounded
   for (std::size_t i = 0; i < kGroup / 4; i += 2) {
@@ -158,7 +196,7 @@ bool RelaxedDots::has_room(const PanelGroup& group) {
       least = wasm_i16x8_min(least, negative);
     }
   }
-  constexpr std::int16_t kRoom = 32767 / static_cast<int>(kSteps);
+  constexpr std::int16_t kRoom = 32767 / static_cast<int>(kRelaxedSteps);
   const v128_t full = wasm_v128_or(wasm_i16x8_gt(most, wasm_i16x8_splat(kRoom)),
                                    wasm_i16x8_lt(least, wasm_i16x8_splat(-kRoom)));
   return !wasm_v128_any_true(full);
@@ -166,7 +204,7 @@ bool RelaxedDots::has_room(const PanelGroup& group) {
 
 /// The outputs of `rows` rows, which follow each other from `input` on, and one panel, [rows][kPanel].
 template <std::size_t rows, bool saturating>
-void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, std::size_t stride) {
+void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, std::size_t stride) {
   constexpr std::size_t kVectors = kPanel / 4;
   const std::size_t groups = panel.count;
   const v128_t ones = wasm_i16x8_splat(1);
@@ -247,8 +285,8 @@ void RelaxedDots::tile(const Group* input, const Panel& panel, float* output, st
     }
 }
 
-void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t first, std::size_t columns,
-                          float* output, std::size_t stride) const {
+void RelaxedLinear::product(const Group* input, std::size_t rows, std::size_t first, std::size_t columns,
+                            float* output, std::size_t stride) const {
   using Tile = void (*)(const Group*, const Panel&, float*, std::size_t);
   // rows of a tile: as many as the registers hold, and sums that do not wait for each other
   constexpr std::size_t kMost = 6, kMostSaturating = 4;
@@ -260,7 +298,7 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
   const std::size_t tiles = (rows + most - 1) / most;
   Panel panel{};
   panel.count = groups();
-  panel.last_quads = (inputs_ - (groups() - 1) * kGroup + 3) / 4;
+  panel.last_quads = (inputs() - (groups() - 1) * kGroup + 3) / 4;
   for (std::size_t column = 0; column < columns; column += kPanel) {
     const std::size_t some = std::min(kPanel, columns - column);
     const std::size_t index = (first + column) / kPanel;
@@ -270,7 +308,7 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
     panel.bias = bias_.data() + first + column;
     for (std::size_t number = 0, row = 0; number < tiles; ++number) {
       const std::size_t height = rows / tiles + (number < rows % tiles ? 1 : 0);
-      const auto* const tile_rows = reinterpret_cast<const Group*>(input) + row * groups();
+      const auto* const tile_rows = input + row * groups();
       float* const target = output + row * stride + column;
       row += height;
       if (some == kPanel) {
@@ -286,18 +324,30 @@ void RelaxedDots::product(const std::byte* input, std::size_t rows, std::size_t 
   }
 }
 
-#else
-
-bool RelaxedDots::available() {
-  return false;
+Status RelaxedLinear::run(const LinearCall& call, Workspace& space) const {
+  if (const Status done = reserve(space.quantised, call.rows * groups() * sizeof(Group)); !done) return done;
+  auto* const quantised = reinterpret_cast<Group*>(space.quantised.data());
+  space.threads.in_parallel(call.rows, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t r = begin; r < end; ++r) quantise(row_of(call.input, r), quantised + r * groups());
+  });
+  for_each_piece(space, call.rows, [&](const Piece& piece, std::size_t) {
+    float* const target = row_of(call.output, piece.begin) + piece.first;
+    const std::size_t count = piece.end - piece.begin;
+    product(quantised + piece.begin * groups(), count, piece.first, piece.columns, target,
+            call.output.stride);
+    space.kernels.activate(call.activation, target, call.output.stride, count, piece.columns);
+  });
+  return {};
 }
-bool RelaxedDots::has_room(const PanelGroup&) {
-  return false;
-}
-void RelaxedDots::quantise(const float*, std::byte*) const {}
-void RelaxedDots::product(const std::byte*, std::size_t, std::size_t, std::size_t, float*,
-                          std::size_t) const {}
 
-#endif
+}  // namespace
+
+Expected<std::unique_ptr<Linear>> make_relaxed_linear(const LinearRows& rows, const Threads& threads) {
+  auto linear = std::make_unique<RelaxedLinear>(rows);
+  if (const Status done = linear->pack(rows, threads); !done) return tl::unexpected(done.error());
+  return linear;
+}
 
 }  // namespace bert::compute
+
+#endif
