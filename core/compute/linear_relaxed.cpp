@@ -112,10 +112,12 @@ Status RelaxedLinear::pack(const LinearRows& rows, const Threads& threads) {
 Status RelaxedLinear::pack_panel(const LinearRows& rows, std::size_t index) {
   PanelGroup* const target = panel(index);
   std::memset(static_cast<void*>(target), 0, groups() * sizeof(PanelGroup));
-  std::vector<std::int8_t> scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs());
+  const AlignedBytes scratch(rows.in_place(WeightType::kInt8) ? 0 : inputs());
+  if (!scratch.ok()) return out_of_memory("packing a linear layer", inputs());
   for (std::size_t o = 0; o < kPanel && index * kPanel + o < outputs(); ++o) {
     float& scale = scales_[index * kPanel + o];
-    const std::int8_t* const row = rows.integers(index * kPanel + o, scratch.data(), &scale);
+    const std::int8_t* const row =
+        rows.integers(index * kPanel + o, reinterpret_cast<std::int8_t*>(scratch.data()), &scale);
     if (const Status done = check_scale(scale); !done) return done;
     PanelGroup* group = target;
     for (std::size_t begin = 0; begin < inputs(); begin += kGroup, ++group) {

@@ -256,8 +256,7 @@ TEST_P(Compute, LargeLinear) {
     }
 }
 
-/// A text has the same numbers alone, in a batch, and with any number of threads: sums are made in one order,
-/// however the rows are parted.
+/// A text has the same numbers alone and in a batch: sums are made in one order, however the rows are parted.
 TEST_P(Compute, ARowHasTheSameSumsWhateverIsBesideIt) {
   if (backend_->name() != "xnnpack") GTEST_SKIP() << "other libraries choose their order by the size";
   constexpr std::size_t kRows = 45;
