@@ -43,7 +43,7 @@ using Vector = float __attribute__((vector_size(kBytes)));
 using Bits = std::int32_t __attribute__((vector_size(kBytes)));
 using Pairs = std::int16_t __attribute__((vector_size(kBytes)));
 #if defined(__wasm_relaxed_simd__)
-constexpr const char* kName = "relaxed simd";
+constexpr const char* kName = "relaxed";
 inline Vector multiply_add(Vector a, Vector b, Vector c) {
   return reinterpret_cast<Vector>(wasm_f32x4_relaxed_madd(
       reinterpret_cast<v128_t>(a), reinterpret_cast<v128_t>(b), reinterpret_cast<v128_t>(c)));

@@ -149,7 +149,11 @@ class XnnBackend : public Backend {
       : kernels_(kernels), own_int8_(own_int8), threads_(std::move(threads)) {}
 
   std::string_view name() const override { return "xnnpack"; }
-  std::string kernels() const override { return std::string("XNNPACK, simd ") + kernels_.name; }
+  std::string kernels() const override {
+    const auto whose = [this](Precision precision) { return own(precision) ? "bertlens" : "XNNPACK"; };
+    return std::string("f32 ") + whose(Precision::kF32) + ", int8 " + whose(Precision::kInt8) + ", simd " +
+           kernels_.name;
+  }
   std::size_t threads() const override { return threads_.count(); }
   std::size_t int8_input_steps() const override {
     return compute::kRelaxedDots ? compute::kRelaxedSteps
@@ -171,10 +175,8 @@ class XnnBackend : public Backend {
       if (int8 && kernels_.product_bytes != nullptr) return compute::make_byte_linear(*rows, threads_);
       if (int8 && paired()) return compute::make_paired_linear(*rows, threads_);
     }
-    const bool own = precision == Precision::kF16 || (int8 && own_int8_) ||
-                     (precision == Precision::kF32 && kernels_.product_f32 != nullptr);
-    return own ? compute::make_panel_linear(*rows, precision, kernels_, threads_)
-               : compute::make_xnn_linear(*rows, precision, threads_);
+    return own(precision) ? compute::make_panel_linear(*rows, precision, kernels_, threads_)
+                          : compute::make_xnn_linear(*rows, precision, threads_);
   }
   Expected<std::unique_ptr<Vector>> make_vector(const WeightView& source) override {
     return HostVector::make(source);
@@ -188,6 +190,12 @@ class XnnBackend : public Backend {
   }
 
  private:
+  /// Whether layers of that precision are for products of ours.
+  bool own(Precision precision) const {
+    if (precision == Precision::kF16) return true;
+    if (precision == Precision::kF32) return kernels_.product_f32 != nullptr;
+    return own_int8_ || compute::kRelaxedDots || (compute::kDotProducts && kernels_.product_bytes != nullptr);
+  }
   bool paired() const { return compute::kDotProducts && own_int8_ && kernels_.product_paired != nullptr; }
 
   const Kernels& kernels_;

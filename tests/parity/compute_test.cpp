@@ -841,7 +841,10 @@ TEST(Backends, NameThemselves) {
   EXPECT_EQ(backend->name(), "xnnpack");
   EXPECT_EQ(backend->threads(), 1U);
   if (const auto two = make_xnnpack_backend(2)) EXPECT_EQ((*two)->threads(), 2U);
-  EXPECT_NE(backend->kernels().find(simd_names().front()), std::string::npos);
+  EXPECT_TRUE(backend->kernels().ends_with(", simd " + std::string(simd_names().front())))
+      << backend->kernels();
+  const std::string plainest = value_of(make_xnnpack_backend(1, simd_names().back()))->kernels();
+  EXPECT_TRUE(plainest.starts_with("f32 XNNPACK, int8 ")) << plainest;
   const auto unknown = make_xnnpack_backend(1, "abacus");
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("abacus"), std::string::npos);

@@ -227,8 +227,8 @@ class Backend {
 
   /// "reference", "xnnpack", "cuda".
   virtual std::string_view name() const = 0;
-  /// Which kernels run on this machine, one line for people, e.g. "f32 avx512f 7x32, int8 avx512vnni, simd
-  /// avx512".
+  /// Which kernels run on this machine, one line for people, e.g. "f32 bertlens, int8 XNNPACK, simd avx2":
+  /// whose products, and the instructions of the rest.
   virtual std::string kernels() const = 0;
   /// Threads that work on one operation, the caller's included.
   virtual std::size_t threads() const = 0;
