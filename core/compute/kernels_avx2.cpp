@@ -23,6 +23,7 @@ constexpr std::size_t kFetchEvery = 4;
 constexpr std::size_t kFetchLeast = 64;
 constexpr std::size_t kFetchLines = 2;
 constexpr int kFetchLevel = 3;
+constexpr std::size_t kTouch = 0;
 constexpr bool kRowByRow = false;
 constexpr bool kOwnF32 = true;
 constexpr bool kOwnInt8 = false;  // product_paired is better, and XNNPACK's where there is AVX-VNNI
@@ -45,6 +46,9 @@ inline Bits multiply_pairs(Pairs a, Pairs b) {
 template <class AnyVector>
 void settle(AnyVector& value) {
   __asm__ volatile("" : "+v"(value) : : "memory");
+}
+constexpr bool may_touch(const std::byte*) {
+  return false;
 }
 #include "compute/simd_kernels.inl"
 

@@ -21,6 +21,7 @@ constexpr std::size_t kFetchEvery = 4;
 constexpr std::size_t kFetchLeast = 128;
 constexpr std::size_t kFetchLines = 8;
 constexpr int kFetchLevel = 2;
+constexpr std::size_t kTouch = 0;
 constexpr bool kRowByRow = false;
 constexpr bool kOwnF32 = true;
 constexpr bool kOwnInt8 = false;
@@ -43,6 +44,9 @@ inline Bits multiply_pairs(Pairs a, Pairs b) {
 template <class AnyVector>
 void settle(AnyVector& value) {
   __asm__ volatile("" : "+v"(value) : : "memory");
+}
+constexpr bool may_touch(const std::byte*) {
+  return false;
 }
 #include "compute/simd_kernels.inl"
 }  // namespace

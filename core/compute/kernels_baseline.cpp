@@ -3,6 +3,8 @@
 
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
+
+#include "compute/machine.h"
 #endif
 
 namespace bert::compute {
@@ -28,9 +30,11 @@ constexpr std::size_t kFetchLeast = 64;
 constexpr std::size_t kFetchLines = 2;
 constexpr int kFetchLevel = 3;
 #if defined(__wasm__)
+constexpr std::size_t kTouch = 12;  // three tiles touch all of a block of weights
 constexpr bool kRowByRow = true;
 constexpr bool kOwnF32 = true;  // on x86 alone, see machine.cpp
 #else
+constexpr std::size_t kTouch = 0;
 constexpr bool kRowByRow = false;
 constexpr bool kOwnF32 = false;   // XNNPACK has kernels for each of these targets
 #endif
@@ -78,6 +82,13 @@ inline Bits multiply_pairs(Pairs a, Pairs b) {
 }
 template <class AnyVector>
 void settle(AnyVector&) {}
+inline bool may_touch([[maybe_unused]] const std::byte* end) {
+#if defined(__wasm__)
+  return is_memory(end);
+#else
+  return false;
+#endif
+}
 #include "compute/simd_kernels.inl"
 }  // namespace
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "compute/linear.h"
+#include "compute/machine.h"
 
 namespace bert::compute {
 
@@ -62,8 +63,9 @@ class RelaxedLinear : public PackedLinear {
     const float* scales;
     const float* bias;
   };
-  template <std::size_t rows, bool saturating>
-  static void tile(const Group* input, const Panel& panel, float* output, std::size_t stride);
+  template <std::size_t rows, bool saturating, bool touches>
+  static void tile(const Group* input, const Panel& panel, float* output, std::size_t stride,
+                   const std::byte*& ahead);
   static bool has_room(const PanelGroup& group);
 
   Status pack_panel(const LinearRows& rows, std::size_t index);
@@ -204,11 +206,23 @@ bool RelaxedLinear::has_room(const PanelGroup& group) {
   return !wasm_v128_any_true(full);
 }
 
-/// The outputs of `rows` rows, which follow each other from `input` on, and one panel, [rows][kPanel].
-template <std::size_t rows, bool saturating>
-void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, std::size_t stride) {
+/// For each four of inputs a tile reads a byte of the panel after its own, so many bytes behind the one
+/// before: it is on its way from memory meanwhile, and all of it after three tiles.
+constexpr std::size_t kTouch = 12;
+
+inline void touch(const std::byte*& at, std::size_t fours) {
+  (void)*static_cast<const volatile std::byte*>(at);
+  at += kTouch * fours;
+}
+
+/// The outputs of `rows` rows, which follow each other from `input` on, and one panel, [rows][kPanel]. With
+/// `touches` reads from `ahead` on, and leaves there where it came to.
+template <std::size_t rows, bool saturating, bool touches>
+void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, std::size_t stride,
+                         const std::byte*& ahead) {
   constexpr std::size_t kVectors = kPanel / 4;
   const std::size_t groups = panel.count;
+  const std::byte* touched = ahead;
   const v128_t ones = wasm_i16x8_splat(1);
   // sums of groups stand in the output until the last: there are no registers for both
   for (std::size_t r = 0; r < rows; ++r)
@@ -233,6 +247,7 @@ void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, 
         v128_t fours[2][kVectors];
         for (std::size_t i = 0; i < 2; ++i)
           for (std::size_t j = 0; j < kVectors; ++j) fours[i][j] = wasm_v128_load(weights[i][4 * j]);
+        if (touches) touch(touched, 2);
         for (std::size_t r = 0; r < rows; ++r) {
           const v128_t first = wasm_v128_load32_splat(inputs + r * row);
           const v128_t second = wasm_v128_load32_splat(inputs + r * row + 4);
@@ -252,6 +267,7 @@ void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, 
       do {
         v128_t four[kVectors];
         for (std::size_t j = 0; j < kVectors; ++j) four[j] = wasm_v128_load((*weights)[4 * j]);
+        if (touches) touch(touched, 1);
         for (std::size_t r = 0; r < rows; ++r) {
           const v128_t factor = wasm_v128_load32_splat(inputs + r * row);
           for (std::size_t j = 0; j < kVectors; ++j) {
@@ -279,6 +295,7 @@ void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, 
       }
     }
   }
+  if (touches) ahead = touched;
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t j = 0; j < kVectors; ++j) {
       float* const target = output + r * stride + 4 * j;
@@ -289,13 +306,21 @@ void RelaxedLinear::tile(const Group* input, const Panel& panel, float* output, 
 
 void RelaxedLinear::product(const Group* input, std::size_t rows, std::size_t first, std::size_t columns,
                             float* output, std::size_t stride) const {
-  using Tile = void (*)(const Group*, const Panel&, float*, std::size_t);
+  using Tile = void (*)(const Group*, const Panel&, float*, std::size_t, const std::byte*&);
   // rows of a tile: as many as the registers hold, and sums that do not wait for each other
   constexpr std::size_t kMost = 6, kMostSaturating = 4;
-  constexpr Tile kTiles[kMost] = {tile<1, false>, tile<2, false>, tile<3, false>,
-                                  tile<4, false>, tile<5, false>, tile<6, false>};
-  constexpr Tile kSaturating[kMostSaturating] = {tile<1, true>, tile<2, true>, tile<3, true>, tile<4, true>};
-  const Tile* const run = saturating() ? kSaturating : kTiles;
+  constexpr Tile kTiles[kMost] = {tile<1, false, true>, tile<2, false, true>, tile<3, false, true>,
+                                  tile<4, false, true>, tile<5, false, true>, tile<6, false, true>};
+  constexpr Tile kSaturating[kMostSaturating] = {tile<1, true, true>, tile<2, true, true>,
+                                                 tile<3, true, true>, tile<4, true, true>};
+  // where nothing is left to touch; a tile of fewer rows is alone or the last, and touches its own panel
+  constexpr std::size_t kLeast = 4;
+  constexpr Tile kOthers[] = {tile<4, false, false>, tile<5, false, false>, tile<6, false, false>};
+  constexpr Tile kSaturatingOthers[] = {tile<4, true, false>};
+  const auto run = [&](std::size_t height, bool touches) {
+    if (touches || height < kLeast) return saturating() ? kSaturating[height - 1] : kTiles[height - 1];
+    return saturating() ? kSaturatingOthers[height - kLeast] : kOthers[height - kLeast];
+  };
   const std::size_t most = saturating() ? kMostSaturating : kMost;
   const std::size_t tiles = (rows + most - 1) / most;
   Panel panel{};
@@ -308,18 +333,23 @@ void RelaxedLinear::product(const Group* input, std::size_t rows, std::size_t fi
     panel.roomy = roomy_.empty() ? nullptr : roomy_.data() + index * groups();
     panel.scales = scales_.data() + first + column;
     panel.bias = bias_.data() + first + column;
+    // behind the last panel lies what is computed next, if anything does
+    const auto* ahead = reinterpret_cast<const std::byte*>(panel.groups + groups());
+    const std::byte* end = ahead + groups() * sizeof(PanelGroup);
+    if (!is_memory(end + kTouch * (kGroup / 4 + 2) * groups())) end = ahead;
     for (std::size_t number = 0, row = 0; number < tiles; ++number) {
       const std::size_t height = rows / tiles + (number < rows % tiles ? 1 : 0);
       const auto* const tile_rows = input + row * groups();
       float* const target = output + row * stride + column;
       row += height;
+      if (ahead >= end) ahead = end = reinterpret_cast<const std::byte*>(panel.groups);
       if (some == kPanel) {
-        run[height - 1](tile_rows, panel, target, stride);
+        run(height, ahead < end)(tile_rows, panel, target, stride, ahead);
         continue;
       }
       // the last panel has places that the output has not
       float part[kMost * kPanel];
-      run[height - 1](tile_rows, panel, part, kPanel);
+      run(height, ahead < end)(tile_rows, panel, part, kPanel, ahead);
       for (std::size_t r = 0; r < height; ++r)
         std::memcpy(target + r * stride, part + r * kPanel, some * sizeof(float));
     }

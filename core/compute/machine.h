@@ -20,4 +20,12 @@ void use_large_pages(void* data, std::size_t size);
 /// them.
 bool has_int8_dot_products();
 
+#if defined(__wasm__)
+/// Whether all bytes before `end` can be read: kernels read what others would fetch ahead, for want of an
+/// instruction that does so and never faults.
+inline bool is_memory(const std::byte* end) {
+  return reinterpret_cast<std::size_t>(end) / 65536 < __builtin_wasm_memory_size(0);
+}
+#endif
+
 }  // namespace bert::compute

@@ -1,5 +1,6 @@
 // The kernels on vectors of kBytes bytes. Included by one file per instruction set, which defines before it, in an unnamed
-// namespace: Vector, Bits and Pairs, multiply_add, load_half, multiply_pairs and settle, and of the set
+// namespace: Vector, Bits and Pairs, multiply_add, load_half, multiply_pairs and settle, may_touch (whether all bytes before an
+// address can be read), and of the set
 //   kName, kBytes                its name, and the bytes of a vector
 //   kTileRows, kTileVectors      rows and vectors of a tile of a product: what the registers hold
 //   kActivated                   vectors that an activation takes together: its polynomials are chains of dependent steps
@@ -9,6 +10,8 @@
 //   kFetchEvery, kFetchLeast     before how many inputs to fetch weights ahead (0: never), and how many bytes at least;
 //                                several inputs a step, as work on addresses takes the places of products
 //   kFetchLines, kFetchLevel     how many lines at most, and into which cache, as of __builtin_prefetch
+//   kTouch                       where no instruction fetches ahead: after how many bytes to read a byte of the weights that
+//                                come next, once for each input (0: never)
 //   kRowByRow                    whether a tile steps from row to row of its second operand: for compilers that otherwise
 //                                multiply the number of the row each time
 //   kOwnF32, kOwnInt8            whether its f32 and its int8 product are better than XNNPACK's
@@ -212,8 +215,9 @@ void normalise(const float* input, const float* residual, const float* gamma, co
 
 // -- Matrix product on row-major operands ------------------------------------------------------------------------
 
-/// What comes into the cache while a product runs: `step` bytes, kFetchLines at most, before every kFetchEvery inputs. Any
-/// address will do: a fetch never faults. With a step of 0 nothing new comes.
+/// What comes into the cache while a product runs: `step` bytes, kFetchLines at most, before every kFetchEvery inputs, or
+/// every kTouch-th byte. Any address will do for a fetch, which never faults, but none beyond the memory for a touch. With a
+/// step of 0 nothing new comes.
 struct Fetch {
   const std::byte* at;
   std::size_t step;
@@ -255,7 +259,7 @@ void for_each_input(std::size_t depth, Fetch& fetch, const Add& add) {
 /// Two things here are for engines of WebAssembly, which otherwise keep sums in memory while the loop runs. Nothing is called,
 /// not even behind the loop (SpiderMonkey). Sums are stored from the last to the first: V8 orders the multiplications of a loop
 /// the other way round than what uses them behind it, so that a factor is used up before the next is read.
-template <std::size_t rows, std::size_t vectors>
+template <std::size_t rows, std::size_t vectors, bool touches = false>
 void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_stride, std::size_t depth, float* c,
           std::size_t c_stride, const float* plus, std::size_t plus_stride, Fetch& fetch, Chain chain) {
   if constexpr (kFetchEvery != 0) fetch_tile<rows, vectors>(c, c_stride);
@@ -264,11 +268,16 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
     for (std::size_t i = 0; i < rows; ++i)
       for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = load(chain.sums + i * kPanel + j * kWidth);
   const float* next = b;
+  const std::byte* ahead = fetch.at;
   const auto add = [&](std::size_t k) {
     const float* const row = kRowByRow ? next : b + k * b_stride;
     next += b_stride;
     Vector columns[vectors];
     for (std::size_t j = 0; j < vectors; ++j) columns[j] = load(row + j * kWidth);
+    if constexpr (touches) {
+      (void)*static_cast<const volatile std::byte*>(ahead);
+      ahead += kTouch;
+    }
     for (std::size_t i = 0; i < rows; ++i) {
       const Vector factor = splat(a[i * a_stride + k]);
       for (std::size_t j = 0; j < vectors; ++j) sums[i][j] = multiply_add(factor, columns[j], sums[i][j]);
@@ -276,6 +285,7 @@ void tile(const float* a, std::size_t a_stride, const float* b, std::size_t b_st
     }
   };
   for_each_input(depth, fetch, add);
+  if constexpr (touches) fetch.at = ahead;
   if (kFewRows != 0 && chain.left) {
     for (std::size_t i = 0; i < rows; ++i)
       for (std::size_t j = 0; j < vectors; ++j) store(chain.sums + i * kPanel + j * kWidth, sums[i][j]);
@@ -292,7 +302,9 @@ using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std:
                       std::size_t, Fetch&, Chain);
 
 template <std::size_t rows>
-Tile tile_of(std::size_t vectors) {
+Tile tile_of(std::size_t vectors, [[maybe_unused]] bool touches) {
+  if constexpr (kTouch != 0 && rows >= 4)  // fewer are read too soon to be waited for any less
+    if (touches && vectors == kTileVectors) return tile<rows, kTileVectors, true>;
   if constexpr (kTileVectors >= 4) {
     if (vectors == 4) return tile<rows, 4>;
     if (vectors == 3) return tile<rows, 3>;
@@ -300,15 +312,15 @@ Tile tile_of(std::size_t vectors) {
   return vectors == 2 ? tile<rows, 2> : tile<rows, 1>;
 }
 
-Tile tile_of(std::size_t rows, std::size_t vectors) {
-  if constexpr (kTileRows >= 6)
-    if (rows == 6) return tile_of<6>(vectors);
-  if constexpr (kTileRows >= 5)
-    if (rows == 5) return tile_of<5>(vectors);
-  return rows == 4   ? tile_of<4>(vectors)
-         : rows == 3 ? tile_of<3>(vectors)
-         : rows == 2 ? tile_of<2>(vectors)
-                     : tile_of<1>(vectors);
+Tile tile_of(std::size_t rows, std::size_t vectors, bool touches) {
+  if constexpr (kTileRows >= 6) {
+    if (rows == 6) return tile_of<6>(vectors, touches);
+    if (rows == 5) return tile_of<5>(vectors, touches);
+  }
+  return rows == 4   ? tile_of<4>(vectors, touches)
+         : rows == 3 ? tile_of<3>(vectors, touches)
+         : rows == 2 ? tile_of<2>(vectors, touches)
+                     : tile_of<1>(vectors, touches);
 }
 
 /// At most kTileRows rows of a product with any number of columns; see tile. Of b whole vectors must be readable.
@@ -319,7 +331,7 @@ void product_rows(std::size_t rows, const float* a, std::size_t a_stride, const 
   for (std::size_t j = 0; j < columns; j += kTileColumns) {
     const std::size_t some = columns - j < kTileColumns ? columns - j : kTileColumns;
     const std::size_t vectors = (some + kWidth - 1) / kWidth;
-    const Tile tile = tile_of(rows, vectors);
+    const Tile tile = tile_of(rows, vectors, fetch.step != 0);
     const Chain part{chain.sums == nullptr ? nullptr : chain.sums + j, chain.resumed, chain.left};
     const float* const plus_j = plus == nullptr ? nullptr : plus + j;
     if (some % kWidth == 0) {
@@ -594,7 +606,10 @@ void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t column
   const RowTiles tiles{rows};
   const std::size_t spread = parts(kRound * input_bytes / tiles.tiles, 64) * 64;  // over all tiles
   constexpr std::size_t kFetchMost = 64 * kFetchLines;
-  const std::size_t step = spread > kFetchMost ? kFetchMost : spread < kFetchLeast ? kFetchLeast : spread;
+  const std::size_t step = kTouch != 0            ? kTouch
+                           : spread > kFetchMost  ? kFetchMost
+                           : spread < kFetchLeast ? kFetchLeast
+                                                  : spread;
   for (std::size_t index = 0; index < blocks * count; ++index) {
     const Block block = block_at(index);
     // behind the last block lies what is computed next, if anything does
@@ -603,6 +618,7 @@ void walk_panels(const std::byte* panels, std::size_t inputs, std::size_t column
     const std::byte* const end = from + next.depth * input_bytes;
     prepare(block);
     Fetch fetch{from, step};
+    if (kTouch != 0 && !may_touch(end + most * kTouch)) fetch = {block.weights, 0};
     for (std::size_t number = 0, row = 0; number < tiles.tiles; row += tiles.height(number++)) {
       if (fetch.at >= end) fetch = {block.weights, 0};
       work(block, row, tiles.height(number), fetch);

@@ -69,12 +69,12 @@ test("the page's own JavaScript for the engine takes at most 25 KB with brotli",
 });
 
 // the text is compressed already: what a server does with it adds little
-test('bertlens/inline, all that it carries included, takes at most 245 KB with brotli and 265 KB with gzip', (t) => {
+test('bertlens/inline, all that it carries included, takes at most 250 KB with brotli and 270 KB with gzip', (t) => {
   const sizes = [...graph('inline.js')].map((file) => gzipSync(readFileSync(path.join(dist, file))).length);
   const gzip = sizes.reduce((sum, size) => sum + size) / 1000;
   const brotli = brotliKilobytes(graph('inline.js'));
   t.diagnostic(`${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
-  assert.ok(brotli <= 245 && gzip <= 265, `${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
+  assert.ok(brotli <= 250 && gzip <= 270, `${brotli.toFixed(1)} KB, with gzip ${gzip.toFixed(1)} KB`);
 });
 
 test('bertlens/inline exports what bertlens does, and loadTokenizer', async () => {
