@@ -141,11 +141,14 @@ std::string place_of_argument(const CLI::App& app) {
 
 // What CLI11 found wrong, in our words where its own are terse.
 std::string explain(const CLI::ParseError& error, const CLI::App& app) {
-  if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
-    const std::vector<std::string> extras = app.remaining();
-    std::string extra = extras.empty() ? "" : extras.front();
-    remove_mark(extra);
-    if (extra.size() > 1 && extra.front() == '-') {
+  const std::vector<std::string> extras = app.remaining();
+  std::string extra = extras.empty() ? "" : extras.front();
+  remove_mark(extra);
+  const bool unknown = extra.size() > 1 && extra.front() == '-';
+  // of a command that lacks something too, as the value of an option that is misspelt
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) ||
+      (unknown && dynamic_cast<const CLI::RequiredError*>(&error))) {
+    if (unknown) {
       std::vector<std::string> names;
       for (const CLI::Option* option : app.get_options()) {
         for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
@@ -243,8 +246,13 @@ int run(std::vector<std::string> arguments) {
     if (command.name == word) return run_command(command, std::span(arguments).subspan(1));
     names.emplace_back(command.name);
   }
-  print_error("unknown command " + in_quotes(word) + suggestion(word, names) +
-              "; bertlens --help lists them");
+  if (word.starts_with('-')) {
+    print_error("the command comes first, options go after it: got " + in_quotes(word) +
+                "; bertlens --help lists the commands");
+  } else {
+    print_error("unknown command " + in_quotes(word) + suggestion(word, names) +
+                "; bertlens --help lists them");
+  }
   return kUsage;
 }
 

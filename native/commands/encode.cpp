@@ -452,7 +452,7 @@ Action define_encode(CLI::App& app) {
   app.add_flag("--hidden-states", options->hidden_states, "the embeddings and every layer's output too")
       ->group("Output");
   app.add_flag("--attentions{all}", options->attentions,
-               "the attentions of all layers, or of those named: --attentions 0,11")
+               "the attentions of all layers, or of those named: --attentions 0,5")
       ->option_text("[all|N,...]")
       ->multi_option_policy(CLI::MultiOptionPolicy::Throw)  // of flags CLI11 takes the last
       ->check(not_empty())
@@ -475,7 +475,7 @@ Action define_encode(CLI::App& app) {
       "\n"
       "examples\n"
       "  bertlens encode \"The bank of the river.\"\n"
-      "  bertlens encode --json --attentions 0,11 \"The bank of the river.\"\n"
+      "  bertlens encode --json --attentions 0,5 \"The bank of the river.\"\n"
       "  bertlens encode --json --probes query:0,key:0,scores:0 \"The bank of the river.\"\n"
       "  printf '{\"text\": \"hello\", \"pair\": \"world\"}\\n' | bertlens encode --jsonl --hidden-states");
   return [options] {

@@ -9,13 +9,14 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
 import { difference, goldenCases, goldenModel, modelsFolder, numbers, tinyModel } from './models.js';
-import { binary, failure, json, output, run, stream, talk, temporaryFolder } from './program.js';
+import { binary, failure, json, output, root, run, stream, talk, temporaryFolder } from './program.js';
 
 const close = (actual, expected, bound = 1e-6) =>
   assert.ok(Math.abs(actual - expected) <= bound, `${actual} is not ${expected}`);
@@ -924,4 +925,43 @@ describe('models that cannot be used', () => {
     assert.equal(result.status, 0);
     assert.equal(JSON.parse(result.stdout).embedding.length, 128);
   });
+});
+
+describe('the examples of --help', () => {
+  const examples = (command) =>
+    output([command, '--help'])
+      .split('\nexamples\n')[1]
+      .replace(/\\\n */g, '')
+      .trim()
+      .split('\n')
+      .map((line) => line.trim());
+  for (const [, command] of output(['--help']).matchAll(/^ {2}([a-z-]+) {2,}\w/gm)) {
+    if (command === 'pull') continue;
+    it(`of ${command} run with the model that comes with bertlens`, (t) => {
+      const cwd = temporaryFolder(t);
+      const line = JSON.stringify({ text: 'It rains.', pair: 'Take an umbrella.', is_next: true }) + '\n';
+      for (const name of ['texts.jsonl', 'long.jsonl', 'pairs.jsonl'])
+        writeFileSync(path.join(cwd, name), line);
+      writeFileSync(path.join(cwd, 'sentences.txt'), 'It rains.\nTake an umbrella.\n');
+      copyFileSync(path.join(root, 'native/examples/pairs.csv'), path.join(cwd, 'pairs.csv'));
+      for (const name of ['DIR', 'bert-base-uncased'])
+        symlinkSync(path.join(root, 'models/default'), path.join(cwd, name));
+      const env = {
+        ...process.env,
+        BERTLENS_MODEL: '',
+        PATH: `${path.dirname(binary)}:${process.env.PATH}`,
+      };
+      for (const example of examples(command)) {
+        assert.match(example, /\bbertlens /);
+        const result = spawnSync('bash', ['-c', `set -o pipefail; ${example}`], {
+          cwd,
+          env,
+          encoding: 'utf8',
+          maxBuffer: 1 << 28,
+        });
+        assert.equal(result.stderr, '', example);
+        assert.equal(result.status, 0, example);
+      }
+    });
+  }
 });

@@ -569,6 +569,11 @@ describe('usage', () => {
       /unknown option '--texts'.*; a text that starts with - goes after --/,
     );
     failure(['quantize', '--csw', '--out', 'x'], 2, /unknown option '--csw' \(did you mean --csv\?\); see/);
+    // also where the command lacks something
+    failure(['quantize', '--csw'], 2, /unknown option '--csw' \(did you mean --csv\?\); see/);
+    failure(['pull', '--nosuch'], 2, /unknown option '--nosuch'; see/);
+    failure(['pull'], 2, /OWNER\/NAME is missing/);
+    failure(['--json', 'tokenize', 'a'], 2, /the command comes first, options go after it: got '--json';/);
     failure(['tokenize'], 2, /standard input is empty/);
     failure(['tokenize', '--\u001b[31m\n' + 'x'.repeat(5000)], 2, /unknown option/);
     failure(['tokenize', '--none='], 2, /unknown option '--none='/);
