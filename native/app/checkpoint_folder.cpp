@@ -15,12 +15,15 @@ namespace {
 constexpr const char* kWeights = "/model.safetensors";
 constexpr const char* kIndex = "/model.safetensors.index.json";
 
-// An error of a parser, which does not know its file, with the file's name.
+}  // namespace
+
 tl::unexpected<Error> named(const std::string& path, const Error& error) {
+  for (const std::string_view kind : {"config.json", "model.safetensors.index.json"}) {
+    if (error.message.starts_with(kind))
+      return fail(error.code, in_quotes(path) + error.message.substr(kind.size()));
+  }
   return fail(error.code, in_quotes(path) + ": " + error.message);
 }
-
-}  // namespace
 
 Expected<ModelConfig> read_config(const std::string& path) {
   const Expected<MappedFile> file = MappedFile::open(path);

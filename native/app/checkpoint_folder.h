@@ -14,6 +14,10 @@ namespace bert::cli {
 /// The maps of a checkpoint's files; kept by whoever uses its bytes.
 using MappedFiles = std::vector<MappedFile>;
 
+/// An error of a parser, which knows the kind of its file alone ("config.json has no hidden_size"), with the
+/// file's path, or the folder's, instead.
+tl::unexpected<Error> named(const std::string& path, const Error& error);
+
 /// config.json of a folder. Errors name the file.
 Expected<ModelConfig> read_config(const std::string& path);
 

@@ -50,7 +50,11 @@ Expected<std::string> checked_folder(const std::string& path, const std::string&
   if (auto pulled = pulled_folder(path)) return *pulled;
   if (exists(path))
     return fail(ErrorCode::kInvalidArgument, origin + " " + in_quotes(path) + " is not a folder");
-  return fail(ErrorCode::kNotFound, origin + " " + in_quotes(path) + ": there is no such folder");
+  const bool may_be_pulled = path.find('/') != std::string::npos && is_repository(path);
+  return fail(ErrorCode::kNotFound, origin + " " + in_quotes(path) + ": there is no such folder" +
+                                        (may_be_pulled ? "; where it is a model of the hub, `bertlens pull " +
+                                                             one_line(path, 80) + "` fetches it"
+                                                       : ""));
 }
 
 // The files of a tokenizer, which must stay mapped while it is loaded.
@@ -115,6 +119,17 @@ Expected<TokenizerSources> find_sources(const EngineOptions& options, bool bare)
 }
 
 }  // namespace
+
+bool is_repository(const std::string& name) {
+  std::size_t slashes = 0, length = 0;
+  for (const char c : name) {
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (c == '/' ? length == 0 || ++slashes > 1 : !plain && (c != '.' || length == 0)) return false;
+    length = c == '/' ? 0 : length + 1;
+  }
+  return length > 0;
+}
 
 bool is_folder(const std::string& path) {
   std::error_code error;

@@ -21,6 +21,9 @@ Expected<std::string> find_model_folder(const EngineOptions& options);
 /// as there is no model at all.
 Expected<std::shared_ptr<const Tokenizer>> load_tokenizer(const EngineOptions& options, bool bare = true);
 
+/// OWNER/NAME of the hub (or an old model's NAME alone) that is safe in an address and as a folder.
+bool is_repository(const std::string& name);
+
 /// True where `path` is a folder.
 bool is_folder(const std::string& path);
 /// True where anything is at `path`.

@@ -33,18 +33,6 @@ struct Options {
   int tries = 5;
 };
 
-// OWNER/NAME (or an old model's NAME alone) that is safe in an address and as a folder.
-bool is_repository(const std::string& name) {
-  std::size_t slashes = 0, length = 0;
-  for (const char c : name) {
-    const bool plain =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-    if (c == '/' ? length == 0 || ++slashes > 1 : !plain && (c != '.' || length == 0)) return false;
-    length = c == '/' ? 0 : length + 1;
-  }
-  return length > 0;
-}
-
 // One pull: where from, where to, and what came.
 class Pull {
  public:
@@ -102,7 +90,7 @@ class Pull {
     const Expected<MappedFile> file = MappedFile::open(path);
     if (!file) return tl::unexpected(file.error());
     const Expected<ShardIndex> index = ShardIndex::parse(file->text());
-    if (!index) return fail(index.error().code, in_quotes(path) + ": " + index.error().message);
+    if (!index) return named(path, index.error());
     for (const std::string& shard : index->files) {
       if (Status fetched = required(shard); !fetched) return fetched;
     }

@@ -856,14 +856,31 @@ describe('models that cannot be used', () => {
       [(f) => rmSync(path.join(f, 'model.safetensors')), /the folder '.*model' has no model\.safetensors/],
       [(f) => rmSync(path.join(f, 'config.json')), /config\.json': No such file/],
       [(f) => rmSync(path.join(f, 'vocab.txt')), /has neither vocab\.txt nor tokenizer\.json/],
-      [(f) => writeFileSync(path.join(f, 'config.json'), '{'), /config\.json/],
-      [(f) => writeFileSync(path.join(f, 'config.json'), '{"model_type": "llama"}'), /config\.json.*llama/],
+      // once, with its folder
+      [(f) => writeFileSync(path.join(f, 'config.json'), '{'), /: '[^']*\/config\.json': not well-formed/],
+      [(f) => writeFileSync(path.join(f, 'config.json'), '{}'), /: '[^']*\/config\.json' has no vocab_size/],
+      [
+        (f) => writeFileSync(path.join(f, 'config.json'), '{"model_type": "llama"}'),
+        /: '[^']*\/config\.json': model_type is 'llama'/,
+      ],
+      [
+        (f) => {
+          rmSync(path.join(f, 'model.safetensors'));
+          writeFileSync(path.join(f, 'model.safetensors.index.json'), '{}');
+        },
+        /: '[^']*model\.safetensors\.index\.json' has no weight_map/,
+      ],
       [(f) => writeFileSync(path.join(f, 'vocab.txt'), 'a\n'), /\[UNK\]/],
     ];
     for (const [change, pattern] of cases) {
       failure(['fill-mask', '--model', copy(t, change), sentence], 1, pattern);
     }
-    failure(['fill-mask', '--model', '/none', sentence], 1, /--model '\/none': there is no such folder/);
+    failure(['fill-mask', '--model', '/none', sentence], 1, /--model '\/none': there is no such folder$/m);
+    failure(
+      ['fill-mask', '--model', 'google-bert/nosuch', sentence],
+      1,
+      /'google-bert\/nosuch': there is no such folder; .*`bertlens pull google-bert\/nosuch` fetches it$/m,
+    );
     failure(['embed', 'a'], 1, /BERTLENS_MODEL '\/none'/, { env: { BERTLENS_MODEL: '/none' } });
     failure(['nsp', '--model', goldenModel('masked'), 'a', 'b'], 1, /pooler|seq_relationship|nsp/);
     failure(withTiny('embed', '--backend', 'cuda', 'a'), 1, /--backend cuda/);
