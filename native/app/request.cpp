@@ -1,6 +1,8 @@
 // Checked access to the JSON of a request line.
 #include "app/request.h"
 
+#include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "io/error_line.h"
@@ -18,9 +20,28 @@ std::string shown(const json& value) {
   return one_line(value.dump(-1, ' ', false, json::error_handler_t::replace), 60);
 }
 
-tl::unexpected<Error> wrong(const char* name, const char* wanted, const json& value) {
+tl::unexpected<Error> wrong(const char* name, const char* wanted, const std::string& got) {
   return fail(ErrorCode::kInvalidArgument,
-              "\"" + std::string(name) + "\" must be " + wanted + ", got " + shown(value));
+              "\"" + std::string(name) + "\" must be " + wanted + ", got " + got);
+}
+
+tl::unexpected<Error> wrong(const char* name, const char* wanted, const json& value) {
+  return wrong(name, wanted, shown(value));
+}
+
+// The number of `line`, which is JSON, that was read as `value`, as it is written there.
+std::string written(std::string_view line, double value) {
+  for (std::size_t at = 0; at < line.size();) {
+    if (line[at] == '"') {
+      for (++at; at < line.size() && line[at] != '"'; ++at) at += line[at] == '\\' ? 1 : 0;
+    }
+    const std::size_t end = std::min(line.find_first_not_of("+-.0123456789eE", at), line.size());
+    double number = 0;
+    const auto result = std::from_chars(line.data() + at, line.data() + end, number);
+    if (result.ec == std::errc() && number == value) return one_line(line.substr(at, end - at), 60);
+    at = std::max(end, at + 1);
+  }
+  return shown(value);
 }
 
 tl::unexpected<Error> missing(const char* name) {
@@ -92,7 +113,9 @@ Expected<std::vector<std::string>> text_list_field(const json& object, const cha
   return texts;
 }
 
-Expected<std::vector<std::int32_t>> integer_list_field(const json& object, const char* name) {
+Expected<std::vector<std::int32_t>> integer_list_field(const json& object, const char* name,
+                                                       std::string_view line, const char* what,
+                                                       std::size_t most) {
   if (!has_field(object, name)) return missing(name);
   const json& value = object.at(name);
   if (!value.is_array()) return wrong(name, "a list of whole numbers", value);
@@ -103,7 +126,14 @@ Expected<std::vector<std::int32_t>> integer_list_field(const json& object, const
                           ? item.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max()
                           : item.is_number_integer() &&
                                 item.get<std::int64_t>() >= std::numeric_limits<std::int32_t>::min();
-    if (!fits) return wrong(name, "a list of whole numbers", item);
+    if (!fits) {
+      if (!item.is_number()) return wrong(name, "a list of whole numbers", item);
+      const std::string number = item.is_number_float() ? written(line, item.get<double>()) : shown(item);
+      if (number.find_first_of(".eE") != std::string::npos)
+        return wrong(name, "a list of whole numbers", number);
+      return fail(ErrorCode::kInvalidArgument, "\"" + std::string(name) + "\": " + number + " is not " +
+                                                   what + " from 0 to " + std::to_string(most));
+    }
     numbers.push_back(item.get<std::int32_t>());
   }
   return numbers;

@@ -21,7 +21,11 @@ Expected<std::string> text_field(const nlohmann::json& object, const char* name)
 Expected<std::optional<std::string>> optional_text_field(const nlohmann::json& object, const char* name);
 Expected<bool> boolean_field(const nlohmann::json& object, const char* name);
 Expected<std::vector<std::string>> text_list_field(const nlohmann::json& object, const char* name);
-Expected<std::vector<std::int32_t>> integer_list_field(const nlohmann::json& object, const char* name);
+/// Numbers of 32 bits. One that has more is no `what` ("id") from 0 to `most`, and the caller, or what it
+/// calls, says the same of the others. `line` is the text of `object`, for what JSON's numbers cannot hold.
+Expected<std::vector<std::int32_t>> integer_list_field(const nlohmann::json& object, const char* name,
+                                                       std::string_view line, const char* what,
+                                                       std::size_t most);
 bool has_field(const nlohmann::json& object, const char* name);
 
 }  // namespace bert::cli

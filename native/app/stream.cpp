@@ -67,6 +67,7 @@ class BatchReader {
       }
       if (!more_) break;
       line.number = ++lines_;
+      line.model_ = model_;
       bytes += line.text.size();
       line.read_ = counts_bytes() ? reader_->bytes_read() : lines_;
       batch.push_back(std::move(line));
@@ -77,10 +78,12 @@ class BatchReader {
  private:
   BatchReader(const InputOptions& input, const StreamOptions& options)
       : input_(input),
+        model_(options.model),
         batching_(options.batching),
         most_(input.batch > 0 ? input.batch : options.default_batch) {}
 
   const InputOptions& input_;
+  const std::string* model_;
   Batching batching_;
   std::size_t most_;
   std::optional<LineReader> reader_;
@@ -101,7 +104,7 @@ void StreamLine::answer(const std::function<void(JsonWriter&)>& write) {
 }
 
 void StreamLine::refuse(const Error& error) {
-  answer([&](JsonWriter& json) { write_error(json, error); });
+  answer([&](JsonWriter& json) { write_error(json, model_ ? of_model(*model_, error) : error); });
   bad_ = true;
 }
 

@@ -48,7 +48,8 @@ class StreamLine {
   friend class BatchReader;
   friend class Stream;
   std::string answer_;
-  std::uint64_t read_ = 0;  // bytes or lines of the input up to its end, as Progress counts
+  std::uint64_t read_ = 0;              // bytes or lines of the input up to its end, as Progress counts
+  const std::string* model_ = nullptr;  // that of StreamOptions
   bool bad_ = false;
 };
 
@@ -119,7 +120,8 @@ enum class Batching {
 
 struct StreamOptions {
   Batching batching = Batching::kPrompt;
-  std::size_t default_batch = 256;  ///< lines of a batch where --batch is not given
+  std::size_t default_batch = 256;     ///< lines of a batch where --batch is not given
+  const std::string* model = nullptr;  ///< the folder of the model that answers, for errors; null: none does
 };
 
 /// Runs the whole stream: arguments if there are any, else the file or standard input. Gives kOk, or kFailed

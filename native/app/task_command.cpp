@@ -12,8 +12,8 @@ void add_task_options(CLI::App& app, TaskOptions& options, const std::string& wh
   add_engine_options(app, options.engine);
 }
 
-StreamOptions task_stream(const EngineOptions& options) {
-  StreamOptions stream;
+StreamOptions task_stream(const EngineOptions& options, const std::string& folder) {
+  StreamOptions stream{.model = &folder};
   if (options.backend == "cuda") stream.default_batch = 512;
   return stream;
 }

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "app/engine.h"
+#include "app/model_folder.h"
 #include "app/options.h"
 #include "app/stream.h"
 #include "app/texts.h"
+#include "io/error_line.h"
 
 namespace bert::cli {
 
@@ -23,8 +25,8 @@ struct TaskOptions {
 /// `what` and `help` as for add_input_options.
 void add_task_options(CLI::App& app, TaskOptions& options, const std::string& what, const std::string& help);
 
-/// How lines become batches: larger ones for a GPU.
-StreamOptions task_stream(const EngineOptions& options);
+/// How lines become batches: larger ones for a GPU. `folder`, the model's, is kept.
+StreamOptions task_stream(const EngineOptions& options, const std::string& folder);
 
 /// Loads the model and answers with stream_handler(options, tasks) for --jsonl, a StreamHandler for each
 /// worker, else with one_answer(options, tasks, out), an Expected<int>. `label` names the work on the
@@ -36,14 +38,17 @@ Expected<int> run_task(const Options& options, const std::string& label, const M
   const std::size_t workers = options.output.json_lines ? stream_workers(options.engine) : 1;
   const auto tasks = load_tasks(options.engine, encode_options(options.truncation), workers, needed);
   if (!tasks) return tl::unexpected(tasks.error());
+  const std::string folder = find_model_folder(options.engine).value_or("");
   Output out(1, "standard output");
   Expected<int> status;
   if (options.output.json_lines) {
     std::vector<StreamHandler> handlers;
     for (const std::unique_ptr<Tasks>& own : *tasks) handlers.push_back(stream_handler(options, *own));
-    status = run_stream(options.input, out, label, handlers, task_stream(options.engine));
+    status = run_stream(options.input, out, label, handlers, task_stream(options.engine, folder));
   } else {
-    status = one_answer(options, *tasks->front(), out);
+    status = one_answer(options, *tasks->front(), out).map_error([&](const Error& error) {
+      return of_model(folder, error);
+    });
   }
   const auto implied = [](const std::unique_ptr<Tasks>& own) { return own->truncation_implied(); };
   if (status && std::any_of(tasks->begin(), tasks->end(), implied)) warn_of_implied_truncation();

@@ -124,7 +124,7 @@ Expected<int> run(const Options& options) {
   for (std::size_t i = 0; i <= options.runs; ++i) {
     const Clock::time_point start = Clock::now();
     const Expected<bert::Output> output = (*session)->run(batch, request);
-    if (!output) return tl::unexpected(output.error());
+    if (!output) return tl::unexpected(of_model(loaded->folder, output.error()));
     if (i > 0) times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
     progress.update(i, options.runs);
   }

@@ -48,7 +48,9 @@ Expected<std::string> decode_line(const StreamLine& line, const Tokenizer& token
     return read_ids(line.text).and_then([&](const auto& ids) { return tokenizer.decode(ids, options); });
   }
   return line.object()
-      .and_then([](const nlohmann::json& object) { return integer_list_field(object, "input_ids"); })
+      .and_then([&](const nlohmann::json& object) {
+        return integer_list_field(object, "input_ids", line.text, "an id", tokenizer.size() - 1);
+      })
       .and_then([&](const auto& ids) { return tokenizer.decode(ids, options); });
 }
 

@@ -156,11 +156,18 @@ Expected<Ids> read_ids(const Options& options, Tasks& tasks, const StreamLine& l
     return ids_of_text(tasks, *pair ? TextInput(*text, **pair) : TextInput(*text));
   }
   Ids ids;
-  for (const auto& [name, target] : {std::pair{"input_ids", &ids.input_ids},
-                                     {"token_type_ids", &ids.token_type_ids},
-                                     {"attention_mask", &ids.attention_mask}}) {
+  const ModelConfig& config = tasks.encoder().config();
+  struct Field {
+    const char *name, *what;
+    std::size_t count;
+    std::vector<std::int32_t>* target;
+  };
+  for (const auto& [name, what, count, target] :
+       {Field{"input_ids", "an id", config.vocab_size, &ids.input_ids},
+        Field{"token_type_ids", "a type id", config.type_vocab_size, &ids.token_type_ids},
+        Field{"attention_mask", "a number", 2, &ids.attention_mask}}) {
     if (!has_field(*object, name)) continue;
-    Expected<std::vector<std::int32_t>> list = integer_list_field(*object, name);
+    Expected<std::vector<std::int32_t>> list = integer_list_field(*object, name, line.text, what, count - 1);
     if (!list) return tl::unexpected(list.error());
     if (list->size() != ids.input_ids.size() && target != &ids.input_ids) {
       return fail(ErrorCode::kInvalidArgument, "\"" + std::string(name) + "\" has " +

@@ -11,6 +11,7 @@
 #include "app/answer.h"
 #include "app/command.h"
 #include "app/engine.h"
+#include "app/model_folder.h"
 #include "app/options.h"
 #include "app/request.h"
 #include "app/stream.h"
@@ -144,6 +145,9 @@ Status answer(const Options& options, Tasks& tasks, std::span<const Expected<Pai
   const auto show = [&](std::size_t done, std::size_t) { progress.update(first + done, 0); };
   const std::vector<Expected<NextSentence>> answers =
       tasks.next_sentence_batch(inputs, {.aborted = {}, .progress = show});
+  const auto named = [&](const Error& error) {
+    return of_model(find_model_folder(options.engine).value_or(""), error);
+  };
   std::size_t next = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Expected<NextSentence> result =
@@ -155,12 +159,12 @@ Status answer(const Options& options, Tasks& tasks, std::span<const Expected<Pai
     } else if (options.output.json_lines) {
       std::string text;
       JsonWriter json(text);
-      write_error(json, result.error());
+      write_error(json, named(result.error()));
       out.line(text);
       if (evaluation.lines.bad++ == 0) evaluation.lines.first = first + i + 1;
     } else {
       return fail(result.error().code, input_name(options) + ", pair " + std::to_string(first + i + 1) +
-                                           ": " + result.error().message);
+                                           ": " + named(result.error()).message);
     }
   }
   return options.output.json_lines ? out.flush() : Status();

@@ -48,6 +48,8 @@ struct Question {
   std::optional<std::string> pair;
   std::vector<std::string> targets;
   std::optional<std::string> label_text;
+  // what gave these two: an option, or the field of a line
+  std::string targets_from = "--targets", label_from = "--label-text";
 
   FillMaskInput input() const {
     FillMaskInput input{pair ? TextInput(text, *pair) : TextInput(text), targets, {}};
@@ -63,6 +65,25 @@ std::vector<FillMaskInput> inputs_of(std::span<const Question> questions) {
   return inputs;
 }
 
+// The library knows labels and targets by what they are; here also where they come from.
+Error named(const Question& question, const Error& error) {
+  if (error.message.starts_with("the target "))
+    return {error.code, question.targets_from + ": " + error.message};
+  if (question.label_text && error.message.starts_with("the label text "))
+    return {error.code, question.label_from + " " + in_quotes(*question.label_text) + ": " + error.message};
+  return error;
+}
+
+std::vector<Expected<FillMaskAnswer>> fill_all(const Options& options, Tasks& tasks,
+                                               std::span<const Question> questions,
+                                               const CallControl& control) {
+  auto answers = tasks.fill_mask_batch(inputs_of(questions), options.filling(), control);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (!answers[i]) answers[i] = tl::unexpected(named(questions[i], answers[i].error()));
+  }
+  return answers;
+}
+
 Expected<Question> read_question(const Options& options, const StreamLine& line) {
   const Expected<nlohmann::json> object = line.object();
   if (!object) return tl::unexpected(object.error());
@@ -74,13 +95,16 @@ Expected<Question> read_question(const Options& options, const StreamLine& line)
        {std::pair{"pair", &question.pair}, {"label_text", &question.label_text}}) {
     Expected<std::optional<std::string>> value = optional_text_field(*object, name);
     if (!value) return tl::unexpected(value.error());
-    if (*value) *target = std::move(*value);
+    if (!*value) continue;
+    *target = std::move(*value);
+    if (target == &question.label_text) question.label_from = "\"label_text\"";
   }
   if (has_field(*object, "targets")) {
     Expected<std::vector<std::string>> targets = text_list_field(*object, "targets");
     if (!targets) return tl::unexpected(targets.error());
     if (targets->empty()) return fail(ErrorCode::kInvalidArgument, "\"targets\" is an empty list");
     question.targets = std::move(*targets);
+    question.targets_from = "\"targets\"";
   }
   return question;
 }
@@ -118,10 +142,10 @@ void write_answer(JsonWriter& json, const FillMaskAnswer& answer) {
 
 StreamHandler stream_handler(const Options& options, Tasks& tasks) {
   const auto read = [&options](const StreamLine& line) { return read_question(options, line); };
-  const auto fill_all = [&options, &tasks](std::span<const Question> questions, const CallControl& control) {
-    return tasks.fill_mask_batch(inputs_of(questions), options.filling(), control);
+  const auto solve = [&options, &tasks](std::span<const Question> questions, const CallControl& control) {
+    return fill_all(options, tasks, questions, control);
   };
-  const StreamHandler together = solve_together(read, fill_all, write_answer);
+  const StreamHandler together = solve_together(read, solve, write_answer);
   // predictions of all lines that are solved together are in memory at once
   constexpr std::size_t kMostPredictions = 1 << 16;
   const std::size_t most = std::max<std::size_t>(1, kMostPredictions / options.top_k.value_or(5));
@@ -234,7 +258,7 @@ Status print_masked_words(Output& out, const Options& options, Tasks& tasks, con
   if (!masked) return tl::unexpected(masked.error());
   const Question question{masked->text, {}, options.targets, {}};
   const Expected<FillMaskAnswer> answer = tasks.fill_mask(question.input(), options.filling());
-  if (!answer) return tl::unexpected(answer.error());
+  if (!answer) return tl::unexpected(named(question, answer.error()));
   if (Status all = check_all_masked(*masked, *answer); !all) return all;
   const std::string line(70, '=');
   out.line("Original: " + printable(text));
@@ -337,8 +361,8 @@ Expected<int> one_answer(const Options& options, Tasks& tasks, Output& out) {
     all_masked.push_back(std::move(*masked));
   }
   Progress progress("fill-mask", Progress::Unit::kCount);
-  const Expected<std::vector<FillMaskAnswer>> answers = all_or_error(
-      tasks.fill_mask_batch(inputs_of(questions), options.filling(), control_with(progress)), options.input);
+  const Expected<std::vector<FillMaskAnswer>> answers =
+      all_or_error(fill_all(options, tasks, questions, control_with(progress)), options.input);
   if (!answers) return tl::unexpected(answers.error());
   for (std::size_t i = 0; i < all_masked.size(); ++i) {
     if (Status all = check_all_masked(all_masked[i], (*answers)[i]); !all)

@@ -161,7 +161,7 @@ Expected<int> run(const Options& options) {
   fs::create_directories(options.out, error);
   if (error) return fail(ErrorCode::kIo, "--out " + in_quotes(options.out) + ": " + error.message());
   if (Status wrote = write_weights(*source, *plan, options.out + "/model.safetensors"); !wrote) {
-    return tl::unexpected(wrote.error());
+    return tl::unexpected(of_model(*folder, wrote.error()));
   }
   if (Status copied = copy_small_files(*folder, options.out); !copied) return tl::unexpected(copied.error());
   // an index of shards left from before would hide the new file from other programs

@@ -112,6 +112,11 @@ std::string in_option_names(std::string_view message) {
   return out;
 }
 
+Error of_model(const std::string& folder, const Error& error) {
+  if (error.code != ErrorCode::kInvalidModel) return error;
+  return {error.code, in_quotes(folder) + ": " + error.message};
+}
+
 void print_error(std::string_view message) {
   write_line("bertlens: ", message);
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "bert/result.h"
+
 namespace bert::cli {
 
 /// `text` as one line of at most `limit` bytes (and so of at most that many characters): control characters,
@@ -19,6 +21,9 @@ std::string printable(std::string_view text);
 /// A message of the library about how tokens are cut and padded, with what it calls max_length, stride and so
 /// on as the options are written. Any other comes back as it is.
 std::string in_option_names(std::string_view message);
+
+/// An error that damaged numbers of the model make (kInvalidModel), with its folder; any other as it is.
+Error of_model(const std::string& folder, const Error& error);
 
 /// Writes "bertlens: `message`" as one line to standard error.
 void print_error(std::string_view message);

@@ -219,6 +219,33 @@ describe('encode', () => {
       { input_ids: Array(513).fill(101) },
       { text: 'hello '.repeat(600) },
     ];
+    // numbers that JSON's own types do not hold, as they were written
+    const large = [
+      ['{"input_ids": [101, 4294967397]}', '"input_ids": 4294967397 is not an id from 0 to 30521'],
+      [
+        '{"a\\"": "1e20", "input_ids": [99999999999999999999]}',
+        '"input_ids": 99999999999999999999 is not an id from 0 to 30521',
+      ],
+      ['{"input_ids": [-4294967397]}', '"input_ids": -4294967397 is not an id from 0 to 30521'],
+      [
+        '{"input_ids": [1], "token_type_ids": [1e9]}',
+        '"token_type_ids" must be a list of whole numbers, got 1e9',
+      ],
+      [
+        '{"input_ids": [1], "token_type_ids": [4294967296]}',
+        '"token_type_ids": 4294967296 is not a type id from 0 to 1',
+      ],
+      [
+        '{"input_ids": [1], "attention_mask": [4294967296]}',
+        '"attention_mask": 4294967296 is not a number from 0 to 1',
+      ],
+    ];
+    for (const [i, answer] of stream(
+      withTiny('encode'),
+      large.map(([line]) => line),
+      1,
+    ).entries())
+      assert.equal(answer.error.message, large[i][1]);
     const answers = stream(withTiny('encode'), [{ text: 'hello' }, ...bad, { text: 'hello' }], 1);
     assert.equal(answers.length, bad.length + 2);
     for (const answer of answers.slice(1, -1)) assert.ok(answer.error.message.length > 10);
@@ -307,8 +334,29 @@ describe('fill-mask', () => {
     const answers = stream(withTiny('fill-mask'), bad, 1);
     assert.match(answers[0].error.message, /no \[MASK\] among the tokens of/);
     for (const answer of answers) assert.ok(answer.error);
-    assert.equal(answers[3].error.message, 'the label text leaves the [MASK] at token 6 unfilled');
-    assert.equal(answers[4].error.message, 'the label text leaves the [MASK] at token 10 unfilled');
+    assert.match(
+      answers[2].error.message,
+      /^"label_text" 'too short': the label text has \d+ tokens, the text/,
+    );
+    assert.match(answers[6].error.message, /^"targets": the target '.*' cannot be written/);
+    const options = withTiny('fill-mask', '--label-text', 'x', '--targets', '\u{1f600}');
+    const of = (line) => stream(options, [line], 1)[0].error.message;
+    assert.match(of({ text: sentence }), /^--targets: the target/);
+    assert.match(of({ text: sentence, targets: ['a'] }), /^--label-text 'x': the label text has 3 tokens/);
+    failure([...options, sentence], 1, /fill-mask: --targets: the target '.*' cannot be written/);
+    failure(
+      withTiny('fill-mask', '--label-text', 'x', 'a[MASK]'),
+      1,
+      /fill-mask: --label-text 'x': the label text has 3 tokens, the text with masks 4/,
+    );
+    for (const [answer, token] of [
+      [answers[3], 6],
+      [answers[4], 10],
+    ])
+      assert.ok(
+        answer.error.message.endsWith(`the label text leaves the [MASK] at token ${token} unfilled`),
+        answer.error.message,
+      );
     failure(
       withTiny('fill-mask', '--top-k', '30523', sentence),
       2,
@@ -904,7 +952,10 @@ describe('models that cannot be used', () => {
         failure(
           [command, '--model', folder, '--precision', 'f32', '--backend', backend, ...texts],
           1,
-          /(is not a finite number|are not finite): its weights are damaged$/m,
+          new RegExp(
+            `^bertlens: ${command}: '${folder}': .*(is not a finite number|are not finite): its weights are damaged$`,
+            'm',
+          ),
         );
     }
     const answers = stream(
@@ -912,7 +963,22 @@ describe('models that cannot be used', () => {
       [{ text: 'a' }, { text: 'b' }],
       1,
     );
-    for (const { error } of answers) assert.equal(error.code, 'invalid_model');
+    for (const { error } of answers) {
+      assert.equal(error.code, 'invalid_model');
+      assert.ok(error.message.startsWith(`'${folder}': the model's `), error.message);
+    }
+    const pair = { text: 'a', pair: 'b', is_next: true };
+    const damaged = ['eval-nsp', '--model', folder, '--precision', 'f32'];
+    const [{ error }] = stream(damaged, [pair], 1);
+    assert.ok(error.message.startsWith(`'${folder}': `), error.message);
+    failure(damaged, 1, new RegExp(`standard input, pair 1: '${folder}': the`), {
+      input: JSON.stringify(pair),
+    });
+    failure(
+      ['quantize', '--model', folder, '--out', path.join(folder, 'int8')],
+      1,
+      new RegExp(`^bertlens: quantize: '${folder}': tensor '[a-z0-9.]+', row 0: a value is not finite$`, 'm'),
+    );
     const large = changedModel(t, (tensors) => {
       tensors['bert.encoder.layer.0.output.dense.weight'].bytes.writeFloatLE(1e6, 4);
     });

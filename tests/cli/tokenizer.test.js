@@ -286,6 +286,8 @@ describe('decode', () => {
     for (const answer of stream(['decode'], [...bad, ...big], 1)) {
       assert.equal(answer.error.code, 'invalid_argument');
     }
+    const [{ error }] = stream(['decode'], ['{"input_ids": [99999999999999999999]}'], 1);
+    assert.equal(error.message, '"input_ids": 99999999999999999999 is not an id from 0 to 30521');
     failure(['decode', '12', 'x3'], 1, /'x3' is not a token id/);
   });
 });
