@@ -25,11 +25,12 @@ tl::unexpected<Error> named(const std::string& path, const Error& error) {
   return fail(error.code, in_quotes(path) + ": " + error.message);
 }
 
-Expected<ModelConfig> read_config(const std::string& path) {
+Expected<ModelConfig> read_config(const std::string& path, std::string* text) {
   const Expected<MappedFile> file = MappedFile::open(path);
   if (!file) return tl::unexpected(file.error());
   Expected<ModelConfig> config = ModelConfig::parse(file->text());
   if (!config) return named(path, config.error());
+  if (text) *text = file->text();
   return config;
 }
 

@@ -18,8 +18,8 @@ using MappedFiles = std::vector<MappedFile>;
 /// file's path, or the folder's, instead.
 tl::unexpected<Error> named(const std::string& path, const Error& error);
 
-/// config.json of a folder. Errors name the file.
-Expected<ModelConfig> read_config(const std::string& path);
+/// config.json of a folder, and its text where `text` is given. Errors name the file.
+Expected<ModelConfig> read_config(const std::string& path, std::string* text = nullptr);
 
 /// A folder's checkpoint, headers checked, no weight read.
 struct CheckpointFolder {

@@ -36,6 +36,7 @@ struct Options {
 struct Inspected {
   std::string name;
   ModelConfig config;
+  std::string config_text;  // config.json
   ParameterTable table;
   std::optional<CheckpointFolder> folder;
   std::vector<std::optional<TensorStatistics>> statistics;  // of each entry, where asked for and known
@@ -243,7 +244,11 @@ void write_answer(JsonWriter& json, const Inspected& model) {
   const auto field = [&](const char* name, const ParameterCount& part) { json.key(name).number(part.count); };
   json.begin_object();
   json.key("model").string(model.name);
-  json.key("config").raw(nlohmann::json::parse(model.config.to_json()).dump());
+  // what the file says beyond what is computed here stands as it is; of the rest, what is computed
+  nlohmann::json config = nlohmann::json::parse(model.config_text, nullptr, false);
+  if (!config.is_object()) config = nlohmann::json::object();
+  config.update(nlohmann::json::parse(model.config.to_json()));
+  json.key("config").raw(config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   json.key("total_parameters").number(t.total).key("trainable_parameters").number(t.trainable);
   json.key("with_mlm_head").number(t.with_mlm_head).key("with_nsp_head").number(t.with_nsp_head);
   json.key("with_both_heads").number(t.with_both_heads);
@@ -298,7 +303,7 @@ Expected<Inspected> inspect(const Options& options) {
   namespace fs = std::filesystem;
   Inspected model;
   if (!options.config.empty()) {
-    Expected<ModelConfig> config = read_config(options.config);
+    Expected<ModelConfig> config = read_config(options.config, &model.config_text);
     if (!config) return tl::unexpected(Error{config.error().code, "--config " + config.error().message});
     model.config = std::move(*config);
     model.name = fs::path(options.config).stem().string();
@@ -307,15 +312,14 @@ Expected<Inspected> inspect(const Options& options) {
     if (!folder) return tl::unexpected(folder.error());
     const fs::path clean = fs::path(*folder + "/").lexically_normal().parent_path();
     model.name = clean.filename().string();
+    Expected<ModelConfig> config = read_config(*folder + "/config.json", &model.config_text);
+    if (!config) return tl::unexpected(config.error());
+    model.config = std::move(*config);
     if (has_weights(*folder)) {
       Expected<CheckpointFolder> opened = open_checkpoint(*folder);
       if (!opened) return tl::unexpected(opened.error());
       model.config = opened->checkpoint.config();
       model.folder = std::move(*opened);
-    } else {
-      Expected<ModelConfig> config = read_config(*folder + "/config.json");
-      if (!config) return tl::unexpected(config.error());
-      model.config = std::move(*config);
     }
   }
   model.table = parameter_table(model.config);

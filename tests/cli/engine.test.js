@@ -725,6 +725,25 @@ describe('inspect', () => {
     assert.equal(answer.with_both_heads, 110106428);
     assert.deepEqual(answer.tensors, []);
   });
+  it("gives config.json's own members whole, with the values that hold for what it leaves open", (t) => {
+    const own = { initializer_range: 0.02, id2label: { 0: 'a' }, pad_token_id: 0, layer_norm_eps: null };
+    const file = path.join(temporaryFolder(t), 'config.json');
+    writeFileSync(file, JSON.stringify({ ...base, ...own }));
+    const { config } = json(['inspect', '--config', file, '--json']);
+    assert.deepEqual(config, {
+      ...base,
+      ...own,
+      max_position_embeddings: 512,
+      type_vocab_size: 2,
+      hidden_act: 'gelu',
+      layer_norm_eps: 1e-12,
+      tie_word_embeddings: true,
+      position_embedding_type: 'absolute',
+    });
+    const whole = JSON.parse(readFileSync(path.join(root, 'models/default/config.json'), 'utf8'));
+    const shown = json(['inspect', '--model', path.join(root, 'models/default'), '--json']).config;
+    for (const [name, value] of Object.entries(whole)) assert.deepEqual(shown[name], value, name);
+  });
   it('counts the tensors of the files', () => {
     const answer = json(withTiny('inspect', '--json'));
     assert.equal(answer.stored.matches, true);
