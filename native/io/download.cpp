@@ -323,6 +323,7 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
   }
   target.known_identity = remote.identity();
   std::ofstream(tag_file) << target.known_identity << "\n";
+  progress.begin(target.written, wanted_size.value_or(0));
 
   bool restarted = false;
   for (int failed = 0; !wanted_size || target.written < *wanted_size;) {
@@ -367,7 +368,6 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
     }
     State::wait(failed);
   }
-  progress.wipe();
 
   if (wanted_size && target.written != *wanted_size) {
     ::unlink(part.c_str());
@@ -391,6 +391,7 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
     return fail(ErrorCode::kIo, in_quotes(path) + ": " + std::strerror(errno));
   }
   ::unlink(tag_file.c_str());
+  progress.finish(target.written, wanted_size.value_or(0));
   return Fetched::kDownloaded;
 }
 

@@ -13,7 +13,7 @@
 namespace bert::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kDelay{2000};
+constexpr std::chrono::milliseconds kDelay{300};
 constexpr std::chrono::milliseconds kInterval{100};
 constexpr int kBarWidth = 24;
 
@@ -40,10 +40,30 @@ Progress::Progress(std::string label, Unit unit, bool beside_output)
 void Progress::update(std::uint64_t done, std::uint64_t total) {
   if (!enabled_) return;
   const Clock::time_point now = Clock::now();
-  if (now - start_ < kDelay || (drawn_ && now - last_ < kInterval)) return;
-  last_ = now;
+  if ((!drawn_ && now - start_ < kDelay) || (drawn_ && now - last_ < kInterval)) return;
+  draw(done, total, false);
+}
+
+void Progress::begin(std::uint64_t done, std::uint64_t total) {
+  before_ = done;
+  start_ = Clock::now();
+  if (enabled_) draw(done, total, false);
+}
+
+void Progress::finish(std::uint64_t done, std::uint64_t total) {
+  if (!enabled_) return;
+  draw(done, total, true);
+  std::fputs("\n", stderr);
+  drawn_ = false;
+}
+
+void Progress::draw(std::uint64_t done, std::uint64_t total, bool finished) {
+  last_ = Clock::now();
   drawn_ = true;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
+  before_ = std::min(before_, done);  // what was there may turn out to be of no use
+  const double seconds = std::chrono::duration<double>(last_ - start_).count();
+  // of less time a rate says nothing
+  const double rate = seconds < 0.1 ? 0 : static_cast<double>(done - before_) / seconds;
   std::string line = label_ + "  ";
   if (total > 0) {
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
@@ -51,11 +71,12 @@ void Progress::update(std::uint64_t done, std::uint64_t total) {
     line += "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '.') + "] " +
             fixed(100 * share, 0) + " %  ";
     line += amount(done, unit_) + " of " + amount(total, unit_);
-    if (done > 0) line += "  " + duration(seconds / share - seconds) + " left";
+    if (rate > 0 && !finished)
+      line += "  " + duration(static_cast<double>(total - std::min(done, total)) / rate) + " left";
   } else {
     line += amount(done, unit_);
   }
-  line += "  " + amount(static_cast<std::uint64_t>(static_cast<double>(done) / seconds), unit_) + "/s";
+  if (rate > 0) line += "  " + amount(static_cast<std::uint64_t>(rate), unit_) + "/s";
   winsize size{};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) {
     line.resize(std::min<std::size_t>(line.size(), size.ws_col - 1));

@@ -93,6 +93,32 @@ describe('pull', () => {
       [],
     );
   });
+  const script = existsSync('/usr/bin/script') ? false : 'there is no `script`, which makes a terminal';
+  it('shows on a terminal how much came, however fast', { skip: script }, async (t) => {
+    const { url } = await hub(t, tinyModel());
+    const out = temporaryFolder(t);
+    const shown = () =>
+      new Promise((resolve) => {
+        const env = { ...process.env, BERTLENS_HUB: url, no_proxy: '*' };
+        const line = `'${binary}' pull some/model --out '${out}'`;
+        const child = spawn('/usr/bin/script', ['-qec', line, '/dev/null'], {
+          env,
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        let text = '';
+        child.stdout.on('data', (data) => (text += data));
+        child.on('close', () => resolve(text));
+      });
+    const text = await shown();
+    const lines = text.split('\r\n').map((line) => line.split('\x1b[K').at(-1));
+    assert.match(lines[0], /^config\.json {2}\[#{24}\] 100 % {2}(0\.\d kB) of \1/);
+    const weights = lines.find((line) => line.startsWith('model.safetensors'));
+    assert.match(weights, /^model\.safetensors {2}\[#{24}\] 100 % {2}(\d+\.\d MB) of \1/);
+    assert.match(text, /config\.json {2}\[\.{24}\] 0 %/);
+    assert.deepEqual(lines.slice(-2), [out, '']);
+    // and nothing of what was there already
+    assert.equal(await shown(), out + '\r\n');
+  });
   it('fetches a file again that differs in its bytes alone, or of which no hash is named', async (t) => {
     const folder = temporaryFolder(t);
     for (const name of readdirSync(tinyModel()))

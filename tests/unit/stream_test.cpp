@@ -162,7 +162,7 @@ TEST_F(StreamTest, ALongBatchShowsHowFarItIs) {
   ASSERT_GE(slave, 0);
   ::dup2(slave, STDERR_FILENO);
   const StreamHandler handler = [](std::span<StreamLine> lines, const Emit& emit) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2050));
+    std::this_thread::sleep_for(std::chrono::milliseconds(350));
     emit.computed(1);
     std::this_thread::sleep_for(std::chrono::milliseconds(120));
     for (StreamLine& line : lines) echo(line);
