@@ -36,7 +36,7 @@ constexpr std::size_t kMostSequences = 1 << 16;
 
 // The numbers of --lengths.
 std::vector<std::size_t> read_lengths(const std::string& text) {
-  std::vector<std::size_t> lengths = whole_numbers("--lengths", text, 2, 1 << 20);
+  std::vector<std::size_t> lengths = whole_numbers("--lengths", text, 1, 1 << 20);
   if (lengths.size() > kMostSequences)
     throw CLI::ValidationError("--lengths", "at most " + std::to_string(kMostSequences) + " sequences, got " +
                                                 std::to_string(lengths.size()));
@@ -57,9 +57,9 @@ std::vector<std::int32_t> fixed_ids(std::span<const std::size_t> lengths, std::s
   std::size_t at = 0;
   for (const std::size_t length : lengths) {
     if (vocabulary <= 102) break;
-    ids[at] = 101;
-    ids[at += length - 1] = 102;
-    ++at;
+    ids[at + length - 1] = 102;
+    ids[at] = 101;  // alone where there is one token
+    at += length;
   }
   return ids;
 }
@@ -98,7 +98,7 @@ Expected<int> run(const Options& options) {
       mixed ? options.lengths : std::vector<std::size_t>(options.batch, options.tokens);
   const std::size_t longest = *std::max_element(lengths.begin(), lengths.end());
   if (longest > config.max_position_embeddings) {
-    usage_error(std::string(mixed ? "--lengths" : "--seq") + ": must be from 2 to " +
+    usage_error(std::string(mixed ? "--lengths" : "--seq") + ": must be from 1 to " +
                 std::to_string(config.max_position_embeddings) + " (the model's positions), got " +
                 std::to_string(longest));
   }
@@ -182,7 +182,7 @@ Action define_bench(CLI::App& app) {
       ->transform(whole_number(1, kMostSequences));
   app.add_option("--seq", options->tokens, "tokens of each; default: 128")
       ->type_name("S")
-      ->transform(whole_number(2, 1 << 20));
+      ->transform(whole_number(1, 1 << 20));
   app.add_option_function<std::string>(
          "--lengths", [options](const std::string& text) { options->lengths = read_lengths(text); },
          "tokens of each sequence, instead of --batch and --seq: 9,128,31")

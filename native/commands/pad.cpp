@@ -226,6 +226,12 @@ Action define_pad(CLI::App& app) {
       ->group(group);
   app.add_flag("--tables", options->tables, "the token tables of the notebook's cell 6 too")->group("Output");
   add_format_options(app, options->output, JsonLines::kNone);
+  const auto no_stream = [] {
+    usage_error(
+        "--jsonl: pad compares strategies for one batch, which --json answers; tokenize --jsonl --padding "
+        "longest pads a stream");
+  };
+  app.add_flag_callback("--jsonl", no_stream)->group("");  // every other command has it
   add_engine_options(app, options->engine, {.backend = false, .threads = false, .precision = false});
   app.footer(
       "examples\n"

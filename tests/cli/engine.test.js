@@ -597,7 +597,7 @@ describe('one answer', () => {
       2,
       /the batches come from --file or standard input/,
     );
-    failure(withTiny('bench', '--seq', '600'), 2, /--seq: must be from 2 to 512 .*got 600/);
+    failure(withTiny('bench', '--seq', '600'), 2, /--seq: must be from 1 to 512 .*got 600/);
   });
 });
 
@@ -834,6 +834,8 @@ describe('quantize and bench', () => {
     const bench = (...args) => json(withTiny('bench', '--json', '--runs', '1', ...args));
     const mixed = bench('--lengths', '9,128,31');
     assert.deepEqual([mixed.batch, mixed.seq, mixed.tokens], [3, 128, 168]);
+    assert.equal(bench('--seq', '1').tokens, 1);
+    assert.equal(bench('--lengths', '1,2,1').tokens, 4);
     // operations, as far as they can be told: those of equal lengths are those of --batch and --seq
     const work = (answer) => answer.gflops * answer.median_ms;
     const near = (a, b) => assert.ok(Math.abs(a / b - 1) < 1e-9, `${a} ${b}`);
@@ -841,9 +843,9 @@ describe('quantize and bench', () => {
     const pooler = bench('--lengths', '16,16', '--output', 'pooler');
     assert.ok(work(pooler) < work(bench('--lengths', '16,16', '--output', 'states')));
     for (const [args, message] of [
-      [['--lengths', '9,1'], /--lengths: must be from 2 to 1048576, got 1;/],
+      [['--lengths', '9,0'], /--lengths: must be from 1 to 1048576, got 0;/],
       [['--lengths', '9,,7'], /--lengths: '' is not a whole number;/],
-      [['--lengths', '9,600'], /--lengths: must be from 2 to 512 \(the model's positions\), got 600;/],
+      [['--lengths', '9,600'], /--lengths: must be from 1 to 512 \(the model's positions\), got 600;/],
       [['--lengths', '9', '--batch', '2'], /--batch excludes --lengths;/],
       [['--lengths', '9', '--seq', '2'], /--seq excludes --lengths;/],
       [['--output', 'logits'], /--output: 'logits' is not one of states\|pooler;/],

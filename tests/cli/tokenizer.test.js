@@ -561,6 +561,12 @@ describe('usage', () => {
     );
     failure(['tokenize', '--json', '--csv', 'a'], 2, /--json and --csv exclude each other/);
     failure(['tokenize', '--words', '--jsonl'], 2, /--jsonl and --words exclude each other/);
+    failure(
+      ['pad', '--jsonl', 'a'],
+      2,
+      /pad: --jsonl: .* --json answers; tokenize --jsonl --padding longest/,
+    );
+    assert.doesNotMatch(output(['pad', '--help']), /--jsonl/);
     failure(['tokenize', 'a', '--file', 'b'], 2, /not both/);
     failure(['tokenize', '--max-length'], 2, /--max-length: its value is missing \(N\);/);
     failure(['tokenize', '--file', 'a', '--file', 'b'], 2, /--file is given 2 times instead of once;/);
