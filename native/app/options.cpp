@@ -130,8 +130,7 @@ void add_engine_options(CLI::App& app, EngineOptions& options, const EngineUse& 
   add_switch("--clean-text", options.tokenizer.clean_text, "drop control characters; default: true");
 }
 
-void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines,
-                        const std::vector<std::string>& reports) {
+void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines) {
   const std::string group = "Output";
   app.add_flag("--json", options.json,
                std::string("one JSON value") +
@@ -147,7 +146,6 @@ void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines,
         ->group(group);
     names.emplace_back("--jsonl");
   }
-  names.insert(names.end(), reports.begin(), reports.end());
   app.parse_complete_callback([&app, names] {
     std::vector<std::string> given;
     std::copy_if(names.begin(), names.end(), std::back_inserter(given),

@@ -55,10 +55,8 @@ enum class JsonLines {
   kStream,  ///< reads lines and answers each
   kOutput,  ///< reads nothing, so that only the answer is in lines
 };
-/// --json, --csv, --md, and --jsonl; at most one of them and of `reports` (other options that choose what is
-/// printed) may be given.
-void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines = JsonLines::kStream,
-                        const std::vector<std::string>& reports = {});
+/// --json, --csv, --md, and --jsonl; at most one of them may be given.
+void add_format_options(CLI::App& app, FormatOptions& options, JsonLines lines = JsonLines::kStream);
 
 /// Texts as arguments, from a file or from standard input.
 struct InputOptions {

@@ -174,7 +174,7 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
         return;
       }
       lines[i].answer([&](JsonWriter& json) {
-        write_encoding(json, tokenizer, *rows[i].encoding, options.stride.has_value());
+        write_encoding(json, tokenizer, *rows[i].encoding, options.stride.has_value(), options.words);
       });
     });
   };
@@ -200,10 +200,13 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
 
 // ---- reports for people ---------------------------------------------------------------------------------
 
+bool have_windows(std::span<const Row> rows) {
+  return std::ranges::any_of(rows, [](const Row& row) { return !row.encoding->overflowing.empty(); });
+}
+
 // All that is known of each token, for --csv and --md.
 Table full_table(const Tokenizer& tokenizer, std::span<const Row> rows) {
-  const bool windows =
-      std::ranges::any_of(rows, [](const Row& row) { return !row.encoding->overflowing.empty(); });
+  const bool windows = have_windows(rows);
   std::vector<Table::Column> columns = {{"row", Align::kRight}};
   if (windows) columns.push_back({"window", Align::kRight});
   columns.insert(columns.end(), {{"token", Align::kLeft},
@@ -285,14 +288,99 @@ void print_words(Output& out, const Tokenizer& tokenizer, const Row& row) {
   out.write(table.markdown());
 }
 
-Status print_explanation(Output& out, const Tokenizer& tokenizer, const std::string& text, bool recognize) {
+// The words that were split, for --csv and --md.
+Table word_table(const Tokenizer& tokenizer, std::span<const Row> rows) {
+  const bool windows = have_windows(rows);
+  std::vector<Table::Column> columns = {{"row", Align::kRight}};
+  if (windows) columns.push_back({"window", Align::kRight});
+  columns.insert(columns.end(), {{"text", Align::kLeft},
+                                 {"pieces", Align::kLeft},
+                                 {"first_token", Align::kRight},
+                                 {"word_id", Align::kRight},
+                                 {"sequence_id", Align::kRight},
+                                 {"begin", Align::kRight},
+                                 {"end", Align::kRight}});
+  Table table(std::move(columns));
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const auto add = [&](std::size_t window, const Encoding& encoding) {
+      for (const Word& word : tokenizer.words(encoding, 2)) {
+        std::string pieces;
+        for (const std::string_view piece : word.pieces)
+          pieces += (pieces.empty() ? "" : " ") + std::string(piece);
+        std::vector<Cell> cells = {std::to_string(row)};
+        if (windows) cells.emplace_back(std::to_string(window));
+        cells.insert(cells.end(), {word.text, pieces, std::to_string(word.first_token),
+                                   std::to_string(word.word_id), std::to_string(word.sequence_id),
+                                   std::to_string(word.offsets.begin), std::to_string(word.offsets.end)});
+        table.add(std::move(cells));
+      }
+    };
+    add(0, *rows[row].encoding);
+    for (std::size_t window = 0; window < rows[row].encoding->overflowing.size(); ++window)
+      add(window + 1, rows[row].encoding->overflowing[window]);
+  }
+  return table;
+}
+
+// ---- every step -----------------------------------------------------------------------------------------
+
+// With offsets in code points, as encodings have them here.
+Expected<Explanation> explain(const Options& options, const Tokenizer& tokenizer, const std::string& text) {
+  Expected<Explanation> explanation = tokenizer.explain(text, !options.truncation.untrusted);
+  if (!explanation) return explanation;
+  const auto each = [&](const auto& visit) {
+    for (ExplainedStep& step : explanation->steps) {
+      for (ExplainedChange& change : step.changes) visit(change.source);
+    }
+    for (ExplainedWord& word : explanation->words) visit(word.source);
+    for (ExplainedWord& word : explanation->words) {
+      for (Offsets& span : word.offsets) visit(span);
+    }
+  };
+  std::vector<Offsets> all;
+  each([&](Offsets span) { all.push_back(span); });
+  convert_offsets(text, OffsetUnit::kCodePoints, all);
+  auto next = all.begin();
+  each([&](Offsets& span) { span = *next++; });
+  return explanation;
+}
+
+Expected<Explanation> explain_line(const Options& options, const Tokenizer& tokenizer,
+                                   const StreamLine& line) {
+  const Expected<nlohmann::json> object = line.object();
+  if (!object) return tl::unexpected(object.error());
+  if (has_field(*object, "pair"))
+    return fail(ErrorCode::kInvalidArgument, "--explain takes one text a line, without \"pair\"");
+  const Expected<std::string> text = text_field(*object, "text");
+  if (!text) return tl::unexpected(text.error());
+  return explain(options, tokenizer, *text);
+}
+
+Expected<int> stream_explanations(const Options& options, const Tokenizer& tokenizer, Output& out) {
+  const auto write = [&](JsonWriter& json, const Explanation& explanation) {
+    write_explanation(json, tokenizer, explanation);
+  };
+  const StreamHandler handler = [&](std::span<StreamLine> lines, const Emit& emit) {
+    constexpr std::size_t kTogether = 16;  // an explanation may be a hundred times as long as its text
+    for (std::size_t begin = 0; begin < lines.size(); begin += kTogether) {
+      const std::size_t count = std::min(kTogether, lines.size() - begin);
+      parallel_for(count, options.engine.threads, [&](std::size_t i) {
+        StreamLine& line = lines[begin + i];
+        line.settle(explain_line(options, tokenizer, line), write);
+      });
+      emit(begin + count - 1);
+    }
+  };
+  return run_stream(options.input, out, "tokenize", {&handler, 1});
+}
+
+void print_explanation(Output& out, const Tokenizer& tokenizer, const std::string& text,
+                       const Explanation& explanation) {
   constexpr std::size_t kShown = 4000;
-  const Expected<Explanation> explanation = tokenizer.explain(text, recognize);
-  if (!explanation) return tl::unexpected(explanation.error());
   out.line("Text: " + one_line(text, kShown));
   out.line();
   out.line("Normalise");
-  for (const ExplainedStep& step : explanation->steps) {
+  for (const ExplainedStep& step : explanation.steps) {
     std::string line = "  " + std::string(step.name);
     line.resize(std::max<std::size_t>(line.size(), 26), ' ');
     if (!step.enabled) {
@@ -307,7 +395,7 @@ Status print_explanation(Output& out, const Tokenizer& tokenizer, const std::str
   }
   out.line();
   out.line("Greedy longest match, word by word (x: not in the vocabulary)");
-  for (const ExplainedWord& word : explanation->words) {
+  for (const ExplainedWord& word : explanation.words) {
     std::string tries;
     if (word.kind == WordKind::kAddedToken) tries = "found as a whole before anything else";
     if (word.kind == WordKind::kTooLong) tries = "too long for the match: unknown";
@@ -318,20 +406,35 @@ Status print_explanation(Output& out, const Tokenizer& tokenizer, const std::str
     out.line("  " + printable(word.text) + "  ->  " + tries + "  =>  " +
              python_list(token_strings(tokenizer, word.ids)));
   }
-  return {};
+}
+
+// A report for people is written text by text.
+Expected<int> explain_all(const Options& options, const Tokenizer& tokenizer,
+                          std::span<const std::string> texts, Output& out) {
+  std::vector<Explanation> all;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    Expected<Explanation> explanation = explain(options, tokenizer, texts[i]);
+    if (!explanation) return text_error(explanation.error(), options.input, i);
+    if (options.output.json) {
+      all.push_back(std::move(*explanation));
+      continue;
+    }
+    if (i > 0) out.line();
+    print_explanation(out, tokenizer, texts[i], *explanation);
+  }
+  if (!options.output.json) return finish(out);
+  const auto write = [&](JsonWriter& json, const Explanation& explanation) {
+    write_explanation(json, tokenizer, explanation);
+  };
+  return print_answer(
+      out, Format::kJson,
+      {.json = [&](JsonWriter& json) { write_list(json, all, write); }, .table = {}, .report = {}});
 }
 
 Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Output& out) {
   Expected<std::vector<std::string>> texts = all_texts(options.input);
   if (!texts) return tl::unexpected(texts.error());
-  if (options.explain) {
-    for (std::size_t i = 0; i < texts->size(); ++i) {
-      if (i > 0) out.line();
-      const Status done = print_explanation(out, tokenizer, (*texts)[i], !options.truncation.untrusted);
-      if (!done) return text_error(done.error(), options.input, i);
-    }
-    return finish(out);
-  }
+  if (options.explain) return explain_all(options, tokenizer, *texts, out);
   std::vector<Row> rows(texts->size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rows[i].text.text = std::move((*texts)[i]);
@@ -352,19 +455,19 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
                   std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
   }
   const auto write = [&](JsonWriter& json, const Row& row) {
-    write_encoding(json, tokenizer, *row.encoding, options.stride.has_value());
+    write_encoding(json, tokenizer, *row.encoding, options.stride.has_value(), options.words);
   };
-  return print_answer(out, options.output.format(),
-                      {.json = [&](JsonWriter& json) { write_list(json, rows, write); },
-                       .table = [&] { return full_table(tokenizer, rows); },
-                       .report =
-                           [&] {
-                             for (const Row& row : rows) {
-                               if (&row != rows.data()) out.line();
-                               options.words ? print_words(out, tokenizer, row)
-                                             : print_tokens(out, tokenizer, row);
-                             }
-                           }});
+  return print_answer(
+      out, options.output.format(),
+      {.json = [&](JsonWriter& json) { write_list(json, rows, write); },
+       .table = [&] { return options.words ? word_table(tokenizer, rows) : full_table(tokenizer, rows); },
+       .report =
+           [&] {
+             for (const Row& row : rows) {
+               if (&row != rows.data()) out.line();
+               options.words ? print_words(out, tokenizer, row) : print_tokens(out, tokenizer, row);
+             }
+           }});
 }
 
 Expected<int> run(const Options& options) {
@@ -372,6 +475,7 @@ Expected<int> run(const Options& options) {
   const Expected<std::shared_ptr<const Tokenizer>> tokenizer = load_tokenizer(options.engine);
   if (!tokenizer) return tl::unexpected(tokenizer.error());
   Output out(1, "standard output");
+  if (options.output.json_lines && options.explain) return stream_explanations(options, **tokenizer, out);
   if (options.output.json_lines) return stream(options, **tokenizer, out);
   return one_answer(options, **tokenizer, out);
 }
@@ -413,13 +517,15 @@ Action define_tokenize(CLI::App& app) {
       ->transform(whole_number(1, std::numeric_limits<std::int32_t>::max()))
       ->group(group);
   app.add_flag("--no-special-tokens", options->no_special_tokens, "do not add [CLS] and [SEP]")->group(group);
-  add_format_options(app, options->output, JsonLines::kStream, {"--words", "--explain"});
-  app.add_flag("--words", options->words, "report which words were split in pieces (Exercise 1)")
+  add_format_options(app, options->output);
+  app.add_flag("--words", options->words,
+               "report which words were split in pieces (Exercise 1); in JSON as \"split_words\" beside the "
+               "tokens")
       ->group("Output");
   app.add_flag(
          "--explain", options->explain,
          "show every step, of texts of up to 8192 bytes as they stand: the normaliser, then the tries of "
-         "the match; not with options that pair, split, cut or pad")
+         "the match; with --json and --jsonl too; not with options that pair, split, cut or pad")
       ->group("Output");
   add_engine_options(app, options->engine, {.backend = false, .precision = false});
   app.footer(
@@ -428,14 +534,15 @@ Action define_tokenize(CLI::App& app) {
       "  bertlens tokenize --words \"The pre-trained BERT model uses WordPiece tokenization with 30,522 "
       "tokens.\"\n"
       "  bertlens tokenize --explain \"Caf\xc3\xa9 [MASK] antidisestablishmentarianism\"\n"
+      "  bertlens tokenize --explain --json \"unaffable\"\n"
       "  bertlens tokenize --json --max-length 128 --truncation longest_first --file sentences.txt\n"
       "  printf '{\"text\": \"hello world\"}\\n{\"text\": \"hello\"}\\n' | bertlens tokenize --jsonl "
       "--padding longest\n"
       "  bertlens tokenize --jsonl --max-length 64 --stride 16 < long.jsonl    # windows in \"overflowing\"");
   return [options, &app] {
-    for (const char* name :
-         {"--pair", "--split-words", "--truncation", "--max-length", "--truncation-side", "--stride",
-          "--padding", "--padding-side", "--pad-to-multiple-of", "--no-special-tokens"}) {
+    for (const char* name : {"--pair", "--split-words", "--truncation", "--max-length", "--truncation-side",
+                             "--stride", "--padding", "--padding-side", "--pad-to-multiple-of",
+                             "--no-special-tokens", "--words", "--csv", "--md"}) {
       if (options->explain && app.count(name) > 0) usage_error(std::string(name) + " excludes --explain");
     }
     return run(*options);

@@ -236,6 +236,90 @@ describe('tokenize', () => {
     assert.match(report, /strip_accents +1 change: Cafe \[MASK\] unaffable/);
     assert.match(report, /unaff x, unaf x, una = 14477, ##ffable x/);
   });
+  it('explains in JSON, with offsets in code points', () => {
+    const text = '\u{1f600} Café [MASK] unaffable';
+    const answer = json(['tokenize', '--explain', '--json', text]);
+    assert.deepEqual(
+      answer.steps.map(({ name, enabled }) => [name, enabled]),
+      ['clean_text', 'tokenize_chinese_chars', 'strip_accents', 'lowercase'].map((name) => [name, true]),
+    );
+    assert.equal(answer.steps[2].after, '\u{1f600} Cafe [MASK] unaffable');
+    assert.deepEqual(answer.steps[2].changes, [{ source: [5, 6], before: 'é', after: 'e' }]);
+    assert.deepEqual(
+      answer.words.map(({ kind, source }) => [kind, source]),
+      [
+        ['word', [0, 1]],
+        ['word', [2, 6]],
+        ['added_token', [7, 13]],
+        ['word', [14, 23]],
+      ],
+    );
+    const { candidates, ...word } = answer.words[3];
+    assert.deepEqual(word, {
+      kind: 'word',
+      text: 'unaffable',
+      source: [14, 23],
+      input_ids: [14477, 20961, 3468],
+      tokens: ['una', '##ffa', '##ble'],
+      offsets: [
+        [14, 17],
+        [17, 20],
+        [20, 23],
+      ],
+    });
+    assert.deepEqual(candidates[0], { text: 'unaffable', id: null });
+    assert.deepEqual(candidates.at(-1), { text: '##ble', id: 3468 });
+    // the ids are those of the tokens
+    const row = json(['tokenize', '--json', '--no-special-tokens', text]);
+    assert.deepEqual(
+      answer.words.flatMap(({ input_ids }) => input_ids),
+      row.input_ids,
+    );
+    assert.deepEqual(
+      answer.words.flatMap(({ offsets }) => offsets),
+      row.offsets,
+    );
+    assert.deepEqual(json(['tokenize', '--explain', '--json', text, 'a'])[0], answer);
+    assert.equal(json(['tokenize', '--explain', '--json', '--untrusted', '[MASK]']).words.length, 3);
+    const lines = [{ text }, { text: 'a', pair: 'b' }, {}, ...Array(40).fill({ text: 'a' }), { text }];
+    const answers = stream(['tokenize', '--explain'], lines, 1);
+    assert.deepEqual([answers[0], answers.at(-1)], [answer, answer]);
+    assert.match(answers[1].error.message, /--explain .* without "pair"/);
+    assert.match(answers[2].error.message, /"text" is missing/);
+  });
+  it('gives the words that were split in every format', () => {
+    const text = 'é unaffable';
+    const word = {
+      text: 'unaffable',
+      pieces: ['una', '##ffa', '##ble'],
+      first_token: 2,
+      word_id: 1,
+      sequence_id: 0,
+      offsets: [2, 11],
+    };
+    const { split_words, ...row } = json(['tokenize', '--words', '--json', text]);
+    assert.deepEqual(split_words, [word]);
+    assert.deepEqual(row, json(['tokenize', '--json', text]));
+    assert.deepEqual(
+      json(['tokenize', '--words', '--json', 'a', text]).map((one) => one.split_words),
+      [[], [word]],
+    );
+    const [first, second] = stream(['tokenize', '--words'], [{ text }, { text: 'a', pair: text }]);
+    assert.deepEqual(first.split_words, [word]);
+    assert.deepEqual(second.split_words, [{ ...word, first_token: 4, sequence_id: 1 }]);
+    const windows = ['tokenize', '--words', '--max-length', '6', '--stride', '0', `${text} ${text}`];
+    assert.deepEqual(
+      json([...windows, '--json']).overflowing.map((one) => one.split_words.length),
+      [1],
+    );
+    assert.equal(
+      output(['tokenize', '--words', '--csv', text, text]),
+      'row,text,pieces,first_token,word_id,sequence_id,begin,end\n' +
+        '0,unaffable,una ##ffa ##ble,2,1,0,2,11\n1,unaffable,una ##ffa ##ble,2,1,0,2,11\n',
+    );
+    assert.match(output([...windows, '--csv']), /^row,window,text,.*\n0,0,unaffable,.*\n0,1,unaffable,/);
+    assert.match(output(['tokenize', '--words', '--md', text]), /^\| +row \| text +\| pieces/);
+  });
   it('says which text it cannot explain', (t) => {
     const long = 'a'.repeat(2_000_000);
     const file = path.join(temporaryFolder(t), 'texts');
@@ -560,7 +644,8 @@ describe('usage', () => {
       /--backend: 'tpu' is not one of xnnpack\|reference\|cuda/,
     );
     failure(['tokenize', '--json', '--csv', 'a'], 2, /--json and --csv exclude each other/);
-    failure(['tokenize', '--words', '--jsonl'], 2, /--jsonl and --words exclude each other/);
+    failure(['tokenize', '--words', '--explain'], 2, /--words excludes --explain/);
+    failure(['tokenize', '--csv', '--explain'], 2, /--csv excludes --explain/);
     failure(
       ['pad', '--jsonl', 'a'],
       2,
