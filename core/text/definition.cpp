@@ -69,7 +69,10 @@ class Reader {
 
   std::optional<std::int32_t> id_of(std::string_view text) const;
   bool in_vocabulary(std::optional<std::int32_t> id) const {
-    return id && static_cast<std::size_t>(*id) < definition_.entries.size();
+    const auto& entries = definition_.entries;
+    const auto place = static_cast<std::size_t>(id.value_or(-1));
+    // between the vocabulary's ids and those of added tokens there may be some of no token
+    return place < entries.size() && entries[place].kind != TokenEntry::Kind::kAbsent;
   }
   std::size_t slot_of(std::string_view text) const;
   void index(std::int32_t id);
@@ -269,7 +272,7 @@ bool Reader::read_added_token(const Value& token, std::optional<std::int32_t> id
   if (const auto known = id_of(added.content))
     added.id = *known;  // as the reference: the vocabulary's id wins
   const auto index = static_cast<std::size_t>(added.id);
-  if (!in_vocabulary(added.id) || definition_.entries[index].kind == TokenEntry::Kind::kAbsent) {
+  if (!in_vocabulary(added.id)) {
     add_entry(added.id, added.content, TokenEntry::Kind::kAdded);
   } else if (definition_.entries[index].text != added.content) {
     return invalid(file, {"the id ", std::to_string(added.id), " of the added token ", quote(added.content),

@@ -445,6 +445,17 @@ TEST(Tokenizer, BadFilesAreNamed) {
                         }() +
                         "]}}"),
             "invalid_model: tokenizer.json: the template single has 65 parts; the most is 64");
+  // ids that no token has, beyond the last one's or in a gap before it
+  for (const char* id : {"2", "3", "5"}) {
+    const std::string start = R"({"model": {"vocab": {"[UNK]": 0, "[CLS]": 1}}, "pre_tokenizer": {"type":
+        "BertPreTokenizer"}, "added_tokens": [{"id": 4, "content": "x y"}], "post_processor": {"type": )";
+    EXPECT_EQ(message("", start + R"("TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]",
+                  "type_id": 0}}], "special_tokens": {"[CLS]": {"ids": [)" +
+                              id + "]}}}}"),
+              "invalid_model: tokenizer.json: an id of the template's '[CLS]' is outside the vocabulary");
+    EXPECT_EQ(message("", start + R"("BertProcessing", "cls": ["[CLS]", )" + id + "]}}"),
+              "invalid_model: tokenizer.json: BertProcessing has no id of the vocabulary for cls");
+  }
 }
 
 TEST(Tokenizer, ManyAddedTokensAreReadOneByOne) {
