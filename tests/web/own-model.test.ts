@@ -66,10 +66,11 @@ const arrived = { timeout: patience };
 
 /** Models load within every one of these steps, on machines that may be busy. */
 function onLensPage(hash: string, body: (opened: Opened) => Promise<void>): Promise<void> {
-  return onPage(hash, (opened) => {
+  const patient = (opened: Opened): Promise<void> => {
     opened.page.setDefaultTimeout(patience);
     return body(opened);
-  });
+  };
+  return onPage(hash, patient, { fresh: true }); // models are kept
 }
 
 async function status(page: Page): Promise<string> {

@@ -57,21 +57,26 @@ export interface Opened {
   said: string[];
 }
 
-async function profileOf(options: BrowserContextOptions): Promise<BrowserContext> {
+export interface ProfileOptions extends BrowserContextOptions {
+  /** Where a test needs a profile in which nothing is stored, or stores what would change others. */
+  fresh?: boolean;
+}
+
+async function profileOf({ fresh = false, ...options }: ProfileOptions): Promise<BrowserContext> {
   const key = JSON.stringify(options);
-  const kept = profiles.get(key);
+  const kept = fresh ? undefined : profiles.get(key);
   if (kept) return kept;
   const made = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  profiles.set(key, made);
+  if (!fresh) profiles.set(key, made);
   return made;
 }
 
 /** Runs `body` on the page at `hash` in a new tab; afterwards the console must have been silent. What a test leaves in the
- * browser's storage the next one of its file with the same options finds. */
+ * browser's storage the next one of its file with the same options finds, unless its profile is fresh. */
 export async function onPage(
   hash: string,
   body: (opened: Opened) => Promise<void>,
-  options: BrowserContextOptions = {},
+  options: ProfileOptions = {},
 ): Promise<void> {
   const context = await profileOf(options);
   const said: string[] = [];
@@ -89,7 +94,7 @@ export async function onPage(
     await body({ page, url: served.url, said });
     assert.deepEqual(said, []);
   } finally {
-    await page.close();
+    await (options.fresh ? context : page).close();
   }
 }
 
