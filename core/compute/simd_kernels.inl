@@ -303,7 +303,7 @@ using Tile = void (*)(const float*, std::size_t, const float*, std::size_t, std:
 
 template <std::size_t rows>
 Tile tile_of(std::size_t vectors, [[maybe_unused]] bool touches) {
-  if constexpr (kTouch != 0 && rows >= 4)  // fewer are read too soon to be waited for any less
+  if constexpr (kTouch != 0 && rows >= 4)  // with fewer, memory is what takes the time anyway
     if (touches && vectors == kTileVectors) return tile<rows, kTileVectors, true>;
   if constexpr (kTileVectors >= 4) {
     if (vectors == 4) return tile<rows, 4>;

@@ -135,7 +135,10 @@ Status copy_small_files(const std::string& from, const std::string& to) {
       continue;
     }
     fs::copy_file(from + "/" + name, to + "/" + name, fs::copy_options::overwrite_existing, error);
-    if (error) return fail(ErrorCode::kIo, in_quotes(to + "/" + name) + ": " + error.message());
+    if (error) {
+      return fail(ErrorCode::kIo, in_quotes(from + "/" + name) + " cannot be copied to " +
+                                      in_quotes(to + "/" + name) + ": " + error.message());
+    }
   }
   return {};
 }

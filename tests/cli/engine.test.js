@@ -807,6 +807,19 @@ describe('quantize and bench', () => {
     failure(withTiny('quantize', '--out', '/dev/null'), 1, /'\/dev\/null' is not a folder/);
     failure(withTiny('quantize', '--out', '/dev/null/x'), 1, /\/dev\/null\/x/);
   });
+  it('names the file that cannot be copied beside the weights', (t) => {
+    const folder = temporaryFolder(t);
+    for (const name of ['config.json', 'model.safetensors']) {
+      copyFileSync(path.join(tinyModel(), name), path.join(folder, name));
+    }
+    mkdirSync(path.join(folder, 'vocab.txt'));
+    const out = path.join(folder, 'int8');
+    failure(
+      ['quantize', '--model', folder, '--out', out],
+      1,
+      new RegExp(`'${folder}/vocab.txt' cannot be copied to '${out}/vocab.txt': `),
+    );
+  });
   it('a signal that ends quantize leaves no part of a file', async (t) => {
     const out = temporaryFolder(t);
     const part = path.join(out, 'model.safetensors.part');
