@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -34,6 +35,40 @@ std::uint32_t size_bits(float value) {
   return std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
 }
 
+/// The bits of the largest size among `count` floats, or halves, of the width of Bits.
+template <class Bits>
+Bits largest_bits(const std::byte* source, std::size_t count) {
+  constexpr Bits kSize = std::numeric_limits<Bits>::max() >> 1;
+  Bits most = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    most = std::max(most, static_cast<Bits>(load<Bits>(source + i * sizeof(Bits)) & kSize));
+  return most;
+}
+
+/// The largest size among the elements of a weight that is not int8.
+float largest_element(const WeightView& weight) {
+  const std::size_t count = weight.rows * weight.columns;
+  if (weight.type == WeightType::kF32)
+    return std::bit_cast<float>(largest_bits<std::uint32_t>(weight.data, count));
+  const auto bits = largest_bits<std::uint16_t>(weight.data, count);
+  return weight.type == WeightType::kF16 ? base::half_to_float(bits)
+                                         : std::bit_cast<float>(std::uint32_t{bits} << 16);
+}
+
+/// ... and of a row that is.
+float largest_int8(const WeightView& weight, std::size_t row, float scale) {
+  const std::byte* const source = weight.data + row * weight.columns;
+  int most = 0;
+  for (std::size_t i = 0; i < weight.columns; ++i)
+    most = std::max(most, std::abs(static_cast<int>(static_cast<std::int8_t>(source[i]))));
+  return static_cast<float>(most) * scale;
+}
+
+tl::unexpected<Error> damaged() {
+  return fail(ErrorCode::kInvalidModel,
+              "a weight, or a scale of int8 weights, is no normal number: the weights are damaged");
+}
+
 std::vector<float> read_vector(const WeightView& view) {
   std::vector<float> values(view.rows * view.columns);
   for (std::size_t r = 0; r < view.rows; ++r) read_row(view, r, values.data() + r * view.columns);
@@ -41,12 +76,6 @@ std::vector<float> read_vector(const WeightView& view) {
 }
 
 }  // namespace
-
-Status check_scales(const WeightView& weight) {
-  for (std::size_t r = 0; weight.type == WeightType::kInt8 && r < weight.rows; ++r)
-    if (Status fine = check_scale(load<float>(weight.scales + r * sizeof(float))); !fine) return fine;
-  return {};
-}
 
 AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
   if (size == 0) return;
@@ -120,9 +149,7 @@ Status narrow_row(const float* row, std::size_t count, std::uint16_t* target) {
     most = std::max(most, size_bits(row[i]));
     target[i] = base::float_to_half(row[i]);
   }
-  if (most < std::bit_cast<std::uint32_t>(base::kHalfOverflow)) return {};
-  return fail(ErrorCode::kInvalidModel,
-              "a weight is no number or beyond the range of f16: the precision f32 has room for it");
+  return check_half(std::bit_cast<float>(most));
 }
 
 float largest_size(const float* values, std::size_t count, float before) {
@@ -298,8 +325,14 @@ const std::int8_t* LinearRows::integers(std::size_t output, std::int8_t* scratch
 
 Status check_scale(float scale) {
   if (scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max()) return {};
+  return damaged();
+}
+
+Status check_half(float largest) {
+  if (largest < base::kHalfOverflow) return {};
+  if (!(largest <= std::numeric_limits<float>::max())) return damaged();
   return fail(ErrorCode::kInvalidModel,
-              "a weight, or a scale of int8 weights, is no normal number: the weights are damaged");
+              "a weight is beyond the range of f16: the precision f32 has room for it");
 }
 
 Expected<StackedLinear> StackedLinear::make(const LinearRows& rows, Precision precision) {
@@ -362,3 +395,26 @@ Status HostStream::gather(std::span<const std::uint32_t> indices, std::size_t co
 }
 
 }  // namespace bert::compute
+
+namespace bert {
+
+Status check_scales(const WeightView& weight) {
+  for (std::size_t r = 0; weight.type == WeightType::kInt8 && r < weight.rows; ++r) {
+    const auto scale = compute::load<float>(weight.scales + r * sizeof(float));
+    if (Status fine = compute::check_scale(scale); !fine) return fine;
+  }
+  return {};
+}
+
+Status check_halves(const WeightView& weight) {
+  if (weight.type != WeightType::kInt8) return compute::check_half(compute::largest_element(weight));
+  if (Status fine = check_scales(weight); !fine) return fine;
+  for (std::size_t r = 0; r < weight.rows; ++r) {
+    const auto scale = compute::load<float>(weight.scales + r * sizeof(float));
+    if (128 * scale < base::kHalfOverflow) continue;  // no int8 is larger
+    if (Status fine = compute::check_half(compute::largest_int8(weight, r, scale)); !fine) return fine;
+  }
+  return {};
+}
+
+}  // namespace bert

@@ -133,8 +133,8 @@ class LinearRows {
 
 /// kInvalidModel unless a scale of int8 weights is positive and normal.
 Status check_scale(float scale);
-/// The same of all scales of a weight; other types have none.
-Status check_scales(const WeightView& weight);
+/// kInvalidModel unless weights of sizes up to `largest` are numbers that f16 can hold.
+Status check_half(float largest);
 
 /// A linear layer's rows together, for a library that packs them: f32 weights, or int8 weights with scales.
 struct StackedLinear {

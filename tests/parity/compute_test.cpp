@@ -803,7 +803,65 @@ TEST_P(Compute, RefusesWeightsBeyondHalf) {
       if (linear) continue;
       EXPECT_EQ(linear.error().code, ErrorCode::kInvalidModel);
       EXPECT_EQ(table.error().code, ErrorCode::kInvalidModel);
-      EXPECT_NE(linear.error().message.find("beyond the range of f16"), std::string::npos);
+      EXPECT_EQ(linear.error().message, table.error().message);
+      EXPECT_NE(linear.error().message.find(std::isfinite(odd) ? "beyond the range of f16" : "damaged"),
+                std::string::npos);
+    }
+  }
+}
+
+/// What a backend that keeps everything as f16 asks: the answer is that of layers in host memory.
+TEST_P(Compute, ChecksHalvesAsItNarrowsThem) {
+  if (!takes(Precision::kF16)) GTEST_SKIP() << "f32 alone";
+  const auto expect_same = [&](const Weight& weight, bool fits, const std::string& where) {
+    const LinearView layer{weight.view, {}};
+    const Status checked = check_halves(weight.view);
+    EXPECT_EQ(checked.has_value(), fits) << where;
+    for (Backend* backend : {reference_.get(), backend_.get()}) {
+      const auto linear = backend->make_linear(std::span(&layer, 1), Precision::kF16);
+      ASSERT_EQ(linear.has_value(), checked.has_value()) << where;
+      if (linear) continue;
+      EXPECT_EQ(checked.error().code, ErrorCode::kInvalidModel) << where;
+      EXPECT_EQ(checked.error().message, linear.error().message) << where;
+    }
+  };
+  constexpr std::size_t kRows = 3, kColumns = 37;
+  for (const std::size_t at : {std::size_t{0}, std::size_t{40}, kRows * kColumns - 1}) {
+    const auto where = [&](const std::string& what) { return what + " at " + std::to_string(at); };
+    for (const float odd : {1.0F, 65504.0F, 65519.0F, 65520.0F, 65536.0F, -1e6F, 3e38F,
+                            std::numeric_limits<float>::infinity(), std::nanf("")}) {
+      std::vector<float> values(kRows * kColumns, 0.5F);
+      for (const float value : {odd, -odd}) {
+        values[at] = value;
+        expect_same({values, kRows, WeightType::kF32}, std::fabs(odd) < 65520.0F,
+                    where("f32 " + std::to_string(value)));
+        // cut to the bits of a bf16, whose next number below 65536 is 65280
+        expect_same({values, kRows, WeightType::kBF16}, std::fabs(odd) < 65536.0F,
+                    where("bf16 " + std::to_string(value)));
+      }
+    }
+    for (const unsigned odd : {0x3c00U, 0x7bffU, 0xfbffU, 0x7c00U, 0xfc00U, 0x7e00U, 0xfc01U}) {
+      Weight weight(std::vector<float>(kRows * kColumns, 0.5F), kRows, WeightType::kF16);
+      const auto bits = static_cast<std::uint16_t>(odd);
+      std::memcpy(weight.bytes.data() + 1 + 2 * at, &bits, sizeof(bits));
+      expect_same(weight, (odd & 0x7fffU) < 0x7c00U, where("f16 " + std::to_string(odd)));
+    }
+    struct Scaled {
+      int integer;
+      float scale;
+      bool fits;
+    };
+    for (const Scaled& scaled :
+         {Scaled{127, 515.8F, true}, Scaled{-128, 511.8F, true}, Scaled{127, 516.0F, false},
+          Scaled{-128, 511.9F, false}, Scaled{60, 1000.0F, true}, Scaled{-66, 1000.0F, false},
+          Scaled{1, 65519.0F, true}, Scaled{1, 65520.0F, false}, Scaled{0, 3e38F, true},
+          Scaled{2, 3e38F, false}, Scaled{1, 0.0F, false}, Scaled{1, -1.0F, false}}) {
+      Weight weight(std::vector<float>(kRows * kColumns, 0.0F), kRows, WeightType::kInt8);
+      weight.bytes[1 + at] = static_cast<std::byte>(scaled.integer);
+      std::memcpy(weight.scale_bytes.data() + 1 + at / kColumns * sizeof(float), &scaled.scale,
+                  sizeof(float));
+      expect_same(weight, scaled.fits,
+                  where(std::to_string(scaled.integer) + " times " + std::to_string(scaled.scale)));
     }
   }
 }

@@ -11,11 +11,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "bert/backend.h"
@@ -711,8 +713,60 @@ TEST_P(Cuda, RefusesWhatDoesNotFit) {
   for (const float scale : {0.0F, -1.0F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
     std::memcpy(weight.scale_bytes.data() + 1, &scale, sizeof(scale));
     const auto bad = backend_->make_linear(std::span(&layer, 1), Precision::kInt8);
+    const auto theirs = reference_->make_linear(std::span(&layer, 1), Precision::kInt8);
     ASSERT_FALSE(bad);
+    ASSERT_FALSE(theirs);
     EXPECT_EQ(bad.error().code, ErrorCode::kInvalidModel);
+    EXPECT_EQ(bad.error().message, theirs.error().message);
+  }
+}
+
+/// What is kept as f16 on the device is refused as the reference refuses it in f16; f32 takes all of it.
+TEST_P(Cuda, RefusesWeightsBeyondHalf) {
+  const bool halves = GetParam() != Precision::kF32;
+  const auto expect_alike = [&](const Weight& odd, bool fits, const std::string& where) {
+    const Weight plain(std::vector<float>(4 * 2, 0.5F), 4, WeightType::kF32);
+    const LinearView alone{odd.view, {}};
+    const auto theirs = reference_->make_linear(std::span(&alone, 1), Precision::kF16);
+    ASSERT_EQ(theirs.has_value(), fits) << where;
+    const auto expect_same = [&](const auto& made, const std::string& what) {
+      ASSERT_EQ(made.has_value(), fits || !halves) << where << ", " << what;
+      if (made) return;
+      EXPECT_EQ(made.error().code, ErrorCode::kInvalidModel) << where << ", " << what;
+      EXPECT_EQ(made.error().message, theirs.error().message) << where << ", " << what;
+    };
+    expect_same(backend_->make_linear(std::span(&alone, 1), GetParam()), "a layer");
+    const std::vector<LinearView> parts = {{plain.view, {}}, alone};
+    expect_same(backend_->make_linear(parts, GetParam()), "the second part of a layer");
+    // the encoder asks for small tables and layers in f32, whatever the precision
+    for (const Precision precision : {GetParam(), Precision::kF32})
+      for (const TableBytes bytes : {TableBytes::kBorrow, TableBytes::kCopy})
+        expect_same(backend_->make_table(odd.view, precision, bytes), "a table");
+    expect_same(backend_->make_linear(std::span(&alone, 1), Precision::kF32), "a small layer");
+    if (odd.view.type == WeightType::kInt8) return;  // norms and biases are never int8
+    WeightView row = odd.view;
+    row.columns *= std::exchange(row.rows, 1);
+    const LinearView biased{plain.view, row};
+    expect_same(backend_->make_linear(std::span(&biased, 1), GetParam()), "a bias");
+    // these are f32 in every precision
+    EXPECT_TRUE(backend_->make_vector(row)) << where;
+    EXPECT_TRUE(backend_->make_layer_norm(row, row, 1e-12F)) << where;
+  };
+  for (const float odd : {65519.0F, 65520.0F, -1e6F, std::numeric_limits<float>::infinity(), std::nanf("")})
+    for (const WeightType type : {WeightType::kF32, WeightType::kBF16}) {
+      const Weight weight({1.0F, 2.0F, odd, 4.0F}, 2, type);
+      // a bf16 is cut here: below 65536 it is 65280
+      expect_alike(weight, std::fabs(odd) < (type == WeightType::kF32 ? 65520.0F : 65536.0F),
+                   std::to_string(odd));
+    }
+  Weight half({1.0F, 2.0F, 3.0F, 4.0F}, 2, WeightType::kF16);
+  const std::uint16_t infinity = 0xfc00;
+  std::memcpy(half.bytes.data() + 1 + 2 * 2, &infinity, sizeof(infinity));
+  expect_alike(half, false, "f16 infinity");
+  for (const float scale : {515.0F, 516.0F, 3e38F}) {
+    Weight weight({0.5F, 0.0F, -1.0F, 0.25F}, 2, WeightType::kInt8);
+    std::memcpy(weight.scale_bytes.data() + 1 + sizeof(scale), &scale, sizeof(scale));
+    expect_alike(weight, scale == 515.0F, "a scale of " + std::to_string(scale));
   }
 }
 

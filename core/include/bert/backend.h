@@ -248,7 +248,8 @@ class Backend {
   /// key, value). Int8 sources keep their own integers and scales under kInt8; others are quantised per
   /// output channel (max-abs). Errors: kInvalidArgument for parts that do not fit each other; kInvalidModel
   /// where a scale of int8 weights is not a positive, normal number (as one of a NaN is not), or a weight is
-  /// beyond f16's range under kF16.
+  /// beyond f16's range under kF16 (a GPU: whatever it keeps as f16, so under kInt8, in tables and biases
+  /// too).
   virtual Expected<std::unique_ptr<Linear>> make_linear(std::span<const LinearView> parts,
                                                         Precision precision) = 0;
   /// A bias or another row of floats.
@@ -258,6 +259,14 @@ class Backend {
   /// One stream per concurrent caller. With more than one thread, operations of different streams take turns.
   virtual Expected<std::unique_ptr<Stream>> make_stream() = 0;
 };
+
+/// What every backend refuses, in the same words; a backend outside of core calls these before it converts a
+/// weight. kInvalidModel unless every scale of int8 weights is positive and normal; other types have none.
+Status check_scales(const WeightView& weight);
+/// The same for a weight that becomes f16, and kInvalidModel where an element, times its scale, is no number
+/// or rounds to an infinite half. Reads all elements once, at the speed of memory; of int8 only rows whose
+/// scale is so large that one could be.
+Status check_halves(const WeightView& weight);
 
 /// Plain loops with sums in double: the definition of every operation, one thread. Precisions: all. Its int8
 /// layers take their inputs as they are, so that the cost of quantising those in another backend shows
