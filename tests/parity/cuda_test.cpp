@@ -257,8 +257,8 @@ TEST_P(Cuda, LinearOfRaggedSizes) {
 /// What follows each product of a layer: a backend may add the residual as it stores the product.
 TEST_P(Cuda, AddsProductsAndNormalises) {
   for (const LinearSize& size : {LinearSize{24, 72}, LinearSize{100, 31}, LinearSize{384, 768},
-                                 LinearSize{1024, 72}, LinearSize{771, 384}})
-    for (const std::size_t rows : {1U, 65U, 300U})
+                                 LinearSize{1024, 72}, LinearSize{771, 384}, LinearSize{3072, 768}})
+    for (const std::size_t rows : {1U, 65U, 128U, 300U})
       for (int form = 0; form < 3; ++form) {
         Numbers numbers(static_cast<std::uint32_t>(size.inputs + size.outputs + rows));
         const std::size_t count = rows * size.outputs;
@@ -772,7 +772,8 @@ TEST_P(Cuda, RefusesWeightsBeyondHalf) {
 
 // -- a layer: many operations in a row
 
-constexpr std::size_t kHidden = 96, kHeads = 3, kInner = 200, kWords = 301, kLongest = 300;
+// heads of 64, as BERT has
+constexpr std::size_t kHidden = 192, kHeads = 3, kInner = 200, kWords = 301, kLongest = 300;
 
 /// Ids of several sequences.
 struct Texts {
@@ -894,13 +895,16 @@ TEST_P(Cuda, LayersAreTheReferences) {
 TEST_P(Cuda, RepeatsItselfToTheBit) {
   const Layer layer(*backend_, GetParam(), 7), other(*backend_, GetParam(), 8);
   const Texts a(1, {5, 64, 1, 130, 33}), b(2, {5, 64, 1, 130, 33}), c(3, {200, 17, 9}),
-      d(4, {33, 130, 1, 64, 5});  // as many rows as a, cut elsewhere
+      d(4, {33, 130, 1, 64, 5}),  // as many rows as a, cut elsewhere
+      e(5, {130, 200, 9}), f(6, {130, 200, 9}),
+      g(7, {200, 9, 130});  // rows that share an algorithm with others
   const auto of = [&](const Layer& one, const Texts& texts) { return one.run_alone(*backend_, texts); };
   const auto alone_a = of(layer, a), alone_b = of(layer, b), alone_c = of(layer, c), alone_d = of(layer, d);
+  const auto alone_e = of(layer, e), alone_f = of(layer, f), alone_g = of(layer, g);
   const auto other_a = of(other, a);
   EXPECT_NE(alone_a, alone_b);
   EXPECT_NE(alone_a, other_a);
-  Work work(*backend_, 300);
+  Work work(*backend_, 340);
   for (int round = 0; round < 4; ++round) {
     const std::string where = "round " + std::to_string(round);
     for (int again = 0; again < 3; ++again) EXPECT_EQ(layer.run(work, a), alone_a) << where;
@@ -910,12 +914,17 @@ TEST_P(Cuda, RepeatsItselfToTheBit) {
     EXPECT_EQ(layer.run(work, d), alone_d) << where;
     EXPECT_EQ(other.run(work, a), other_a) << where;
     EXPECT_EQ(layer.run(work, a), alone_a) << where;
+    for (int again = 0; again < 3; ++again) EXPECT_EQ(layer.run(work, e), alone_e) << where;
+    EXPECT_EQ(layer.run(work, f), alone_f) << where;
+    EXPECT_EQ(layer.run(work, g), alone_g) << where;
+    EXPECT_EQ(layer.run(work, e), alone_e) << where;
     // several in a row before anything is read
     layer.queue(work, b);
+    layer.queue(work, e);
     layer.queue(work, c);
     EXPECT_EQ(layer.run(work, d), alone_d) << where;
     if (round == 1) work.grow(400);  // other addresses
-    if (round == 2) work.grow(300);
+    if (round == 2) work.grow(340);
   }
 }
 
