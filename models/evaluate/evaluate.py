@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures a model: masked words and next sentences of held-out text, and the course notebook's own examples.
 
-usage: evaluate.py --model FOLDER --data SHARDS [--cli build/native/bertlens [--precision f32|f16|int8]] [--json FILE]
+usage: evaluate.py --model FOLDER --data SHARDS [--cli build/native/bertlens [--precision f32|f16|int8]] [--long N] [--json FILE]
 
 SHARDS is a folder that models/train/prepare.py wrote; its held-out documents are asked. Without --cli PyTorch computes, from
 the same weights. The questions are the same for every model and every program: passages of up to 126 pieces, one word in
-seven masked whole, and pairs of sentences of which half follow each other and half come from two documents.
+seven masked whole, and pairs of sentences of which half follow each other and half come from two documents. With --long N also N
+texts of 510 pieces, cut to several lengths: what more text does for a word, and how well places beyond the first are read.
 """
 import argparse
 import json
@@ -93,6 +94,33 @@ def questions(corpus, tokenizer, passages, pairs):
     return masked, following
 
 
+LENGTHS = (126, 190, 254, 382, 510)  # pieces of the long texts
+
+
+def long_questions(corpus, tokenizer, count):
+    """{length: ({"text", "label_text"} ...)}: texts of so many pieces at most, the same words masked in all lengths."""
+    draw = random.Random(20261127)
+    documents = [(int(a), int(b)) for a, b in zip(corpus.documents[:-1], corpus.documents[1:]) if b - a > 1]
+    out = {length: [] for length in LENGTHS}
+    while len(out[LENGTHS[0]]) < count:
+        first, end = draw.choice(documents)
+        s = draw.randrange(first, end)
+        ids = [int(i) for i in corpus.tokens[corpus.sentences[s]:corpus.sentences[end]][:LENGTHS[-1] + 30]]
+        words = tokenizer.words(ids)[:-1]  # the last may be cut
+        if sum(map(len, words)) < LENGTHS[-1] or tokenizer.ids(tokenizer.text(sum(words, []))) != sum(words, []):
+            continue
+        asked = set(draw.sample(range(len(words)), len(words) * 15 // 100))
+        for length in LENGTHS:
+            shown, pieces = [], 0
+            for i, word in enumerate(words):
+                if (pieces := pieces + len(word)) > length:
+                    break
+                shown.append((i, word))
+            question = " ".join("[MASK] " * len(w) if i in asked else tokenizer.text(w) for i, w in shown)
+            out[length].append({"text": " ".join(question.split()), "label_text": tokenizer.text(sum((w for _, w in shown), []))})
+    return out
+
+
 class Torch:
     """The answers of PyTorch in float32 (weights as the folder holds them)."""
 
@@ -123,7 +151,10 @@ class Torch:
                                 for ps, ix in zip(best.values.tolist(), best.indices.tolist())]}
             if "label_text" in item:
                 labels = self.torch.tensor(self.tokenizer.ids(item["label_text"]))[at[1:-1]]
-                answer["loss"] = -shares.gather(1, labels[:, None]).mean().item()
+                losses = -shares.gather(1, labels[:, None])[:, 0]
+                answer["loss"] = losses.mean().item()
+                for mask, place, loss in zip(answer["masks"], at.nonzero()[:, 0].tolist(), losses.tolist()):
+                    mask["position"], mask["label"] = place, {"loss": loss}
             yield answer
 
     def nsp(self, items):
@@ -194,6 +225,26 @@ def measure(engine, tokenizer, masked, following):
     return out
 
 
+def measure_long(engine, tokenizer, long):
+    """Figures by length: of words within the first places, and of those after."""
+    out = []
+    for length, items in long.items():
+        asked = []  # (place, whether the first guess is right, loss)
+        for item, answer in zip(items, engine.fill_mask(items, 1)):
+            label = tokenizer.ids(item["label_text"])
+            asked += [(m["position"], m["predictions"][0]["token"] == tokenizer.names[label[m["position"] - 1]], m["label"]["loss"])
+                      for m in answer["masks"]]
+        row = {"pieces": length}
+        for name, part in (("early", [a for a in asked if a[0] <= LENGTHS[0]]), ("late", [a for a in asked if a[0] > LENGTHS[0]])):
+            if part:
+                row[name] = {"masks": len(part), "top1": sum(a[1] for a in part) / len(part), "loss": sum(a[2] for a in part) / len(part)}
+        out.append(row)
+        print(f"{len(items)} texts of {length} pieces: " + "; ".join(
+            f"{'first ' + str(LENGTHS[0]) + ' places' if name == 'early' else 'places after'}: {row[name]['masks']} masks, "
+            f"top-1 {100 * row[name]['top1']:.1f} %, loss {row[name]['loss']:.2f}" for name in ("early", "late") if name in row))
+    return out
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, type=pathlib.Path)
@@ -203,13 +254,17 @@ def main():
     parser.add_argument("--precision", default="f32", choices=("f32", "f16", "int8"))
     parser.add_argument("--passages", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--long", type=int, default=0, help="texts of 510 pieces")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here")
     args = parser.parse_args()
     import examples
     tokenizer = Tokenizer(args.vocab or args.model / "vocab.txt")
-    masked, following = questions(examples.Corpus(args.data, "held"), tokenizer, args.passages, args.pairs)
+    corpus = examples.Corpus(args.data, "held")
+    masked, following = questions(corpus, tokenizer, args.passages, args.pairs)
     engine = Cli(args.cli, args.model, args.precision) if args.cli else Torch(args.model, tokenizer)
     figures = measure(engine, tokenizer, masked, following)
+    if args.long:
+        figures["long"] = measure_long(engine, tokenizer, long_questions(corpus, tokenizer, args.long))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
 

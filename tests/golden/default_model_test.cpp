@@ -169,12 +169,14 @@ TEST_P(DefaultModel, Int8ArithmeticStaysClose) {
   // fewer steps round more coarsely; a backend that keeps f16 has none
   const std::size_t steps = value_of(make(GetParam(), Precision::kInt8))->int8_input_steps();
   const double share_error = kShareError * (steps == 0 ? 1 : 255 / static_cast<double>(steps));
+  double least = 1;
   for (const auto& [golden, output] : run_all(Precision::kInt8)) {
-    for (std::size_t i = 0; i < golden.hidden_states.size(); ++i)
-      EXPECT_GE(smallest_cosine(output.hidden_states[i].data, golden.hidden_states[i].data,
-                                golden.hidden_states[i].shape.back()),
-                kSmallestCosine)
-          << golden.name << ", hidden state " << i;
+    for (std::size_t i = 0; i < golden.hidden_states.size(); ++i) {
+      const double cosine = smallest_cosine(output.hidden_states[i].data, golden.hidden_states[i].data,
+                                            golden.hidden_states[i].shape.back());
+      EXPECT_GE(cosine, kSmallestCosine) << golden.name << ", hidden state " << i;
+      if (!(cosine >= least)) least = cosine;
+    }
     for (std::size_t i = 0; i < golden.attentions.size(); ++i)
       EXPECT_LE(largest_error(output.attentions[i][0].data, golden.attentions[i].data), share_error)
           << golden.name << ", attention " << i;
@@ -189,6 +191,7 @@ TEST_P(DefaultModel, Int8ArithmeticStaysClose) {
             << golden.name << ", word " << words.ids[i];
     }
   }
+  RecordProperty("least_cosine", std::to_string(least));  // a figure of the model's card
 }
 
 TEST(DefaultModelInInt8, FillsMasksWithTheSameWords) {

@@ -58,8 +58,12 @@ test(
       await settle(page);
       const readout = page.locator('.lens-readout');
       await page.getByRole('button', { name: 'A riddle' }).click();
-      await readout.getByText(/^it looks most at hungry, with 0\.\d{4}\./).waitFor();
-      await page.waitForURL((url) => /[?&]layer=2&token=7/.test(url.hash));
+      await readout
+        .getByText(
+          /^it looks most at \[SEP\], a resting place, with 0\.\d+; of the words, at dog, with 0\.\d+\./,
+        )
+        .waitFor();
+      await page.waitForURL((url) => /[?&]layer=3&token=7/.test(url.hash));
       await page.getByRole('group', { name: 'Layer' }).getByRole('button', { name: '6' }).click();
       await page.getByTestId('tokens').getByRole('button', { name: 'hungry' }).hover();
       await readout
@@ -81,18 +85,18 @@ test('what is said to be found is found there', { skip }, async () => {
       .waitFor();
     await page.waitForFunction(() => window.scrollY === 0);
     await page.getByRole('link', { name: '“she” to “queen”' }).click();
-    await page.getByRole('heading', { name: 'Layer 1, head 4: who looks at whom' }).waitFor();
+    await page.getByRole('heading', { name: 'Layer 3, head 6: who looks at whom' }).waitFor();
     await page.goBack();
     await page.getByRole('link', { name: 'One word' }).click();
     await page.getByTestId('tokens').getByRole('button', { name: 'anti' }).waitFor();
     assert.equal((await shownIds(page)).length, 2 + 8 + 6);
   });
   const bert = await load(folder);
-  const { attentions, encoding } = bert.encode('The queen said that she was tired.', { attentions: [0] });
-  const { data, shape } = attentions![0]!;
+  const { attentions, encoding } = bert.encode('The queen said that she was tired.', { attentions: [2] });
+  const { data, shape } = attentions![2]!;
   const size = shape[2]!;
   const she = encoding!.tokens.indexOf('she');
-  const row = [...data.subarray((3 * size + she) * size, (3 * size + she + 1) * size)];
+  const row = [...data.subarray((5 * size + she) * size, (5 * size + she + 1) * size)];
   assert.equal(encoding!.tokens[row.indexOf(Math.max(...row))], 'queen');
   bert.dispose();
 });

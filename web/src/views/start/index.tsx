@@ -53,8 +53,8 @@ function Findings() {
           , then at “dog”.
         </li>
         <li>
-          One head of layer 1 takes{' '}
-          <a href={to('attention', { text: queen, layer: '0', head: '3' })}>“she” to “queen”</a>.
+          One head of layer 3 takes{' '}
+          <a href={to('attention', { text: queen, layer: '2', head: '5' })}>“she” to “queen”</a>.
         </li>
         <li>
           <a href={to('tokenizer', { text: 'Antidisestablishmentarianism is a very long word.' })}>

@@ -46,7 +46,7 @@ const examples: readonly (readonly [label: string, example: Example])[] = [
   ['A story', { text: 'The old king lived in a castle with his three daughters.' }],
   ['A capital', { text: 'The capital of France is Paris.' }],
   // in the default model's third layer "it" looks most at "hungry"
-  ['A riddle', { text: 'The dog chased the cat because it was hungry.', layer: 2, token: 7 }],
+  ['A riddle', { text: 'The dog chased the cat because it was hungry.', layer: 3, token: 7 }],
 ];
 
 function show({ text, layer: at, token = -1 }: Example): void {
