@@ -3,6 +3,7 @@
 
 #include "cuda/elements.cuh"
 #include "cuda/kernels.h"
+#include "cuda/tensor_cores.cuh"
 
 namespace bert::cuda {
 namespace {
@@ -134,12 +135,14 @@ cudaError_t launch_plain(const DeviceAttention& call, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-// ---- tensor cores: warps of 16 or 32 queries each, keys copied by 64 and taken by 32 ----
+// ---- tensor cores: warps of 16 queries each, all of a block take the same 32 keys at a time ----
 
-constexpr int kBlock = 64;  // keys that are copied together
-constexpr int kStep = 32;   // keys of a step of the running softmax
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
+constexpr int kOfWarp = 16;  // queries
+constexpr int kTileQueries = kOfWarp * kWarps;
+constexpr int kStep = 32;  // keys
+static_assert(kTileQueries == static_cast<int>(kFlashQueries));
 
 struct FlashArguments {
   const __half *query, *key, *value;
@@ -151,263 +154,271 @@ struct FlashArguments {
   const QueryTile* tiles;
 };
 
-/// Rows of a head in shared memory: 16 bytes more than needed, so that eight rows at one column lie in
-/// different banks.
-template <int kSize, int kRows>
-struct Tile {
-  static constexpr int kStride = kSize + 8;
-  __half values[kRows * kStride];
-};
-
+/// Bytes from row to row of a head in shared memory: 16 more than needed, so that eight rows at one column
+/// lie in different banks.
 template <int kSize>
-struct KeyBlock {
-  Tile<kSize, kBlock> key, value;
-};
-/// The second block is there only where a sequence has more keys than one takes.
-template <int kSize, int kParts>
-struct FlashShared {
-  Tile<kSize, 16 * kParts * kWarps> query;  // later the result
-  KeyBlock<kSize> blocks[2];
-};
+constexpr int kPitch = 2 * (kSize + 8);
 
-__device__ unsigned shared_address(const void* pointer) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
-}
+/// Bytes of the keys of a step, or of their values.
+template <int kSize>
+constexpr int kPart = kStep* kPitch<kSize>;
 
-/// 16 bytes from global to shared memory, or zeros, in the background.
-__device__ void copy_16(void* target, const void* source, bool wanted) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(target)), "l"(source),
-               "r"(wanted ? 16 : 0));
-}
-__device__ void commit_copies() {
-  asm volatile("cp.async.commit_group;\n");
-}
-template <int kPending>
-__device__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending));
+/// The tile's queries, later the result; then keys and values of a step, and those of the next where a
+/// sequence has more keys than one step takes.
+template <int kSize>
+constexpr std::size_t flash_shared(bool many) {
+  return static_cast<std::size_t>(kTileQueries * kPitch<kSize> + (many ? 4 : 2) * kPart<kSize>);
 }
 
-/// Four 8x8 matrices; each lane names the address of one row.
-__device__ void load_matrices(unsigned (&matrices)[4], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-               : "r"(shared_address(row)));
-}
-__device__ void load_matrices_transposed(unsigned (&matrices)[4], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-               : "r"(shared_address(row)));
-}
-/// sums [16, 8] += a [16, 16] b [16, 8]
-__device__ void multiply_add(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};\n"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ unsigned pack(float low, float high) {
-  const __half2 halves = __floats2half2_rn(low, high);
-  return *reinterpret_cast<const unsigned*>(&halves);
-}
-/// 2^x, 0 where that is less than any normal float.
-__device__ float power_of_two(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));
-  return result;
-}
-
-/// `count` rows from row `first` on into the tile, zeros after them.
-template <int kSize, int kRows>
-__device__ void copy_rows(Tile<kSize, kRows>& tile, const __half* source, std::size_t stride, int count) {
+/// `count` rows into shared memory, then zeros up to a multiple of kWhole rows.
+template <int kSize, int kWhole>
+__device__ __forceinline__ void copy_rows(unsigned target, const __half* source, std::size_t stride,
+                                          int count) {
   constexpr int kUnits = kSize / 8;  // of 16 bytes in a row
-  for (int i = static_cast<int>(threadIdx.x); i < kRows * kUnits; i += kThreads) {
-    const int row = i / kUnits;
-    const int unit = i % kUnits;
-    const bool wanted = row < count;
-    copy_16(tile.values + row * Tile<kSize, kRows>::kStride + unit * 8,
-            source + static_cast<std::size_t>(wanted ? row : 0) * stride + unit * 8, wanted);
+  constexpr int kPass = kThreads / kUnits;
+  static_assert(kThreads % kUnits == 0);
+  const int rows = (count + kWhole - 1) / kWhole * kWhole;
+  const int unit = static_cast<int>(threadIdx.x) % kUnits;
+  int row = static_cast<int>(threadIdx.x) / kUnits;
+  const __half* from = source + static_cast<std::size_t>(row) * stride + unit * 8;
+  unsigned to = target + static_cast<unsigned>(row * kPitch<kSize> + unit * 16);
+#pragma unroll 4
+  for (; row < rows; row += kPass) {
+    copy_16(to, row < count ? from : source, row < count);
+    from += kPass * stride;
+    to += kPass * kPitch<kSize>;
   }
 }
 
-/// One block: a tile of one head; the heads of a tile follow each other, as they lie in memory. A warp takes
-/// kParts times 16 queries: what it loads of keys and values serves all of them.
-template <int kSize, int kParts>
-__global__ void __launch_bounds__(kThreads) flash_attention(FlashArguments a) {
+/// This lane's part of the address of 16 x 16 elements: of a first factor, or of a second one whose rows lie
+/// as rows.
+template <int kSize>
+__device__ inline unsigned lane_in_rows() {
+  const unsigned lane = threadIdx.x % 32;
+  return lane % 16 * kPitch<kSize> + lane / 16 * 16;
+}
+/// ... of a second factor whose columns lie as rows.
+template <int kSize>
+__device__ inline unsigned lane_in_columns() {
+  const unsigned lane = threadIdx.x % 32;
+  return (lane / 16 * 8 + lane % 8) * kPitch<kSize> + lane / 8 % 2 * 16;
+}
+
+// Of scores [16, 32] a lane has scores[n][e]: columns n * 8 + 2 * (lane % 4) + e % 2, of row lane / 4 (e < 2)
+// and of row lane / 4 + 8. Of the context likewise.
+
+template <int kSize>
+__device__ __forceinline__ void load_queries(unsigned (&query)[kSize / 16][4], unsigned rows) {
+#pragma unroll
+  for (int slice = 0; slice < kSize / 16; ++slice)
+    load_matrices(query[slice], rows + lane_in_rows<kSize>() + slice * 32);
+}
+
+/// scores [16, 32] = queries keys^T
+template <int kSize>
+__device__ __forceinline__ void score(float (&scores)[kStep / 8][4], const unsigned (&query)[kSize / 16][4],
+                                      unsigned keys) {
+  const float zeros[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int slice = 0; slice < kSize / 16; ++slice) {
+#pragma unroll
+    for (int group = 0; group < kStep / 16; ++group) {
+      unsigned m[4];
+      load_matrices(m, keys + lane_in_columns<kSize>() + group * 16 * kPitch<kSize> + slice * 32);
+      if (slice == 0) {
+        multiply_add(scores[2 * group], query[slice], m[0], m[1], zeros);
+        multiply_add(scores[2 * group + 1], query[slice], m[2], m[3], zeros);
+      } else {
+        multiply_add(scores[2 * group], query[slice], m[0], m[1], scores[2 * group]);
+        multiply_add(scores[2 * group + 1], query[slice], m[2], m[3], scores[2 * group + 1]);
+      }
+    }
+  }
+}
+
+/// Hides the keys from `count` on.
+__device__ __forceinline__ void hide_beyond(float (&scores)[kStep / 8][4], int count) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+#pragma unroll
+  for (int n = 0; n < kStep / 8; ++n)
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      if (n * 8 + 2 * (lane % 4) + e % 2 >= count) scores[n][e] = -INFINITY;
+}
+
+/// context [16, kSize] += weights [16, 32] values [32, kSize]
+template <int kSize>
+__device__ __forceinline__ void add_values(float (&context)[kSize / 8][4],
+                                           const unsigned (&weights)[kStep / 16][4], unsigned values) {
+#pragma unroll
+  for (int group = 0; group < kStep / 16; ++group) {
+#pragma unroll
+    for (int n = 0; n < kSize / 8; n += 2) {
+      unsigned m[4];
+      load_matrices_transposed(m, values + lane_in_rows<kSize>() + group * 16 * kPitch<kSize> + n * 16);
+      multiply_add(context[n], weights[group], m[0], m[1], context[n]);
+      multiply_add(context[n + 1], weights[group], m[2], m[3], context[n + 1]);
+    }
+  }
+}
+
+// Over the four lanes that share a row.
+__device__ inline float row_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, 1));
+  return fmaxf(x, __shfl_xor_sync(kAllLanes, x, 2));
+}
+__device__ inline float row_sum(float x) {
+  x += __shfl_xor_sync(kAllLanes, x, 1);
+  return x + __shfl_xor_sync(kAllLanes, x, 2);
+}
+
+/// Shares of the total into the warp's rows of shared memory, then out in units of 16 bytes.
+template <int kSize>
+__device__ __forceinline__ void write_rows(const float (&context)[kSize / 8][4], const float (&total)[2],
+                                           unsigned rows, __half* target, std::size_t stride, int count) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    // 0 where there are no keys; where the total is not a number, the context is none either and stays so
+    const float share = total[r] > 0 ? __fdividef(1.0F, total[r]) : 0;
+#pragma unroll
+    for (int n = 0; n < kSize / 8; ++n)
+      store_shared(rows + (lane / 4 + 8 * r) * kPitch<kSize> + n * 16 + lane % 4 * 4,
+                   pack(context[n][2 * r] * share, context[n][2 * r + 1] * share));
+  }
+  __syncwarp();
+  constexpr int kUnits = kSize / 8;
+  const int unit = lane % kUnits;
+#pragma unroll
+  for (int i = 0; i < kOfWarp * kUnits / 32; ++i) {
+    const int row = lane / kUnits + i * (32 / kUnits);
+    const uint4 bits = load_shared_16(rows + row * kPitch<kSize> + unit * 16);
+    if (row < count)
+      *reinterpret_cast<uint4*>(target + static_cast<std::size_t>(row) * stride + unit * 8) = bits;
+  }
+}
+
+/// For a warp without queries, which never reads these: else they would count as live in the whole loop.
+template <int kCount>
+__device__ __forceinline__ void forget(unsigned (&weights)[kCount][4]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) weights[i][e] = 0;
+}
+
+/// One block: a tile of one head; the heads of a tile follow each other, as they lie in memory. While a warp
+/// makes a step's scores its values arrive, then the keys of the next. A processor needs several blocks at
+/// once to fill what waiting leaves idle: the second bound keeps the registers to what lets so many in.
+template <int kSize>
+__global__ void __launch_bounds__(kThreads, kSize == 128 ? 2 : 6) flash_attention(FlashArguments a) {
   extern __shared__ __align__(16) unsigned char bytes[];
-  FlashShared<kSize, kParts>& shared = *reinterpret_cast<FlashShared<kSize, kParts>*>(bytes);
-  constexpr int kRows = 16 * kParts;  // of a warp
-  constexpr int kStride = Tile<kSize, kBlock>::kStride;
-  constexpr int kSlices = kSize / 16;  // of 16 columns of a head
-  constexpr int kColumns = kSize / 8;  // of 8 columns of the result
+  constexpr float kSlack = 8;  // weights of up to 2^8: far within the range of f16
+  const unsigned queries_at = shared_address(bytes);
+  const unsigned steps_at = queries_at + kTileQueries * kPitch<kSize>;
   const int head = static_cast<int>(blockIdx.x) % a.heads;
   const QueryTile tile = a.tiles[static_cast<int>(blockIdx.x) / a.heads];
   const DeviceSequence sequence = a.sequences[tile.sequence];
-  const int queries = min(kRows * kWarps, sequence.query_count - tile.first);
+  const int queries = min(kTileQueries, sequence.query_count - tile.first);
   const int keys = sequence.key_count;
-  const std::size_t column = static_cast<std::size_t>(head) * kSize;
+  const int column = head * kSize;
   const std::size_t first_query = static_cast<std::size_t>(sequence.query_row) + tile.first;
   const __half* const key = a.key + static_cast<std::size_t>(sequence.key_row) * a.key_stride + column;
   const __half* const value = a.value + static_cast<std::size_t>(sequence.key_row) * a.value_stride + column;
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const int warp = static_cast<int>(threadIdx.x / 32);
-
-  copy_rows(shared.query, a.query + first_query * a.query_stride + column, a.query_stride, queries);
-  copy_rows(shared.blocks[0].key, key, a.key_stride, keys);
-  copy_rows(shared.blocks[0].value, value, a.value_stride, keys);
-  commit_copies();
-
-  const bool works = warp * kRows < queries;
-  unsigned query[kParts][kSlices][4];
-  float context[kParts][kColumns][4] = {};
-  // of the rows lane / 4 and lane / 4 + 8 of each part
-  float largest[kParts][2];
-  float total[kParts][2];
-#pragma unroll
-  for (int part = 0; part < kParts; ++part) {
-    largest[part][0] = largest[part][1] = -INFINITY;
-    total[part][0] = total[part][1] = 0;
-  }
-
-  const int blocks = (keys + kBlock - 1) / kBlock;
-  for (int block = 0; block < blocks; ++block) {
-    const int left = keys - block * kBlock;
-    if (block + 1 < blocks) {
-      const std::size_t next = static_cast<std::size_t>(block + 1) * kBlock;
-      KeyBlock<kSize>& target = shared.blocks[(block + 1) % 2];
-      copy_rows(target.key, key + next * a.key_stride, a.key_stride, left - kBlock);
-      copy_rows(target.value, value + next * a.value_stride, a.value_stride, left - kBlock);
-    }
+  // the rows of a step, if there is such a step; each call is one group of copies
+  const auto copy_step = [&](int step, const __half* source, std::size_t stride, unsigned part) {
+    const int count = min(keys - step * kStep, kStep);
+    if (count > 0)
+      copy_rows<kSize, kStep>(steps_at + step % 2 * 2 * kPart<kSize> + part,
+                              source + static_cast<std::size_t>(step) * kStep * stride, stride, count);
     commit_copies();
-    wait_for_copies<1>();
-    __syncthreads();
-    if (block == 0) {
-#pragma unroll
-      for (int part = 0; part < kParts; ++part)
-#pragma unroll
-        for (int slice = 0; slice < kSlices; ++slice)
-          load_matrices(query[part][slice], shared.query.values +
-                                                (warp * kRows + part * 16 + lane % 16) * kStride +
-                                                slice * 16 + lane / 16 * 8);
-    }
+  };
+  const auto copy_keys = [&](int step) { copy_step(step, key, a.key_stride, 0); };
+  const auto copy_values = [&](int step) { copy_step(step, value, a.value_stride, kPart<kSize>); };
+  copy_rows<kSize, kOfWarp>(queries_at, a.query + first_query * a.query_stride + column, a.query_stride,
+                            queries);
+  copy_keys(0);
+  copy_values(0);
+  copy_keys(1);
+
+  const int first = static_cast<int>(threadIdx.x) / 32 * kOfWarp;
+  const bool works = first < queries;
+  const unsigned rows = queries_at + first * kPitch<kSize>;
+  float context[kSize / 8][4] = {};
+  // of the rows lane / 4 and lane / 4 + 8
+  float reference[2] = {-INFINITY, -INFINITY};
+  float total[2] = {};
+  const int steps = (keys + kStep - 1) / kStep;
 #pragma unroll 1
-    for (int first = 0; works && first < min(left, kBlock); first += kStep) {
-      const __half* const step_key = shared.blocks[block % 2].key.values + first * kStride;
-      const __half* const step_value = shared.blocks[block % 2].value.values + first * kStride;
-      const int rest = left - first;
-      float scores[kParts][kStep / 8][4] = {};  // columns 2 * (lane % 4) and the next, of both rows
+  for (int step = 0; step < steps; ++step) {
+    const int left = min(keys - step * kStep, kStep);
+    const unsigned keys_at = steps_at + step % 2 * 2 * kPart<kSize>;
+    unsigned weights[kStep / 16][4];
+    if (!works) forget(weights);
+    wait_for_copies<2>();
+    __syncthreads();  // the keys are there, and the values before these are no longer needed
+    copy_values(step + 1);
+    if (works) {
+      // loaded anew for each step: kept, they would take the registers of more warps
+      unsigned query[kSize / 16][4];
+      load_queries<kSize>(query, rows);
+      float scores[kStep / 8][4];
+      score<kSize>(scores, query, keys_at);
+      if (left < kStep) hide_beyond(scores, left);
+      float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
-      for (int group = 0; group < kStep / 16; ++group) {
-        if (group * 16 >= rest) continue;
+      for (int n = 0; n < kStep / 8; ++n)
 #pragma unroll
-        for (int slice = 0; slice < kSlices; ++slice) {
-          unsigned matrices[4];
-          load_matrices(matrices, step_key + (group * 16 + lane / 16 * 8 + lane % 8) * kStride + slice * 16 +
-                                      lane / 8 % 2 * 8);
-#pragma unroll
-          for (int part = 0; part < kParts; ++part) {
-            multiply_add(scores[part][2 * group], query[part][slice], matrices[0], matrices[1]);
-            multiply_add(scores[part][2 * group + 1], query[part][slice], matrices[2], matrices[3]);
-          }
-        }
-      }
-      unsigned weights[kParts][kStep / 16][4];
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) {
-        float(&own)[kStep / 8][4] = scores[part];
-        if (rest < kStep) {
-#pragma unroll
-          for (int n = 0; n < kStep / 8; ++n)
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-              if (n * 8 + 2 * (lane % 4) + e % 2 >= rest) own[n][e] = -INFINITY;
-        }
-        float offset[2];
+        for (int r = 0; r < 2; ++r) most[r] = fmaxf(most[r], fmaxf(scores[n][2 * r], scores[n][2 * r + 1]));
+      most[0] = row_max(most[0]);
+      most[1] = row_max(most[1]);
+      // the sums are scaled anew only where the largest score has grown by more than kSlack powers of two.
+      // What is done to a row depends on nothing but the row: results must not change with its neighbours.
+      const bool grows[2] = {(most[0] - reference[0]) * a.scale > kSlack,
+                             (most[1] - reference[1]) * a.scale > kSlack};
+      if (__any_sync(kAllLanes, grows[0] || grows[1])) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-          float most = largest[part][r];
+          const float shrink =
+              grows[r] ? power_of_two((reference[r] - most[r]) * a.scale) : 1.0F;  // 0 at first
+          if (grows[r]) reference[r] = most[r];
+          total[r] *= shrink;
 #pragma unroll
-          for (int n = 0; n < kStep / 8; ++n) most = fmaxf(most, fmaxf(own[n][2 * r], own[n][2 * r + 1]));
-          most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 1));
-          most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 2));
-          // 0 at first: the largest is -infinity
-          const float shrink = power_of_two((largest[part][r] - most) * a.scale);
-          largest[part][r] = most;
-          offset[r] = -most * a.scale;
-          total[part][r] *= shrink;
-#pragma unroll
-          for (int n = 0; n < kColumns; ++n) {
-            context[part][n][2 * r] *= shrink;
-            context[part][n][2 * r + 1] *= shrink;
+          for (int n = 0; n < kSize / 8; ++n) {
+            context[n][2 * r] *= shrink;
+            context[n][2 * r + 1] *= shrink;
           }
-        }
-#pragma unroll
-        for (int n = 0; n < kStep / 8; ++n) {
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            own[n][e] = power_of_two(fmaf(own[n][e], a.scale, offset[e / 2]));
-            total[part][e / 2] += own[n][e];
-          }
-        }
-#pragma unroll
-        for (int n = 0; n < kStep / 8; ++n) {
-          weights[part][n / 2][n % 2 * 2] = pack(own[n][0], own[n][1]);
-          weights[part][n / 2][n % 2 * 2 + 1] = pack(own[n][2], own[n][3]);
         }
       }
+      const float offset[2] = {-reference[0] * a.scale, -reference[1] * a.scale};
 #pragma unroll
-      for (int group = 0; group < kStep / 16; ++group) {
-        if (group * 16 >= rest) continue;
+      for (int n = 0; n < kStep / 8; ++n) {
 #pragma unroll
-        for (int n = 0; n < kColumns; n += 2) {
-          unsigned matrices[4];
-          load_matrices_transposed(
-              matrices,
-              step_value + (group * 16 + lane / 8 % 2 * 8 + lane % 8) * kStride + n * 8 + lane / 16 * 8);
+        for (int e = 0; e < 4; ++e) scores[n][e] = power_of_two(fmaf(scores[n][e], a.scale, offset[e / 2]));
 #pragma unroll
-          for (int part = 0; part < kParts; ++part) {
-            multiply_add(context[part][n], weights[part][group], matrices[0], matrices[1]);
-            multiply_add(context[part][n + 1], weights[part][group], matrices[2], matrices[3]);
-          }
-        }
+        for (int r = 0; r < 2; ++r) total[r] += scores[n][2 * r] + scores[n][2 * r + 1];
+#pragma unroll
+        for (int r = 0; r < 2; ++r)
+          weights[n / 2][n % 2 * 2 + r] = pack(scores[n][2 * r], scores[n][2 * r + 1]);
       }
     }
-    if (block + 1 < blocks) __syncthreads();  // before the next but one block overwrites this one
+    wait_for_copies<2>();
+    __syncthreads();  // the values are there, and these keys are no longer needed
+    copy_keys(step + 2);
+    if (works) add_values<kSize>(context, weights, keys_at + kPart<kSize>);
+  }
+  if (steps == 0) {  // then nobody has waited for the queries, whose place the result takes
+    wait_for_copies<0>();
+    __syncthreads();
   }
   if (!works) return;
-
-  // each warp's rows of the query tile are its own by now: the result goes there, then out in units of 16
-  // bytes
-  __half* const own = shared.query.values + warp * kRows * kStride;
-#pragma unroll
-  for (int part = 0; part < kParts; ++part)
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      float sum = total[part][r];
-      sum += __shfl_xor_sync(kAllLanes, sum, 1);
-      sum += __shfl_xor_sync(kAllLanes, sum, 2);
-      const float share = sum > 0 ? 1.0F / sum : 0;
-#pragma unroll
-      for (int n = 0; n < kColumns; ++n)
-        *reinterpret_cast<unsigned*>(own + (part * 16 + lane / 4 + 8 * r) * kStride + n * 8 +
-                                     2 * (lane % 4)) =
-            pack(context[part][n][2 * r] * share, context[part][n][2 * r + 1] * share);
-    }
-  __syncwarp();
-  constexpr int kUnits = kSize / 8;
-  for (int i = lane; i < kRows * kUnits; i += 32) {
-    const int row = i / kUnits;
-    if (warp * kRows + row >= queries) break;
-    *reinterpret_cast<uint4*>(a.context + (first_query + warp * kRows + row) * a.context_stride + column +
-                              i % kUnits * 8) =
-        *reinterpret_cast<const uint4*>(own + row * kStride + i % kUnits * 8);
-  }
+  total[0] = row_sum(total[0]);
+  total[1] = row_sum(total[1]);
+  write_rows<kSize>(context, total, rows, a.context + (first_query + first) * a.context_stride + column,
+                    a.context_stride, queries - first);
 }
 
-static_assert(16 * kWarps == static_cast<int>(kFlashQueries));
-static_assert(32 * kWarps == static_cast<int>(kManyFlashQueries));
-
-template <int kSize, int kParts>
+template <int kSize>
 cudaError_t launch_flash(const DeviceAttention& call, cudaStream_t stream) {
   const FlashArguments arguments{reinterpret_cast<const __half*>(call.query.data),
                                  reinterpret_cast<const __half*>(call.key.data),
@@ -422,16 +433,9 @@ cudaError_t launch_flash(const DeviceAttention& call, cudaStream_t stream) {
                                  call.sequences,
                                  call.tiles};
   const auto blocks = static_cast<unsigned>(call.tile_count * call.heads);
-  std::size_t shared = sizeof(FlashShared<kSize, kParts>);
-  if (call.longest <= static_cast<std::size_t>(kBlock)) shared -= sizeof(KeyBlock<kSize>);
-  flash_attention<kSize, kParts><<<blocks, kThreads, shared, stream>>>(arguments);
+  const std::size_t shared = flash_shared<kSize>(call.longest > static_cast<std::size_t>(kStep));
+  flash_attention<kSize><<<blocks, kThreads, shared, stream>>>(arguments);
   return cudaGetLastError();
-}
-
-template <int kSize>
-cudaError_t launch_flash_of(const DeviceAttention& call, cudaStream_t stream) {
-  return call.tile_queries == kManyFlashQueries ? launch_flash<kSize, 2>(call, stream)
-                                                : launch_flash<kSize, 1>(call, stream);
 }
 
 std::size_t most_shared = 48 << 10;  // of a block; prepare_kernels asks the device
@@ -443,8 +447,7 @@ cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
 
 template <int kSize>
 cudaError_t allow_flash() {
-  const cudaError_t few = allow_shared(flash_attention<kSize, 1>, sizeof(FlashShared<kSize, 1>));
-  return few != cudaSuccess ? few : allow_shared(flash_attention<kSize, 2>, sizeof(FlashShared<kSize, 2>));
+  return allow_shared(flash_attention<kSize>, flash_shared<kSize>(true));
 }
 
 }  // namespace
@@ -463,11 +466,11 @@ cudaError_t launch_flash_attention(const DeviceAttention& call, cudaStream_t str
   if (call.tile_count == 0 || call.heads == 0) return cudaSuccess;
   switch (call.head_size) {
     case 32:
-      return launch_flash_of<32>(call, stream);
+      return launch_flash<32>(call, stream);
     case 64:
-      return launch_flash_of<64>(call, stream);
+      return launch_flash<64>(call, stream);
     case 128:
-      return launch_flash_of<128>(call, stream);
+      return launch_flash<128>(call, stream);
     default:
       return cudaErrorInvalidValue;
   }

@@ -18,6 +18,15 @@ __device__ inline void store(__half* target, float value) {
   *target = __float2half_rn(value);
 }
 
+/// Two elements of f16 in a word.
+__device__ inline unsigned pack(float low, float high) {
+  const __half2 halves = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const unsigned*>(&halves);
+}
+__device__ inline float2 unpack(unsigned word) {
+  return __half22float2(*reinterpret_cast<const __half2*>(&word));
+}
+
 struct Four {
   float x[4];
 };
@@ -28,20 +37,15 @@ __device__ inline Four load_four(const float* source) {
 }
 __device__ inline Four load_four(const __half* source) {
   const uint2 bits = *reinterpret_cast<const uint2*>(source);
-  const float2 low = __half22float2(*reinterpret_cast<const __half2*>(&bits.x));
-  const float2 high = __half22float2(*reinterpret_cast<const __half2*>(&bits.y));
+  const float2 low = unpack(bits.x);
+  const float2 high = unpack(bits.y);
   return {{low.x, low.y, high.x, high.y}};
 }
 __device__ inline void store_four(float* target, const Four& four) {
   *reinterpret_cast<float4*>(target) = make_float4(four.x[0], four.x[1], four.x[2], four.x[3]);
 }
 __device__ inline void store_four(__half* target, const Four& four) {
-  const __half2 low = __floats2half2_rn(four.x[0], four.x[1]);
-  const __half2 high = __floats2half2_rn(four.x[2], four.x[3]);
-  uint2 bits;
-  bits.x = *reinterpret_cast<const unsigned*>(&low);
-  bits.y = *reinterpret_cast<const unsigned*>(&high);
-  *reinterpret_cast<uint2*>(target) = bits;
+  *reinterpret_cast<uint2*>(target) = make_uint2(pack(four.x[0], four.x[1]), pack(four.x[2], four.x[3]));
 }
 
 inline constexpr unsigned kAllLanes = 0xffffffffU;

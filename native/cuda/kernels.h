@@ -81,8 +81,7 @@ struct DeviceAttention {
   std::size_t head_size = 0;
   float scale = 0;
   const DeviceSequence* sequences = nullptr;
-  const QueryTile* tiles = nullptr;  ///< of `tile_queries` queries each
-  std::size_t tile_queries = 0;
+  const QueryTile* tiles = nullptr;  ///< of kFlashQueries or plain_queries(longest) queries each
   std::size_t tile_count = 0;
   std::size_t longest = 0;                ///< most keys of a sequence
   const std::uint8_t* visible = nullptr;  ///< by key row; read where Hiding is kSome
@@ -93,10 +92,7 @@ struct DeviceAttention {
 /// Whether the tensor-core kernel can take a call: f16, a head size that it is built for, rows that start at
 /// multiples of 16 bytes, nothing hidden, no matrices asked for.
 bool flash_attention_takes(Element element, const DeviceAttention& call, bool hides);
-/// Tiles of launch_flash_attention: one of many queries reads a sequence's keys once where two would read
-/// them twice; few leave less idle where sequences are short.
-inline constexpr std::size_t kFlashQueries = 64;
-inline constexpr std::size_t kManyFlashQueries = 128;
+inline constexpr std::size_t kFlashQueries = 64;  ///< a tile of launch_flash_attention
 inline constexpr std::size_t kPlainQueries =
     16;  ///< a tile of launch_plain_attention at most (see plain_queries)
 /// Attention without matrices in memory: scores of 16 queries by 32 keys at a time, with a running softmax

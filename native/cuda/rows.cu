@@ -129,6 +129,127 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+constexpr int kPackedRows = 4;  // of a warp
+constexpr int kPackedThreads = 128;
+
+struct PackedNorm {
+  const __half* input;
+  __half* output;
+  std::size_t input_stride, output_stride, rows;
+  const float *gamma, *beta;
+  float epsilon;
+};
+
+/// Eight halves that nobody asks for again: the L1 need not keep them. The compiler leaves these loads in
+/// their order and before all sums, so that they are under way together.
+__device__ __forceinline__ uint4 load_eight(const __half* source) {
+  uint4 bits;
+  asm volatile("ld.global.L1::no_allocate.v4.b32 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(bits.x), "=r"(bits.y), "=r"(bits.z), "=r"(bits.w)
+               : "l"(source)
+               : "memory");
+  return bits;
+}
+
+__device__ __forceinline__ void to_floats(const uint4& bits, float (&x)[8]) {
+  const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int w = 0; w < 4; ++w) {
+    const float2 two = unpack(words[w]);
+    x[2 * w] = two.x;
+    x[2 * w + 1] = two.y;
+  }
+}
+
+/// Keeps the compiler from holding as floats, from one pass to the next, what is held as halves.
+__device__ __forceinline__ void forget_floats(uint4& bits) {
+  asm volatile("" : "+r"(bits.x), "+r"(bits.y), "+r"(bits.z), "+r"(bits.w));
+}
+
+/// warp_sum of each.
+template <int kCount>
+__device__ __forceinline__ void warp_sums(float (&values)[kCount]) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2)
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(kAllLanes, values[i], step);
+}
+
+/// Rows of 256 * kEights halves, held as they were read and converted anew in each pass: that takes half the
+/// registers of floats, so that a warp has four rows under way, which gamma and beta are loaded for once.
+template <int kEights>
+__global__ void __launch_bounds__(kPackedThreads, 4) norm_of_packed(PackedNorm a) {
+  constexpr int kSize = 256 * kEights;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const std::size_t warp = static_cast<std::size_t>(blockIdx.x) * (kPackedThreads / 32) + threadIdx.x / 32;
+  const std::size_t first = warp * kPackedRows;
+  if (first >= a.rows) return;
+  uint4 bits[kPackedRows][kEights];
+#pragma unroll
+  for (int r = 0; r < kPackedRows; ++r) {
+    const std::size_t row = first + r < a.rows ? first + r : first;
+#pragma unroll
+    for (int v = 0; v < kEights; ++v)
+      bits[r][v] = load_eight(a.input + row * a.input_stride + 256 * v + 8 * lane);
+  }
+  float mean[kPackedRows], factor[kPackedRows];
+#pragma unroll
+  for (int r = 0; r < kPackedRows; ++r) {
+    mean[r] = 0;
+#pragma unroll
+    for (int v = 0; v < kEights; ++v) {
+      float x[8];
+      to_floats(bits[r][v], x);
+#pragma unroll
+      for (int e = 0; e < 8; ++e) mean[r] += x[e];
+    }
+  }
+  warp_sums(mean);
+#pragma unroll
+  for (int r = 0; r < kPackedRows; ++r) {
+    mean[r] *= 1.0F / kSize;
+    factor[r] = 0;
+#pragma unroll
+    for (int v = 0; v < kEights; ++v) {
+      forget_floats(bits[r][v]);
+      float x[8];
+      to_floats(bits[r][v], x);
+#pragma unroll
+      for (int e = 0; e < 8; ++e) factor[r] = fmaf(x[e] - mean[r], x[e] - mean[r], factor[r]);
+    }
+  }
+  warp_sums(factor);
+#pragma unroll
+  for (int r = 0; r < kPackedRows; ++r) factor[r] = rsqrtf(factor[r] * (1.0F / kSize) + a.epsilon);
+#pragma unroll
+  for (int v = 0; v < kEights; ++v) {
+    const int i = 256 * v + 8 * lane;
+    unsigned results[kPackedRows][4];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const Four gamma = load_four(a.gamma + i + 4 * half);
+      const Four beta = load_four(a.beta + i + 4 * half);
+#pragma unroll
+      for (int r = 0; r < kPackedRows; ++r) {
+        forget_floats(bits[r][v]);
+        const unsigned words[4] = {bits[r][v].x, bits[r][v].y, bits[r][v].z, bits[r][v].w};
+#pragma unroll
+        for (int w = 0; w < 2; ++w) {
+          const float2 two = unpack(words[2 * half + w]);
+          results[r][2 * half + w] =
+              pack((two.x - mean[r]) * factor[r] * gamma.x[2 * w] + beta.x[2 * w],
+                   (two.y - mean[r]) * factor[r] * gamma.x[2 * w + 1] + beta.x[2 * w + 1]);
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kPackedRows; ++r)
+      if (first + r < a.rows)
+        *reinterpret_cast<uint4*>(a.output + (first + r) * a.output_stride + i) =
+            make_uint4(results[r][0], results[r][1], results[r][2], results[r][3]);
+  }
+}
+
 template <class T>
 bool in_fours(const std::byte* data, std::size_t stride) {
   return reinterpret_cast<std::uintptr_t>(data) % (4 * sizeof(T)) == 0 && stride % 4 == 0;
@@ -186,6 +307,47 @@ cudaError_t add_normalise(const DeviceNorm& norm, std::size_t rows, DeviceRows i
                       input.stride, residual.stride};
   const bool fours = in_fours<T>(input.data, input.stride) && in_fours<T>(residual.data, residual.stride);
   return launch_norm<T>(source, fours, norm, rows, {}, output, stream);
+}
+
+bool in_sixteens(const void* data, std::size_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && bytes % 16 == 0;
+}
+
+/// Whether norm_of_packed takes rows of such a norm.
+bool packed_norm_takes(const DeviceNorm& norm, DeviceRows input, DeviceRows output) {
+  return norm.size % 256 == 0 && norm.size > 0 && norm.size <= 1024 &&
+         in_sixteens(input.data, input.stride * sizeof(__half)) &&
+         in_sixteens(output.data, output.stride * sizeof(__half)) && in_sixteens(norm.gamma, 0) &&
+         in_sixteens(norm.beta, 0);
+}
+
+cudaError_t normalise_packed(const DeviceNorm& norm, std::size_t rows, DeviceRows input, DeviceRows output,
+                             cudaStream_t stream) {
+  if (rows == 0) return cudaSuccess;
+  const PackedNorm arguments{reinterpret_cast<const __half*>(input.data),
+                             reinterpret_cast<__half*>(output.data),
+                             input.stride,
+                             output.stride,
+                             rows,
+                             norm.gamma,
+                             norm.beta,
+                             norm.epsilon};
+  const auto launch = [&](auto* kernel) {
+    kernel<<<blocks_for(rows, kPackedThreads / 32 * kPackedRows), kPackedThreads, 0, stream>>>(arguments);
+    return cudaGetLastError();
+  };
+  switch (norm.size / 256) {
+    case 1:
+      return launch(norm_of_packed<1>);
+    case 2:
+      return launch(norm_of_packed<2>);
+    case 3:
+      return launch(norm_of_packed<3>);
+    case 4:
+      return launch(norm_of_packed<4>);
+    default:
+      return cudaErrorInvalidValue;
+  }
 }
 
 template <Activation activation>
@@ -320,6 +482,8 @@ cudaError_t launch_embed(Element element, const EmbedCall& call, cudaStream_t st
 
 cudaError_t launch_add_normalise(Element element, const DeviceNorm& norm, std::size_t rows, DeviceRows input,
                                  DeviceRows residual, DeviceRows output, cudaStream_t stream) {
+  if (element == Element::kF16 && residual.data == nullptr && packed_norm_takes(norm, input, output))
+    return normalise_packed(norm, rows, input, output, stream);
   return element == Element::kF32 ? add_normalise<float>(norm, rows, input, residual, output, stream)
                                   : add_normalise<__half>(norm, rows, input, residual, output, stream);
 }

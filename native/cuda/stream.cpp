@@ -33,17 +33,6 @@ CudaBuffer& buffer_of(const Rows& rows) {
   return *static_cast<CudaBuffer*>(rows.buffer);
 }
 
-/// Large tiles where at most a fifth of them would be empty and there are enough to fill a device.
-std::size_t flash_queries(const AttentionCall& call) {
-  constexpr std::size_t kEnough = 64;
-  std::size_t few = 0, many = 0;
-  for (const AttentionSequence& sequence : call.sequences) {
-    few += (sequence.query_count + kFlashQueries - 1) / kFlashQueries;
-    many += (sequence.query_count + kManyFlashQueries - 1) / kManyFlashQueries;
-  }
-  return 8 * many <= 5 * few && many * call.heads >= kEnough ? kManyFlashQueries : kFlashQueries;
-}
-
 }  // namespace
 
 Expected<std::unique_ptr<Stream>> CudaStream::make(Element element, std::shared_ptr<Products> products) {
@@ -401,7 +390,7 @@ Status CudaStream::attention(const AttentionCall& call) {
     sequences.push_back(own);
   }
   const bool flash = flash_attention_takes(element_, device, hides);
-  const std::size_t queries = flash ? flash_queries(call) : plain_queries(device.longest);
+  const std::size_t queries = flash ? kFlashQueries : plain_queries(device.longest);
   if (queries == 0)
     return fail(ErrorCode::kUnsupported, "attention over " + std::to_string(device.longest) +
                                              " keys needs more shared memory than the device has");
@@ -411,7 +400,6 @@ Status CudaStream::attention(const AttentionCall& call) {
       tiles.push_back({static_cast<std::int32_t>(s), static_cast<std::int32_t>(first)});
   if (tiles.empty()) return {};
   device.tile_count = tiles.size();
-  device.tile_queries = queries;
 
   // sequences, tiles and visible keys behind each other
   const auto padded = [](std::size_t bytes) {
@@ -439,12 +427,11 @@ Status CudaStream::attention(const AttentionCall& call) {
             flash ? launch_flash_attention(device, stream) : launch_plain_attention(element, device, stream),
             "attention");
       },
-      {kAttention,           flash ? 1U : 0U,        word(device.query),   device.query.stride,
-       word(device.key),     device.key.stride,      word(device.value),   device.value.stride,
-       word(device.context), device.context.stride,  device.heads,         device.head_size,
-       word(device.scale),   word(device.sequences), word(device.tiles),   device.tile_count,
-       device.tile_queries,  device.longest,         word(device.visible), word(device.probabilities),
-       word(device.scores)});
+      {kAttention,           flash ? 1U : 0U,        word(device.query),  device.query.stride,
+       word(device.key),     device.key.stride,      word(device.value),  device.value.stride,
+       word(device.context), device.context.stride,  device.heads,        device.head_size,
+       word(device.scale),   word(device.sequences), word(device.tiles),  device.tile_count,
+       device.longest,       word(device.visible),   word(device.scores), word(device.probabilities)});
   return {};
 }
 
