@@ -1,4 +1,5 @@
 // `bertlens pull`: fetches a checkpoint from the Hugging Face hub, or from a mirror of it.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -30,8 +31,24 @@ struct Options {
   std::string out;
   std::string revision = "main";
   std::string hub;
+  std::string token;
   int tries = 5;
 };
+
+/// What HF_TOKEN, the variable of the hub's own tools, holds: repositories that are not open to all want it.
+/// It is shown to no hub where others could read it on the way.
+std::string token_for(const std::string& hub) {
+  const char* variable = std::getenv("HF_TOKEN");
+  const std::string token = variable ? variable : "";
+  if (std::any_of(token.begin(), token.end(), [](unsigned char c) { return c <= ' ' || c > '~'; }))
+    usage_error("HF_TOKEN is not a token: it holds a blank or another character that none has");
+  const auto is_at = [&hub](std::string_view host) {
+    return hub.starts_with(host) &&
+           (hub.size() == host.size() || hub[host.size()] == ':' || hub[host.size()] == '/');
+  };
+  const bool here = is_at("http://127.0.0.1") || is_at("http://localhost") || is_at("http://[::1]");
+  return here || hub.starts_with("https://") ? token : "";
+}
 
 // One pull: where from, where to, and what came.
 class Pull {
@@ -117,7 +134,7 @@ class Pull {
 };
 
 Expected<int> pull_into(const Options& options, const std::string& folder) {
-  Expected<Downloader> downloader = Downloader::create(options.tries);
+  Expected<Downloader> downloader = Downloader::create(options.tries, options.token);
   if (!downloader) return tl::unexpected(downloader.error());
   Pull pull(std::move(*downloader),
             options.hub + "/" + options.name + "/resolve/" + percent_encoded(options.revision) + "/", folder);
@@ -168,6 +185,7 @@ Expected<int> run(Options& options) {
                 " is not an address that starts with https:// or http://");
   }
   while (options.hub.ends_with('/')) options.hub.pop_back();
+  options.token = token_for(options.hub);
   std::string folder = options.out;
   if (folder.empty()) {
     const std::string cache = cache_folder();
@@ -216,7 +234,9 @@ Action define_pull(CLI::App& app) {
   app.footer(
       "Fetches config.json, the vocabulary and the safetensors files. A download that was cut off goes on "
       "where it\n"
-      "stopped when the command is given again; SHA-256 is checked where the hub names it.\n"
+      "stopped when the command is given again; SHA-256 is checked where the hub names it. A repository that "
+      "is\n"
+      "not open to all wants a token of the hub in the variable HF_TOKEN.\n"
       "\n"
       "examples\n"
       "  bertlens pull google-bert/bert-base-uncased\n"

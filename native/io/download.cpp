@@ -196,7 +196,7 @@ std::string status_text(long status) {
     case 401:
     case 403:
       return "the server refuses (HTTP " + std::to_string(status) +
-             "): there is no such repository, or it can be read only after a login";
+             "): there is no such repository, or it can be read only with a token of the hub, in HF_TOKEN";
     case 404:
       return "there is no such file (HTTP 404)";
     default:
@@ -209,6 +209,7 @@ std::string status_text(long status) {
 struct Downloader::State {
   CURL* curl = nullptr;
   int tries = 5;
+  std::string token;
 
   ~State() {
     if (curl) curl_easy_cleanup(curl);
@@ -228,6 +229,10 @@ struct Downloader::State {
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "bertlens/" BERTLENS_VERSION);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    if (!token.empty()) {
+      curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+      curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, token.c_str());
+    }
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &response);
@@ -275,11 +280,12 @@ Downloader::Downloader(std::unique_ptr<State> state) : state_(std::move(state)) 
 Downloader::Downloader(Downloader&&) noexcept = default;
 Downloader::~Downloader() = default;
 
-Expected<Downloader> Downloader::create(int tries) {
+Expected<Downloader> Downloader::create(int tries, const std::string& token) {
   auto state = std::make_unique<State>();
   state->curl = curl_easy_init();
   if (!state->curl) return fail(ErrorCode::kInternal, "libcurl cannot be started");
   state->tries = tries;
+  state->token = token;
   return Downloader(std::move(state));
 }
 

@@ -20,8 +20,9 @@ std::string percent_encoded(const std::string& name);
 /// One connection, used for one file after the other. Not for two threads at once.
 class Downloader {
  public:
-  /// `tries` in a row may fail without a new byte before it gives up.
-  static Expected<Downloader> create(int tries);
+  /// `tries` in a row may fail without a new byte before it gives up. `token`, unless it is empty, is shown
+  /// to the host of each address (Authorization: Bearer), and not to others that it redirects to.
+  static Expected<Downloader> create(int tries, const std::string& token);
   Downloader(Downloader&&) noexcept;
   ~Downloader();
 

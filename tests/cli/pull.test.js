@@ -47,13 +47,24 @@ async function hub(t, folder, trouble = () => false) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());
   t.after(() => server.closeAllConnections());
-  return { url: `http://127.0.0.1:${server.address().port}`, log };
+  return { url: `http://127.0.0.1:${server.address().port}`, log, server };
 }
 
 /** Runs pull without blocking the server, which lives in this process. */
 function pull(url, out, ...args) {
+  return pullWith({}, url, out, ...args);
+}
+/** The same with variables of the environment. */
+function pullWith(variables, url, out, ...args) {
   return new Promise((resolve) => {
-    const env = { ...process.env, BERTLENS_HUB: url, BERTLENS_MODEL: '', no_proxy: '*' };
+    const env = {
+      ...process.env,
+      BERTLENS_HUB: url,
+      BERTLENS_MODEL: '',
+      HF_TOKEN: '',
+      no_proxy: '*',
+      ...variables,
+    };
     const child = spawn(
       binary,
       ['pull', 'some/model', '--out', out, ...(args.includes('--tries') ? [] : ['--tries', '3']), ...args],
@@ -396,6 +407,40 @@ describe('pull', () => {
       failure(['embed', '--model', name, 'a'], 1, new RegExp(`--model '${name}': there is no such folder`), {
         env: { BERTLENS_CACHE: folder },
       });
+    }
+  });
+  it('a token in HF_TOKEN opens what is not open to all, and is shown to the hub alone', async (t) => {
+    const storage = await hub(t, tinyModel()); // where the hub keeps large files
+    const seen = [];
+    storage.server.on('request', (request) => seen.push(request.headers.authorization));
+    const front = http.createServer((request, response) => {
+      if (request.headers.authorization !== 'Bearer hf_secret') response.writeHead(401).end();
+      else response.writeHead(302, { Location: storage.url + request.url }).end();
+    });
+    await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
+    t.after(() => front.close());
+    t.after(() => front.closeAllConnections());
+    const address = `http://127.0.0.1:${front.address().port}`;
+    const out = path.join(temporaryFolder(t), 'out');
+    for (const HF_TOKEN of ['', 'hf_wrong']) {
+      const refused = await pullWith({ HF_TOKEN }, address, out);
+      assert.equal(refused.status, 1);
+      assert.match(refused.stderr, /HTTP 401.*only with a token of the hub, in HF_TOKEN$/m);
+      assert.doesNotMatch(refused.stderr, /hf_wrong/);
+    }
+    const opened = await pullWith({ HF_TOKEN: 'hf_secret' }, address, out);
+    assert.equal(opened.status, 0, opened.stderr);
+    same(out, tinyModel(), ['config.json', 'vocab.txt', 'model.safetensors']);
+    assert.ok(seen.length > 0);
+    assert.deepEqual(
+      seen.filter((header) => header !== undefined),
+      [],
+    );
+    for (const HF_TOKEN of ['hf secret', 'hf_secret\r\nX-Other: 1']) {
+      const none = await pullWith({ HF_TOKEN }, address, out);
+      assert.equal(none.status, 2);
+      assertOneLine(none.stderr);
+      assert.match(none.stderr, /HF_TOKEN is not a token/);
     }
   });
   it('says why a server or a name is of no use', async (t) => {
