@@ -102,7 +102,10 @@ def long_questions(corpus, tokenizer, count):
     draw = random.Random(20261127)
     documents = [(int(a), int(b)) for a, b in zip(corpus.documents[:-1], corpus.documents[1:]) if b - a > 1]
     out = {length: [] for length in LENGTHS}
+    draws = 0
     while len(out[LENGTHS[0]]) < count:
+        if (draws := draws + 1) > 1000 * count:
+            raise SystemExit(f"--long {count}: hardly any held-out document has {LENGTHS[-1]} pieces, of {len(documents)}")
         first, end = draw.choice(documents)
         s = draw.randrange(first, end)
         ids = [int(i) for i in corpus.tokens[corpus.sentences[s]:corpus.sentences[end]][:LENGTHS[-1] + 30]]

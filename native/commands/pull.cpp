@@ -46,7 +46,9 @@ std::string token_for(const std::string& hub) {
     return hub.starts_with(host) &&
            (hub.size() == host.size() || hub[host.size()] == ':' || hub[host.size()] == '/');
   };
-  const bool here = is_at("http://127.0.0.1") || is_at("http://localhost") || is_at("http://[::1]");
+  // (a name before an @ is no host)
+  const bool here = hub.find('@') == std::string::npos &&
+                    (is_at("http://127.0.0.1") || is_at("http://localhost") || is_at("http://[::1]"));
   return here || hub.starts_with("https://") ? token : "";
 }
 

@@ -191,12 +191,13 @@ bool may_pass(CURLcode result, long status) {
   }
 }
 
-std::string status_text(long status) {
+std::string status_text(long status, bool with_token) {
   switch (status) {
     case 401:
     case 403:
-      return "the server refuses (HTTP " + std::to_string(status) +
-             "): there is no such repository, or it can be read only with a token of the hub, in HF_TOKEN";
+      return "the server refuses (HTTP " + std::to_string(status) + "): there is no such repository, or " +
+             (with_token ? "the token in HF_TOKEN does not open it"
+                         : "it can be read only with a token of the hub, in HF_TOKEN and over https");
     case 404:
       return "there is no such file (HTTP 404)";
     default:
@@ -268,6 +269,7 @@ struct Downloader::State {
     }
   }
 
+  std::string text_of(long status) const { return status_text(status, !token.empty()); }
   static void wait(int failed) {
     std::this_thread::sleep_for(std::chrono::milliseconds(std::min(8000, 250 << std::min(failed, 5))));
   }
@@ -303,7 +305,7 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
   const Expected<long> asked = state_->ask(url, remote);
   if (!asked) return tl::unexpected(asked.error());
   if (*asked == 404) return Fetched::kMissing;
-  if (*asked != 200) return fail(ErrorCode::kIo, in_quotes(url) + ": " + status_text(*asked));
+  if (*asked != 200) return fail(ErrorCode::kIo, in_quotes(url) + ": " + state_->text_of(*asked));
   const auto wanted_size = remote.linked_length ? remote.linked_length : remote.length;
   if (::access(path.c_str(), F_OK) == 0 && wanted_size.value_or(size_of(path)) == size_of(path) &&
       is_known(path, remote))
@@ -359,7 +361,7 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
     } else if (!may_pass(result, status)) {
       return fail(ErrorCode::kIo,
                   in_quotes(url) + ": " +
-                      (result == CURLE_OK ? status_text(status) : State::reason(result, message)));
+                      (result == CURLE_OK ? state_->text_of(status) : State::reason(result, message)));
     }
     failed = target.written > target.offset ? 0 : failed + 1;
     if (failed >= state_->tries) {
@@ -367,7 +369,7 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
       return fail(ErrorCode::kIo, in_quotes(url) + ": " +
                                       (too_few ? std::to_string(target.written) + " of " +
                                                      std::to_string(*wanted_size) + " bytes came"
-                                       : result == CURLE_OK ? status_text(status)
+                                       : result == CURLE_OK ? state_->text_of(status)
                                                             : State::reason(result, message)) +
                                       "; gave up after " + std::to_string(failed) +
                                       (failed == 1 ? " try" : " tries") + ", the same command goes on");

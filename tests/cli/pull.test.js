@@ -422,12 +422,13 @@ describe('pull', () => {
     t.after(() => front.closeAllConnections());
     const address = `http://127.0.0.1:${front.address().port}`;
     const out = path.join(temporaryFolder(t), 'out');
-    for (const HF_TOKEN of ['', 'hf_wrong']) {
-      const refused = await pullWith({ HF_TOKEN }, address, out);
-      assert.equal(refused.status, 1);
-      assert.match(refused.stderr, /HTTP 401.*only with a token of the hub, in HF_TOKEN$/m);
-      assert.doesNotMatch(refused.stderr, /hf_wrong/);
-    }
+    const closed = await pull(address, out);
+    assert.equal(closed.status, 1);
+    assert.match(closed.stderr, /HTTP 401.*only with a token of the hub, in HF_TOKEN and over https$/m);
+    const wrong = await pullWith({ HF_TOKEN: 'hf_wrong' }, address, out);
+    assert.equal(wrong.status, 1);
+    assert.match(wrong.stderr, /HTTP 401.*or the token in HF_TOKEN does not open it$/m);
+    assert.doesNotMatch(wrong.stderr, /hf_wrong/);
     const opened = await pullWith({ HF_TOKEN: 'hf_secret' }, address, out);
     assert.equal(opened.status, 0, opened.stderr);
     same(out, tinyModel(), ['config.json', 'vocab.txt', 'model.safetensors']);
@@ -441,6 +442,24 @@ describe('pull', () => {
       assert.equal(none.status, 2);
       assertOneLine(none.stderr);
       assert.match(none.stderr, /HF_TOKEN is not a token/);
+    }
+  });
+  it('a token is not shown without encryption, save to this machine', async (t) => {
+    const { url, server } = await hub(t, tinyModel());
+    const seen = [];
+    server.on('request', (request) => seen.push(request.headers.authorization));
+    const { port } = new URL(url);
+    for (const [address, shown] of [
+      [`http://localhost:${port}`, true],
+      [`http://127.0.0.1:${port}`, true],
+      [`http://127.0.0.1:x@127.0.0.1:${port}`, false], // a name and a password, which could stand before any host
+      [`http://127.0.0.1.nip.invalid:${port}`, false],
+    ]) {
+      seen.length = 0;
+      const out = path.join(temporaryFolder(t), 'out');
+      const { status } = await pullWith({ HF_TOKEN: 'hf_secret' }, address, out, '--tries', '1');
+      assert.equal(status, address.includes('invalid') ? 1 : 0, address);
+      assert.equal(seen.includes('Bearer hf_secret'), shown, address);
     }
   });
   it('says why a server or a name is of no use', async (t) => {

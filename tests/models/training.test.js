@@ -163,6 +163,14 @@ test('train.py learns, resumes, and writes a folder that evaluate.py reads', nee
   assert.ok(figures.mlm.masks >= 10, `${figures.mlm.masks} masks`);
   assert.ok(figures.mlm.loss > 0 && figures.mlm.loss < Math.log(17), `mlm loss ${figures.mlm.loss}`);
   assert.ok(figures.mlm.top1 <= figures.mlm.top5 && figures.nsp.pairs === 10);
+  // the made-up documents are short: it says so, where it could look for ever
+  const asked = ['--model', path('model'), '--data', path('shards'), '--passages', '1', '--pairs', '1'];
+  const long = spawnSync(python, [join(models, 'evaluate/evaluate.py'), ...asked, '--long', '2'], {
+    env: environment,
+    encoding: 'utf8',
+  });
+  assert.equal(long.status, 1);
+  assert.match(long.stderr, /^--long 2: hardly any held-out document has 510 pieces, of \d+$/m);
 });
 
 test(
