@@ -118,14 +118,13 @@ export async function settle(page: Page): Promise<void> {
   await page.locator('.status a').first().waitFor({ state: 'attached', timeout: 60_000 });
 }
 
-/** The text of the cells of a table, row by row. */
+/** The text of the cells of a table, row by row, once the table is there. */
 export async function tableRows(page: Page, caption: string): Promise<string[][]> {
-  return page
-    .locator(`[role="region"][aria-label^="${caption}"]`)
-    .locator('tbody tr:not(.gap)')
-    .evaluateAll((rows) =>
-      rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.textContent.trim())),
-    );
+  const rows = page.locator(`[role="region"][aria-label^="${caption}"]`).locator('tbody tr:not(.gap)');
+  await rows.first().waitFor({ state: 'attached' });
+  return rows.evaluateAll((shown) =>
+    shown.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.textContent.trim())),
+  );
 }
 
 /** The ids under the tokens of the first section, in order. */
