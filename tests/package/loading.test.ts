@@ -292,6 +292,42 @@ test('a Hugging Face name, its revision, and a hub at another address', async ()
   );
 });
 
+test('headers go with every request, and Authorization to no other origin', async () => {
+  const headers = { Authorization: 'Bearer hf_secret' };
+  const shown = (server: ModelServer): Set<string | undefined> =>
+    new Set(server.asked.map(({ authorization }) => authorization));
+  const secret = new Set([headers.Authorization]);
+  await served({ [file]: [{ cut: 100_000 }, {}] }, async (server) => {
+    await loadsWell(server, { headers });
+    assert.deepEqual(ranges(server), [undefined, 'bytes=100000-']);
+    assert.deepEqual(shown(server), secret);
+  });
+  await served({}, async (server) => {
+    await loaded(worker.load(server.address, { headers }));
+    await alone.loadTokenizer(server.address, { headers });
+    await alone.loadTokenizer(`${server.address}vocab.txt`, { headers });
+    assert.deepEqual(shown(server), secret);
+  });
+  await served({}, async (elsewhere) => {
+    const moved = { status: 302, headers: { Location: elsewhere.address + file }, body: new Uint8Array() };
+    await served({ [file]: [moved] }, async (server) => {
+      await loadsWell(server, { headers });
+      assert.deepEqual(shown(server), secret);
+    });
+    assert.deepEqual(shown(elsewhere), new Set([undefined]));
+  });
+  for (const [wrong, message] of [
+    ['Bearer x', /headers must be an object, not "Bearer x"/],
+    [{ Authorization: 7 }, /the header Authorization must be a string/],
+    [{ 'a name': 'x' }, /the header "a name" has a name or a value that none can have/],
+    [{ Authorization: 'hf_secret\n' + 'x' }, /^the header "Authorization" has a name or a value/],
+  ] as const) {
+    const options = { headers: wrong as never };
+    await rejects(worker.load('owner/name', options), 'invalid_argument', message);
+    await rejects(alone.loadTokenizer('owner/name', options), 'invalid_argument', message);
+  }
+});
+
 test('weights in shards, from a server', async () => {
   const server = await serveModel(path.join(models, 'sharded'));
   try {

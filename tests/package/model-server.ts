@@ -28,6 +28,7 @@ export interface Asked {
   readonly query: string;
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
+  readonly authorization: string | undefined;
 }
 
 export interface ModelServer {
@@ -59,6 +60,7 @@ export async function serveModel(
       query: search,
       range: request.headers.range,
       ifRange: request.headers['if-range'] as string | undefined,
+      authorization: request.headers.authorization,
     });
     const count = counts.get(name) ?? 0;
     counts.set(name, count + 1);

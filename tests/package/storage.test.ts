@@ -57,7 +57,7 @@ type Entry = 'index' | 'sync' | 'tokenizer';
 /** Loads from `address` in the page; aborts after `abortAfter` milliseconds. */
 async function load(
   address: string,
-  options: { integrity?: Record<string, string>; cache?: boolean } = {},
+  options: { integrity?: Record<string, string>; headers?: Record<string, string>; cache?: boolean } = {},
   entry: Entry = 'index',
   abortAfter?: number,
 ): Promise<Loaded> {
@@ -234,6 +234,25 @@ test('a stored file is used only while the server has the same, or cannot say', 
       assert.ok(second.took < 30_000, what);
     });
   }
+});
+
+test('headers go to another origin that allows them, also with the question whether a file is the same', async () => {
+  const headers = { ...dated, 'Access-Control-Allow-Headers': 'authorization' };
+  await served(
+    {},
+    async (server) => {
+      const options = { headers: { Authorization: 'Bearer hf_secret' } };
+      loadedFrom(await load(server.address, options), 'network');
+      loadedFrom(await load(server.address, options), 'cache');
+      const asked = server.asked.filter(({ method }) => method !== 'OPTIONS');
+      assert.equal(asked.filter(({ method }) => method === 'HEAD').length, names.length);
+      assert.deepEqual(
+        new Set(asked.map(({ authorization }) => authorization)),
+        new Set([options.headers.Authorization]),
+      );
+    },
+    { headers },
+  );
 });
 
 test('a file that is gone from the server is no longer stored', async () => {

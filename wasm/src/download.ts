@@ -1,6 +1,8 @@
 // A file over HTTP as a stream: broken connections are taken up again, and what arrives is of one version of the file.
 import { BertlensError } from './errors.ts';
+import type { RequestOptions } from './options.ts';
 import { kFailures, pause, readError, request } from './resources.ts';
+import type { HeaderList } from './tokenizer-types.ts';
 
 /** So many bytes between two failures, and they are not in a row. */
 const kWorthwhile = 1 << 16;
@@ -67,8 +69,9 @@ export async function* download(
   url: URL,
   first: Response,
   trusted: boolean,
-  signal: AbortSignal | undefined,
+  options: RequestOptions,
 ): AsyncGenerator<Uint8Array> {
+  const { signal } = options;
   let { headers } = first;
   const sameOrigin = first.type !== 'cors';
   let response: Response | undefined = first;
@@ -80,7 +83,7 @@ export async function* download(
     let reason: unknown;
     try {
       if (!response) {
-        response = await request(url, ended === done ? {} : rangeFrom(done, headers, sameOrigin), signal);
+        response = await request(url, options, ended === done ? {} : rangeFrom(done, headers, sameOrigin));
         if (done === 0 && response.ok) ({ headers } = response);
         seen = startOf(response, done, versionOf(headers), trusted);
       }
@@ -123,13 +126,13 @@ export async function* download(
 class Final extends Error {}
 
 /** Asks for what is missing, if it is still the same file; for all of it where ranges would count encoded bytes. */
-function rangeFrom(done: number, first: Headers, sameOrigin: boolean): RequestInit {
+function rangeFrom(done: number, first: Headers, sameOrigin: boolean): HeaderList {
   const { etag, lastModified } = versionOf(first);
   const validator = etag?.startsWith('W/') ? undefined : (etag ?? lastModified);
   const ranges = validator !== undefined && !isEncoded(first) && first.get('accept-ranges') !== 'none';
   if (done === 0 || !ranges) return {};
   // another origin would have to allow If-Range; there the answer's own validator has to do
-  return { headers: { Range: `bytes=${done}-`, ...(sameOrigin && { 'If-Range': validator }) } };
+  return { Range: `bytes=${done}-`, ...(sameOrigin && { 'If-Range': validator }) };
 }
 
 /** How many bytes of an answer are known already; throws where it cannot continue the first one. */

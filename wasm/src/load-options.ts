@@ -3,7 +3,15 @@ import { BertlensError } from './errors.ts';
 import type { EngineOptions } from './engine.ts';
 import type { Build, LoadOptions, Precision } from './engine-types.ts';
 import { StoredFault } from './model-files.ts';
-import { choiceOption, countOption, flagOption, objectArgument, shown, textArgument } from './options.ts';
+import {
+  choiceOption,
+  countOption,
+  flagOption,
+  headerValues,
+  objectArgument,
+  shown,
+  textArgument,
+} from './options.ts';
 import { callOptions, functionOption } from './requests.ts';
 import { hubValues } from './resources.ts';
 import { kBuilds } from './runtime.ts';
@@ -27,6 +35,7 @@ export function loadOptions(given: LoadOptions | undefined): CheckedLoadOptions 
     'integrity',
     'revision',
     'endpoint',
+    'headers',
     'files',
     'statistics',
     'onProgress',
@@ -52,6 +61,7 @@ export function loadOptions(given: LoadOptions | undefined): CheckedLoadOptions 
       cache: flagOption('cache', options['cache'], true),
       integrity: sums,
       ...hubValues(options),
+      headers: headerValues(options['headers']),
       ...(files !== undefined && { files: (files as unknown[]).map((file) => textArgument('a file', file)) }),
       statistics: flagOption('statistics', options['statistics'], false),
     },

@@ -2,7 +2,7 @@
 import { chunksOf, contentLength, download } from './download.ts';
 import { BertlensError, throwIfAborted } from './errors.ts';
 import type { DirectoryHandle, LoadOptions, ModelSource, ProgressEvent } from './engine-types.ts';
-import { shown } from './options.ts';
+import { shown, type RequestOptions } from './options.ts';
 import {
   addressName,
   fileAddress,
@@ -42,7 +42,7 @@ export interface ModelFolder {
 }
 
 export type FolderOptions = HubOptions &
-  Pick<LoadOptions, 'cache' | 'files' | 'integrity'> & {
+  Pick<LoadOptions, 'cache' | 'files' | 'headers' | 'integrity'> & {
     /** Ask the server for every file, whatever is stored. */
     readonly afresh?: boolean;
   };
@@ -215,12 +215,12 @@ class RemoteFolder implements ModelFolder {
   readonly name: string;
   readonly #address: URL;
   readonly #options: FolderOptions;
-  readonly #signal: AbortSignal;
+  readonly #asking: RequestOptions;
   readonly #store: ModelStore | undefined;
   constructor(address: URL, options: FolderOptions, signal: AbortSignal) {
     this.#address = address;
     this.#options = options;
-    this.#signal = signal;
+    this.#asking = { headers: options.headers, signal };
     this.#store = options.cache === false ? undefined : new ModelStore();
     this.name = addressName(address);
   }
@@ -231,16 +231,16 @@ class RemoteFolder implements ModelFolder {
 
   async open(file: string): Promise<ByteStream | undefined> {
     const url = fileAddress(file, this.#address);
-    throwIfAborted(this.#signal);
+    throwIfAborted(this.#asking.signal);
     const sum = this.#options.integrity?.[file];
-    const stored = this.#options.afresh ? undefined : await this.#store?.find(url, sum, this.#signal);
+    const stored = this.#options.afresh ? undefined : await this.#store?.find(url, sum, this.#asking);
     if (stored) {
       const chunks = verified(file, this.#options, chunksOf(stored.body));
       return { size: stored.size, source: 'cache', chunks: ofStorage(file, chunks) };
     }
     let response: Response;
     try {
-      response = await request(url, {}, this.#signal);
+      response = await request(url, this.#asking);
     } catch (error) {
       // without a network, what the server said last
       if (await this.#store?.isKnownMissing(url)) return undefined;
@@ -252,7 +252,7 @@ class RemoteFolder implements ModelFolder {
       return undefined;
     }
     if (!response.ok || !response.body) throw httpError(url, response);
-    const chunks = verified(file, this.#options, download(url, response, sum !== undefined, this.#signal));
+    const chunks = verified(file, this.#options, download(url, response, sum !== undefined, this.#asking));
     return {
       size: contentLength(response),
       source: 'network',

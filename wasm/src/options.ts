@@ -1,6 +1,6 @@
 // Strict reading of options: an unknown name, a wrong type or a value out of range is an error that says so.
 import { BertlensError } from './errors.ts';
-import type { WholeNumbers } from './tokenizer-types.ts';
+import type { HeaderList, WholeNumbers } from './tokenizer-types.ts';
 
 export function invalid(message: string): BertlensError {
   return new BertlensError('invalid_argument', message);
@@ -86,6 +86,28 @@ export function choiceOption<Choice extends string | boolean>(
 export function textArgument(name: string, value: unknown): string {
   if (typeof value !== 'string') throw invalid(`${name} must be a string, not ${shown(value)}`);
   return value;
+}
+
+/** What goes with every request for a file. */
+export interface RequestOptions {
+  readonly headers?: HeaderList | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The checked `headers`; their values are not for messages, as they may be secret. */
+export function headerValues(headers: unknown): HeaderList | undefined {
+  if (headers === undefined) return undefined;
+  const list: [string, string][] = [];
+  for (const [name, value] of Object.entries(objectArgument('headers', headers))) {
+    if (typeof value !== 'string') throw invalid(`the header ${name} must be a string`);
+    try {
+      new Headers([[name, value]]);
+    } catch {
+      throw invalid(`the header ${shown(name)} has a name or a value that none can have`);
+    }
+    list.push([name, value]);
+  }
+  return Object.fromEntries(list);
 }
 
 /** An array, its holes as undefined, or an error that names the argument. */

@@ -1,7 +1,7 @@
 // Bytes by address: fetched in a browser, read from disk in Node, Deno and Bun.
 import { BertlensError, abortError, throwIfAborted, unlessAborted } from './errors.ts';
-import { textArgument } from './options.ts';
-import type { HubOptions } from './tokenizer-types.ts';
+import { textArgument, type RequestOptions } from './options.ts';
+import type { HeaderList, HubOptions } from './tokenizer-types.ts';
 
 interface NodeFileSystem {
   readFile(path: string | URL, options?: { signal?: AbortSignal }): Promise<Uint8Array<ArrayBuffer>>;
@@ -106,16 +106,19 @@ export function isPassing({ status }: Response): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
+/** What `fetch` takes of them; `more` are headers of one request alone. */
+export function requestInit({ headers, signal }: RequestOptions, more?: HeaderList): RequestInit {
+  return { headers: { ...headers, ...more }, ...(signal && { signal }) };
+}
+
 /** `fetch`, tried again while the server is busy. */
-export async function request(
-  url: URL,
-  init: RequestInit,
-  signal: AbortSignal | undefined,
-): Promise<Response> {
+export async function request(url: URL, options: RequestOptions, more?: HeaderList): Promise<Response> {
+  const { signal } = options;
+  const init = requestInit(options, more);
   for (let failures = 1; ; failures++) {
     let response: Response;
     try {
-      response = await fetch(url, signal ? { ...init, signal } : init);
+      response = await fetch(url, init);
     } catch (cause) {
       throw readError(url, cause, signal);
     }
@@ -146,12 +149,13 @@ export function httpError(url: URL, { status }: Response): BertlensError {
 /** All bytes at an address; undefined where nothing is there. */
 export async function readBytes(
   url: URL,
-  signal: AbortSignal | undefined,
+  options: RequestOptions,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const { signal } = options;
   throwIfAborted(signal);
   try {
     if (url.protocol === 'file:') return await readLocal(url, signal);
-    const response = await request(url, {}, signal);
+    const response = await request(url, options);
     if (isMissing(response)) return undefined;
     if (!response.ok) throw httpError(url, response);
     return new Uint8Array(await response.arrayBuffer());

@@ -2,8 +2,8 @@
 import { contentLength, sameVersion, versionOf } from './download.ts';
 import { BertlensError } from './errors.ts';
 import type { StoredFile } from './engine-types.ts';
-import { namedOptions, textArgument } from './options.ts';
-import { hubAddress, hubValues, isPassing, nodeProcess, toAddress } from './resources.ts';
+import { namedOptions, textArgument, type RequestOptions } from './options.ts';
+import { hubAddress, hubValues, isPassing, nodeProcess, requestInit, toAddress } from './resources.ts';
 import type { HubOptions } from './tokenizer-types.ts';
 
 const kStore = 'bertlens-models-1';
@@ -33,13 +33,13 @@ export class ModelStore {
   async find(
     url: URL,
     sum: string | undefined,
-    signal: AbortSignal,
+    options: RequestOptions,
   ): Promise<{ size: number | undefined; body: ReadableStream<Uint8Array> } | undefined> {
     const response = await this.#match(url);
     if (!response?.body || response.headers.has(kMissing)) return undefined;
     const current =
       sum === undefined
-        ? await isCurrent(url, response.headers, signal)
+        ? await isCurrent(url, response.headers, options)
         : response.headers.get(kSha256) === sum;
     return current ? { size: contentLength(response), body: response.body } : undefined;
   }
@@ -122,10 +122,10 @@ function isPinned(url: URL): boolean {
 }
 
 /** Whether the server still has the same, or does not say in time what it has. */
-async function isCurrent(url: URL, kept: Headers, signal: AbortSignal): Promise<boolean> {
+async function isCurrent(url: URL, kept: Headers, options: RequestOptions): Promise<boolean> {
   if (isPinned(url) || !navigator.onLine) return true;
   const late = new Promise<undefined>((done) => setTimeout(done, kAnswerTime));
-  const asked = fetch(url, { method: 'HEAD', signal }).catch(() => undefined); // no network
+  const asked = fetch(url, { method: 'HEAD', ...requestInit(options) }).catch(() => undefined); // no network
   const response = await Promise.race([asked, late]);
   if (!response || isPassing(response)) return true;
   // what is gone, or is not sent to everyone, the request of the file itself tells

@@ -258,8 +258,13 @@ export interface HubOptions {
   readonly endpoint?: string | undefined;
 }
 
+/** Headers of requests, by name. */
+export type HeaderList = Readonly<Record<string, string>>;
+
 /** Options of `loadTokenizer`. */
 export interface LoadTokenizerOptions extends TokenizerOptions, HubOptions {
+  /** Headers of every request for a file, as `load` has them. */
+  readonly headers?: HeaderList | undefined;
   /** Ends the load, which then rejects with the code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -11,6 +11,7 @@ import {
   checkNames,
   countOption,
   flagOption,
+  headerValues,
   invalid,
   listArgument,
   namedOption,
@@ -19,6 +20,7 @@ import {
   textArgument,
   truncationOption,
   wholeNumbers,
+  type RequestOptions,
 } from './options.ts';
 import {
   addressName,
@@ -121,7 +123,7 @@ export async function loadTokenizerWith(
 ): Promise<Tokenizer> {
   // a promise of the caller's is ours to handle, also where the options are refused first
   if (source instanceof Promise) source.catch(() => undefined);
-  const known = [...kTokenizerOptions, 'revision', 'endpoint', 'signal'];
+  const known = [...kTokenizerOptions, 'revision', 'endpoint', 'headers', 'signal'];
   const given = namedOptions('loadTokenizer', options, known);
   const numbers = tokenizerOptionNumbers(given);
   const signal = options?.signal;
@@ -130,7 +132,7 @@ export async function loadTokenizerWith(
   loading.catch(() => undefined); // reported where it is awaited, unless the files fail first
   const files =
     typeof source === 'string' || source instanceof URL
-      ? await fetchFiles(source, hubValues(given), signal)
+      ? await fetchFiles(source, hubValues(given), { headers: headerValues(given['headers']), signal })
       : await unlessAborted(Promise.resolve(source), signal);
   if (typeof files !== 'object' || (files as unknown) === null) {
     throw invalid(`no tokenizer can be loaded from ${shown(source)}`);
@@ -152,23 +154,23 @@ export async function loadTokenizerWith(
 
 async function fetchFiles(
   source: string | URL,
-  options: HubOptions,
-  signal: AbortSignal | undefined,
+  hub: HubOptions,
+  options: RequestOptions,
 ): Promise<TokenizerFiles> {
-  const address = hubAddress(source, options) ?? toAddress(source);
+  const address = hubAddress(source, hub) ?? toAddress(source);
   if (isFileName(address.pathname)) {
-    const bytes = await readBytes(address, signal);
+    const bytes = await readBytes(address, options);
     if (!bytes) throw new BertlensError('not_found', `there is no file ${addressName(address)}`);
     return address.pathname.toLowerCase().endsWith('.json') ? { tokenizerJson: bytes } : { vocabTxt: bytes };
   }
   const folder = folderAddress(address);
   const [tokenizerJson, tokenizerConfigJson] = await Promise.all([
-    readBytes(fileAddress('tokenizer.json', folder), signal),
-    readBytes(fileAddress('tokenizer_config.json', folder), signal),
+    readBytes(fileAddress('tokenizer.json', folder), options),
+    readBytes(fileAddress('tokenizer_config.json', folder), options),
   ]);
   const config = tokenizerConfigJson ? { tokenizerConfigJson } : {};
   if (tokenizerJson) return { tokenizerJson, ...config };
-  const vocabTxt = await readBytes(fileAddress('vocab.txt', folder), signal);
+  const vocabTxt = await readBytes(fileAddress('vocab.txt', folder), options);
   if (vocabTxt) return { vocabTxt, ...config };
   throw new BertlensError('not_found', `no tokenizer.json and no vocab.txt in ${addressName(folder)}`);
 }
