@@ -1,6 +1,7 @@
 // Puts tokenizer, encoder and session together and checks that they belong together.
 #include "bert/tasks.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -31,6 +32,12 @@ void Tasks::set_encoding(const EncodeOptions& encoding) {
   data_->encoding = encoding;
   data_->encoding.padding = Padding::kNone;
   data_->encoding.return_overflowing = false;
+  // The tokenizer's files may state more than the model takes, or nothing.
+  const bool truncates = encoding.truncation && *encoding.truncation != Truncation::kNone;
+  if (truncates && !encoding.max_length) {
+    data_->encoding.max_length = static_cast<std::uint32_t>(
+        std::min<std::size_t>(data_->tokenizer->settings().model_max_length, data_->max_tokens));
+  }
 }
 
 Expected<std::unique_ptr<Tasks>> Tasks::create(std::shared_ptr<const Tokenizer> tokenizer,

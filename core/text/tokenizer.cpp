@@ -196,9 +196,9 @@ Expected<ResolvedOptions> resolve(const EncodeOptions& options, const text::Toke
   resolved.stride = options.stride;
   resolved.return_overflowing = options.return_overflowing;
   const std::uint32_t multiple = options.pad_to_multiple_of;
-  if (resolved.truncate && options.padding != Padding::kNone && multiple > 1 && options.max_length &&
-      *options.max_length % multiple != 0)
-    return fail(ErrorCode::kInvalidArgument, "max_length " + std::to_string(*options.max_length) +
+  if (resolved.truncate && options.padding != Padding::kNone && multiple > 1 &&
+      resolved.max_length % multiple != 0)
+    return fail(ErrorCode::kInvalidArgument, "max_length " + std::to_string(resolved.max_length) +
                                                  " is not a multiple of pad_to_multiple_of " +
                                                  std::to_string(multiple));
   return resolved;
@@ -323,6 +323,7 @@ Expected<std::vector<Encoding>> Tokenizer::encode_batch(std::span<const TextInpu
 
 Status Tokenizer::pad(std::span<Encoding> rows, const EncodeOptions& options) const {
   if (options.padding == Padding::kNone || rows.empty()) return {};
+  if (const auto sound = resolve(options, data_->parts); !sound) return tl::unexpected<Error>(sound.error());
   const auto pad_id = special_token_id("pad_token");
   if (!pad_id) return tl::unexpected<Error>(pad_id.error());
   std::size_t length = 0;

@@ -392,6 +392,18 @@ TEST(Tasks, ErrorsNameTheirCause) {
   for (int i = 0; i < 40; ++i) endless += word(10) + " ";
   EXPECT_EQ(model.tasks->embed(endless).error().code, ErrorCode::kTooLong);
   EXPECT_EQ(model.tasks->score(endless).error().code, ErrorCode::kTooLong);
+  // the tokenizer's own limit is 512
+  bert::EncodeOptions cut;
+  cut.truncation = bert::Truncation::kLongestFirst;
+  model.tasks->set_encoding(cut);
+  const std::size_t positions = model.golden.spec.config.max_position_embeddings;
+  EXPECT_EQ(model.tasks->encode(endless)->size(), positions);
+  EXPECT_TRUE(model.tasks->embed(endless));
+  cut.max_length = static_cast<std::uint32_t>(positions) + 1;
+  model.tasks->set_encoding(cut);
+  EXPECT_EQ(model.tasks->embed(endless).error().code, ErrorCode::kTooLong);
+  model.tasks->set_encoding({});
+  EXPECT_EQ(model.tasks->embed(endless).error().code, ErrorCode::kTooLong);
   const bert::CallControl stop{.aborted = [] { return true; }, .progress = {}};
   EXPECT_EQ(model.tasks->embed(word(10), {}, stop).error().code, ErrorCode::kAborted);
   EXPECT_TRUE(model.tasks->embed(word(10)));

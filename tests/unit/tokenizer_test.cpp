@@ -260,6 +260,13 @@ TEST(Tokenizer, PaddingAndStacking) {
   options.pad_to_multiple_of = 4;
   EXPECT_EQ(tokenizer.encode("a", options).error().message,
             "max_length 10 is not a multiple of pad_to_multiple_of 4");
+  std::vector<bert::Encoding> alone = {*tokenizer.encode("a")};
+  EXPECT_EQ(tokenizer.pad(alone, options).error().message,
+            "max_length 10 is not a multiple of pad_to_multiple_of 4");
+  options.max_length.reset();
+  options.pad_to_multiple_of = 5;
+  EXPECT_EQ(tokenizer.encode("a", options).error().message,
+            "max_length 512 is not a multiple of pad_to_multiple_of 5");
 }
 
 TEST(Tokenizer, TooLongIsAFlagNotAnError) {

@@ -216,6 +216,7 @@ struct MaskEffect {
 class Tasks {
  public:
   /// `encoding` says how texts become tokens (truncation, special tokens in text); its padding is not used.
+  /// Truncation without a `max_length` cuts at what the tokenizer and the model both take.
   /// Errors: kInvalidModel when the tokenizer has more entries than the model, or lacks a special token.
   static Expected<std::unique_ptr<Tasks>> create(std::shared_ptr<const Tokenizer> tokenizer,
                                                  std::shared_ptr<const Encoder> encoder,
