@@ -184,21 +184,35 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app) {
   return message;
 }
 
-std::vector<std::string> marked_arguments(std::span<const std::string> arguments) {
+// Whether an argument after --attentions is its own: "all" and numbers are, a text is not; a number below 0
+// too, which is no layer and is refused.
+bool names_layers(std::string_view argument) {
+  return argument == "all" || (argument.find_first_of("0123456789") != std::string_view::npos &&
+                               argument.find_first_not_of("-0123456789, ") == std::string_view::npos);
+}
+
+std::vector<std::string> marked_arguments(std::span<const std::string> arguments, const CLI::App& app) {
+  const auto texts_only = std::find(arguments.begin(), arguments.end(), "--");
+  const bool streams = std::find(arguments.begin(), texts_only, "--jsonl") != texts_only;
+  const bool has_attentions = app.get_option_no_throw("--attentions") != nullptr;
   std::vector<std::string> marked;
-  bool texts_only = false;  // what follows "--"
-  for (const std::string& argument : arguments) {
-    texts_only |= argument == "--";
-    // --attentions may stand alone, so that only "all" and numbers after it are its own and a text is not; a
-    // number below 0 too, which is no layer and is refused
-    const bool layers =
-        argument == "all" || (argument.find_first_of("0123456789") != std::string::npos &&
-                              argument.find_first_not_of("-0123456789, ") == std::string::npos);
-    if (layers && !texts_only && !marked.empty() && marked.back().starts_with("--attentions")) {
-      marked.back() += (marked.back() == "--attentions" ? '=' : ',') + argument;
-      continue;
+  bool layers_follow = false;  // --attentions, written without a value, and numbers after it
+  for (auto at = arguments.begin(); at != arguments.end(); ++at) {
+    const std::string& argument = *at;
+    const bool is_own = at < texts_only;
+    if (is_own && layers_follow) {
+      const bool bare = marked.back() == "--attentions";
+      if (names_layers(argument)) {
+        marked.back() += (bare ? '=' : ',') + argument;
+        continue;
+      }
+      // as a text it would be answered in place of the stream, or be an empty one
+      if (bare && (argument.empty() || (streams && !argument.starts_with('-'))))
+        usage_error("--attentions: " + in_quotes(argument) + " is neither all nor numbers of layers");
     }
-    marked.push_back(with_mark(argument));
+    layers_follow = is_own && has_attentions && argument == "--attentions";
+    // CLI11 would take a text such as "-hello" for -h with more letters
+    marked.push_back(is_own && argument == "-h" ? "--help" : with_mark(argument));
   }
   std::reverse(marked.begin(), marked.end());  // as CLI11 wants them
   return marked;
@@ -207,24 +221,28 @@ std::vector<std::string> marked_arguments(std::span<const std::string> arguments
 int run_command(const Command& command, std::span<const std::string> arguments) {
   CLI::App app(std::string(command.summary), "bertlens " + std::string(command.name));
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_help_flag("-h,--help", "print this text");
+  app.set_help_flag("--help", "print this text");
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   const Action action = command.define(app);
   for (CLI::Option* option : app.get_options()) option->transform(CLI::Validator(remove_mark, ""));
   const std::string name(command.name);
   try {
-    std::vector<std::string> marked = marked_arguments(arguments);
+    std::vector<std::string> marked = marked_arguments(arguments, app);
     app.parse(marked);
     const Expected<int> status = action();
     if (status) return *status;
     print_error(name + ": " + status.error().message);
-    return kFailed;
   } catch (const CLI::CallForHelp&) {
     return print_text(app.help());
   } catch (const CLI::ParseError& error) {
     print_error(name + ": " + explain(error, app) + "; see bertlens " + name + " --help");
     return kUsage;
+  } catch (const std::bad_alloc&) {
+    print_error(name + ": out of memory");
+  } catch (const std::exception& error) {
+    print_error(name + ": " + error.what());
   }
+  return kFailed;
 }
 
 int run(std::vector<std::string> arguments) {

@@ -9,7 +9,7 @@ namespace bert::tasks {
 Status Data::check_length(std::size_t tokens) const {
   if (tokens <= max_tokens) return {};
   return fail(ErrorCode::kTooLong, "the text has " + std::to_string(tokens) + " tokens, the model takes " +
-                                       std::to_string(max_tokens) + ": shorten it or ask for truncation");
+                                       std::to_string(max_tokens) + ": shorten or truncate it");
 }
 
 Expected<Encoding> Data::encode(const TextInput& input) const {

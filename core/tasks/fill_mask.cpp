@@ -88,7 +88,7 @@ Expected<Work> prepare(const tasks::Data& data, const FillMaskInput& input, std:
     return fail(ErrorCode::kInvalidText,
                 "no " + token_text(data, data.mask_id) + " among the tokens of " +
                     quote(input.text.first.text) +
-                    ": write it for the word to predict, where truncation does not cut it off");
+                    ": write it for the word to predict, not behind what is cut off");
   }
   const std::size_t vocabulary = data.encoder->config().vocab_size;
   if (options.top_k && (*options.top_k == 0 || *options.top_k > vocabulary)) {
@@ -100,8 +100,12 @@ Expected<Work> prepare(const tasks::Data& data, const FillMaskInput& input, std:
   work.targets = std::move(*targets);
   for (const Target& target : work.targets) {
     work.has_long_target |= target.pieces.size() > 1;
-    if (Status fits = data.check_length(row->size() + target.pieces.size() - 1); !fits) {
-      return tl::unexpected(fits.error());
+    const std::size_t filled = row->size() + target.pieces.size() - 1;
+    if (filled > data.max_tokens) {
+      return fail(ErrorCode::kTooLong,
+                  "the target " + quote(target.text) + " has " + std::to_string(target.pieces.size()) +
+                      " tokens: with it in place of the mask the text has " + std::to_string(filled) +
+                      ", the model takes " + std::to_string(data.max_tokens));
     }
   }
   if (input.label_text) {

@@ -28,7 +28,7 @@ Expected<Lengths> fit(Lengths full, bool pair, std::size_t room, Truncation stra
     return fail(ErrorCode::kTooLong, std::string("truncation ") + (first ? "only_first" : "only_second") +
                                          " must take " + std::to_string(excess) +
                                          " tokens from a sequence of " + std::to_string(target) +
-                                         ": use longest_first or a larger max_length");
+                                         ": use longest_first or leave more room");
   target -= excess;
   return full;
 }

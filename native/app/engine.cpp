@@ -82,7 +82,10 @@ Expected<std::vector<std::unique_ptr<Tasks>>> load_tasks(const EngineOptions& op
   std::vector<std::unique_ptr<Tasks>> all;
   while (all.size() < count) {
     auto tasks = Tasks::create(*tokenizer, loaded->encoder, encoding);
-    if (!tasks) return fail(tasks.error().code, in_quotes(loaded->folder) + ": " + tasks.error().message);
+    if (!tasks) {
+      const std::string vocab = options.vocab.empty() ? "" : "--vocab " + in_quotes(options.vocab) + " with ";
+      return fail(tasks.error().code, vocab + in_quotes(loaded->folder) + ": " + tasks.error().message);
+    }
     all.push_back(std::move(*tasks));
   }
   return all;

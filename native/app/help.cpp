@@ -53,6 +53,7 @@ std::string HelpFormatter::make_option_name(const CLI::Option* option, bool is_p
   if (is_positional) return option->get_type_name();
   // CLI11 adds what a flag stands for in braces
   const std::string name = option->get_name(false, true);
+  if (name == "--help") return "-h," + name;  // main.cpp takes both
   return name.substr(0, name.find('{'));
 }
 

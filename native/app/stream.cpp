@@ -331,6 +331,7 @@ Expected<int> run_stream(const InputOptions& input, Output& out, const std::stri
   const Status done = handlers.size() == 1 ? answer_in_turn(*batches, handlers.front(), stream)
                                            : answer_side_by_side(*batches, handlers, stream);
   if (!done) return tl::unexpected(done.error());
+  progress.wipe();
   return status_of(label, stream.bad_lines());
 }
 

@@ -164,7 +164,7 @@ Status answer(const Options& options, Tasks& tasks, std::span<const Expected<Pai
       if (evaluation.lines.bad++ == 0) evaluation.lines.first = first + i + 1;
     } else {
       return fail(result.error().code, input_name(options) + ", pair " + std::to_string(first + i + 1) +
-                                           ": " + named(result.error()).message);
+                                           ": " + in_option_names(named(result.error()).message));
     }
   }
   return options.output.json_lines ? out.flush() : Status();

@@ -54,8 +54,9 @@ StreamHandler stream_handler(const Options& options, Tasks& tasks) {
 // Distances of one text for 0 ... most padding tokens.
 Expected<int> print_curve(const Options& options, Tasks& tasks, const std::string& text, Output& out) {
   const std::size_t positions = tasks.encoder().config().max_position_embeddings;
-  const Expected<Encoding> row = tasks.tokenizer().encode(text, encode_options(options.truncation));
-  if (row && row->size() <= positions && *options.curve > positions - row->size()) {
+  const Expected<Encoding> row = tasks.encode(text);
+  if (!row) return text_error(row.error(), options.input, 0);
+  if (*options.curve > positions - row->size()) {
     usage_error("--curve " + std::to_string(*options.curve) + ": the text's " + std::to_string(row->size()) +
                 " tokens leave the model's positions for at most " + std::to_string(positions - row->size()));
   }
@@ -64,7 +65,7 @@ Expected<int> print_curve(const Options& options, Tasks& tasks, const std::strin
   Progress progress("mask-effect", Progress::Unit::kCount);
   const Expected<std::vector<double>> distances =
       tasks.mask_effect_curve(text, paddings, control_with(progress));
-  if (!distances) return tl::unexpected(distances.error());
+  if (!distances) return text_error(distances.error(), options.input, 0);
   progress.wipe();
   const double most = std::max(1e-12, *std::max_element(distances->begin(), distances->end()));
   const auto rows = [&](bool bars) {

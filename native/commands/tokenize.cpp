@@ -118,6 +118,27 @@ void encode_rows(const Tokenizer& tokenizer, const EncodeOptions& options, std::
   }
 }
 
+// What the rows of a run give reason to warn of, once.
+class Warnings {
+ public:
+  void look_at(std::span<const Row> rows) {
+    for (const Row& row : rows) {
+      if (!row.encoding) continue;
+      implied_ |= row.encoding->truncation_implied;
+      too_long_ |= row.encoding->too_long;
+    }
+  }
+  void print(const Tokenizer& tokenizer) const {
+    if (implied_) warn_of_implied_truncation();
+    if (!too_long_) return;
+    print_warning("more tokens than the model's maximum of " +
+                  std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
+  }
+
+ private:
+  bool implied_ = false, too_long_ = false;
+};
+
 // A text, or with --split-words perhaps the list of its words.
 Status read_sequence(const nlohmann::json& object, const char* name, bool split, Sequence& sequence) {
   if (split && has_field(object, name) && object.at(name).is_array()) {
@@ -158,7 +179,7 @@ double tokens_of_answer(const Options& options, const Tokenizer& tokenizer, cons
 
 Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output& out) {
   const EncodeOptions encoding = options.encoding();
-  bool implied = false;
+  Warnings warnings;
   const auto answer = [&](std::span<StreamLine> lines) {
     std::vector<Row> rows(lines.size());
     parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
@@ -166,8 +187,7 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
         rows[i].encoding = tl::unexpected(read.error());
     });
     encode_rows(tokenizer, encoding, options.engine.threads, rows);
-    implied |= std::ranges::any_of(
-        rows, [](const Row& row) { return row.encoding && row.encoding->truncation_implied; });
+    warnings.look_at(rows);
     parallel_for(lines.size(), options.engine.threads, [&](std::size_t i) {
       if (!rows[i].encoding) {
         lines[i].refuse(rows[i].encoding.error());
@@ -194,7 +214,7 @@ Expected<int> stream(const Options& options, const Tokenizer& tokenizer, Output&
   const Batching batching = options.padding == Padding::kLongest ? Batching::kFull : Batching::kPrompt;
   const Expected<int> status =
       run_stream(options.input, out, "tokenize", {&handler, 1}, {.batching = batching});
-  if (status && implied) warn_of_implied_truncation();
+  if (status) warnings.print(tokenizer);
   return status;
 }
 
@@ -442,18 +462,15 @@ Expected<int> one_answer(const Options& options, const Tokenizer& tokenizer, Out
     if (options.split_words) rows[i].split_at_blanks();
   }
   encode_rows(tokenizer, options.encoding(), options.engine.threads, rows);
-  bool implied = false, too_long = false;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Expected<Encoding>& encoding = rows[i].encoding;
-    if (!encoding) return text_error(encoding.error(), options.input, i);
-    implied |= encoding->truncation_implied;
-    too_long |= encoding->too_long;
+    if (rows[i].encoding) continue;
+    const std::string& vocab = options.engine.vocab;
+    const std::string from = vocab.empty() ? find_model_folder(options.engine).value_or("") : vocab;
+    return text_error(of_model(from, rows[i].encoding.error()), options.input, i);
   }
-  if (implied) warn_of_implied_truncation();
-  if (too_long) {
-    print_warning("more tokens than the model's maximum of " +
-                  std::to_string(tokenizer.settings().model_max_length) + ": a model will refuse them");
-  }
+  Warnings warnings;
+  warnings.look_at(rows);
+  warnings.print(tokenizer);
   const auto write = [&](JsonWriter& json, const Row& row) {
     write_encoding(json, tokenizer, *row.encoding, options.stride.has_value(), options.words);
   };

@@ -154,14 +154,28 @@ std::uint64_t size_of(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-// Whether a file has the hash that the server names. Without one nobody can tell.
-bool is_known(const std::string& path, const Response& remote) {
+// A file's hash of the kind that the server names for it.
+struct Digest {
+  std::string_view kind;
+  std::string wanted;
+  std::string own;
+};
+
+// Nothing where the server names none: nobody can tell.
+Expected<std::optional<Digest>> digest_of(const std::string& path, const Response& remote) {
   const std::string hash = remote.hash(), blob = remote.blob();
-  if (hash.empty() && blob.empty()) return false;
-  const Expected<std::string> own = MappedFile::open(path).and_then([&](const MappedFile& file) {
+  if (hash.empty() && blob.empty()) return std::nullopt;
+  Expected<std::string> own = MappedFile::open(path).and_then([&](const MappedFile& file) {
     return hash.empty() ? git_blob_sha1(file.bytes()) : sha256(file.bytes());
   });
-  return own && *own == (hash.empty() ? blob : hash);
+  if (!own) return tl::unexpected(own.error());
+  return hash.empty() ? Digest{"git hash", blob, std::move(*own)} : Digest{"SHA-256", hash, std::move(*own)};
+}
+
+// Whether a file has the hash that the server names.
+bool is_known(const std::string& path, const Response& remote) {
+  const Expected<std::optional<Digest>> digest = digest_of(path, remote);
+  return digest && *digest && (*digest)->own == (*digest)->wanted;
 }
 
 std::string first_line(const std::string& path) {
@@ -383,17 +397,15 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
     return fail(ErrorCode::kIo, in_quotes(url) + ": " + std::to_string(target.written) + " bytes came, " +
                                     std::to_string(*wanted_size) + " were announced");
   }
-  if (const std::string hash = remote.hash(); !hash.empty()) {
-    const Expected<std::string> own =
-        MappedFile::open(part).and_then([](const MappedFile& file) { return sha256(file.bytes()); });
-    if (!own) return tl::unexpected(own.error());
-    if (*own != hash) {
-      ::unlink(part.c_str());
-      ::unlink(tag_file.c_str());
-      return fail(ErrorCode::kInvalidModel, in_quotes(url) + ": the bytes that came have the SHA-256 " +
-                                                own->substr(0, 16) + "..., the server names " +
-                                                hash.substr(0, 16) + "...; they were thrown away");
-    }
+  const Expected<std::optional<Digest>> digest = digest_of(part, remote);
+  if (!digest) return tl::unexpected(digest.error());
+  if (*digest && (*digest)->own != (*digest)->wanted) {
+    ::unlink(part.c_str());
+    ::unlink(tag_file.c_str());
+    return fail(ErrorCode::kInvalidModel, in_quotes(url) + ": the bytes that came have the " +
+                                              std::string((*digest)->kind) + " " +
+                                              (*digest)->own.substr(0, 16) + "..., the server names " +
+                                              (*digest)->wanted.substr(0, 16) + "...; they were thrown away");
   }
   if (::fsync(target.fd) != 0 || ::rename(part.c_str(), path.c_str()) != 0) {
     return fail(ErrorCode::kIo, in_quotes(path) + ": " + std::strerror(errno));

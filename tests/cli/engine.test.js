@@ -170,6 +170,14 @@ describe('encode', () => {
     assert.deepEqual(json(withTiny('encode', '--json', '--attentions', 'all', 'hello world')), all);
     failure(withTiny('encode', '--attentions', '-1', 'a'), 2, /--attentions: '-1' is not a layer/);
     failure(withTiny('encode', '--attentions=', 'a'), 2, /--attentions: is empty/);
+    failure(withTiny('encode', '--attentions', ''), 2, /--attentions: '' is neither all nor numbers/);
+    failure(
+      withTiny('encode', '--jsonl', '--attentions', 'first'),
+      2,
+      /--attentions: 'first' is neither all/,
+    );
+    assert.equal(json(withTiny('encode', '--json', '--attentions=0', '5')).attentions.length, 1);
+    assert.equal(json(withTiny('encode', '--json', '--attentions', 'a text')).attentions.length, 2);
     const twice = ['--attentions', '0', '--attentions', '1'];
     failure(withTiny('encode', ...twice, 'a'), 2, /--attentions is given 2 times instead of once/);
   });
@@ -389,7 +397,7 @@ describe('fill-mask', () => {
     failure(
       withTiny('fill-mask', ...cut, 'one two three [MASK]'),
       1,
-      /no \[MASK\] .*where truncation does not cut it off/,
+      /no \[MASK\] .*not behind what is cut off/,
     );
     failure(
       withTiny('fill-mask', '--untrusted', 'a [MASK]'),
@@ -881,7 +889,32 @@ describe('threads', () => {
     writeFileSync(lines, 'hello\n'.repeat(20_000));
     const tokenizer = limited('tokenize', '--jsonl', '--threads', '1000', '--file', lines);
     assert.deepEqual([tokenizer.status, tokenizer.stdout], [1, '']);
-    assert.equal(tokenizer.stderr, 'bertlens: --threads: no 1000 threads to be had\n');
+    assert.equal(tokenizer.stderr, 'bertlens: tokenize: --threads: no 1000 threads to be had\n');
+  });
+});
+
+describe('truncation', () => {
+  it('cuts at the positions of the model, whatever the files of the tokenizer say', (t) => {
+    const folder = changedModel(t, () => {});
+    const long = 'word '.repeat(700);
+    const refused = /702 tokens, the model takes 512: shorten or truncate it/;
+    for (const limit of [1e30, 1024]) {
+      writeFileSync(path.join(folder, 'tokenizer_config.json'), JSON.stringify({ model_max_length: limit }));
+      const cut = ['--model', folder, '--json', '--truncation', 'longest_first'];
+      assert.equal(json(['encode', ...cut, long]).last_hidden_state.length, 512);
+      assert.equal(json(['embed', ...cut, long]).embedding.length, 128);
+      failure(['embed', '--model', folder, long], 1, refused);
+      failure(['embed', ...cut, '--max-length', '702', long], 1, refused);
+    }
+  });
+  it('is no advice where a target is too long for the text', () => {
+    const text = `[MASK] ${'word '.repeat(507)}`;
+    assert.equal(json(withTiny('fill-mask', '--json', text, '--targets', 'cat')).masks.length, 1);
+    failure(
+      withTiny('fill-mask', text, '--targets', 'antidisestablishmentarianism'),
+      1,
+      /the target 'antidisestablishmentarianism' has \d tokens: with it .* has 5\d\d, the model takes 512/,
+    );
   });
 });
 

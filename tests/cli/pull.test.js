@@ -269,25 +269,29 @@ describe('pull', () => {
     assert.match(many, new RegExp(`: ${2 * length} bytes came, ${length} were announced`));
     assert.deepEqual(files, []);
   });
-  it('throws wrong bytes away', async (t) => {
-    const { url } = await hub(t, tinyModel(), (name, _, response, bytes) => {
-      if (name !== 'model.safetensors') return false;
-      const wrong = Buffer.from(bytes);
-      wrong[wrong.length >> 1] ^= 1;
-      response.setHeader('Content-Length', wrong.length);
-      response.end(wrong);
-      return true;
+  for (const [file, kind] of [
+    ['model.safetensors', 'SHA-256'],
+    ['vocab.txt', 'git hash'],
+  ])
+    it(`throws wrong bytes of ${file} away`, async (t) => {
+      const { url } = await hub(t, tinyModel(), (name, _, response, bytes) => {
+        if (name !== file) return false;
+        const wrong = Buffer.from(bytes);
+        wrong[wrong.length >> 1] ^= 1;
+        response.setHeader('Content-Length', wrong.length);
+        response.end(wrong);
+        return true;
+      });
+      const out = temporaryFolder(t);
+      const result = await pull(url, out);
+      assert.equal(result.status, 1);
+      assertOneLine(result.stderr);
+      assert.match(result.stderr, new RegExp(`${kind} .* they were thrown away`));
+      assert.deepEqual(
+        readdirSync(out).filter((name) => name.startsWith(file)),
+        [],
+      );
     });
-    const out = temporaryFolder(t);
-    const result = await pull(url, out);
-    assert.equal(result.status, 1);
-    assertOneLine(result.stderr);
-    assert.match(result.stderr, /SHA-256 .* they were thrown away/);
-    assert.deepEqual(
-      readdirSync(out).filter((name) => name.startsWith('model')),
-      [],
-    );
-  });
   it('a leftover of another version is not gone on with', async (t) => {
     const { url, log } = await hub(t, tinyModel());
     const out = temporaryFolder(t);

@@ -157,10 +157,18 @@ describe('tokenize', () => {
       1,
       /pad: --max-length 9 is not a multiple of --pad-to-multiple-of 8/,
     );
+    for (const padding of ['max_length', 'longest']) {
+      const lengths = ['--max-length', '10', '--pad-to-multiple-of', '8', '--truncation', 'longest_first'];
+      failure(
+        ['tokenize', '--json', '--padding', padding, ...lengths, 'a b c'],
+        1,
+        /tokenize: --max-length 10 is not a multiple of --pad-to-multiple-of 8/,
+      );
+    }
     failure(
       ['tokenize', '--max-length', '4', '--truncation', 'only_first', '--pair', 'b c d e', 'a'],
       1,
-      /tokenize: --truncation only_first must .* or a larger --max-length/,
+      /tokenize: --truncation only_first must .* or leave more room/,
     );
     for (const length of ['0', '1']) {
       const [short] = stream(
@@ -170,6 +178,29 @@ describe('tokenize', () => {
       );
       assert.equal(short.error.code, 'invalid_argument');
     }
+  });
+  it('warns once of rows that a model will refuse', () => {
+    const long = 'a '.repeat(600);
+    const warning = /^bertlens: warning: more tokens than the model's maximum of 512: [^\n]*\n$/;
+    const lines = `${JSON.stringify({ text: long })}\n`.repeat(2);
+    for (const [args, input] of [
+      [['tokenize', '--jsonl'], lines],
+      [['tokenize', '--json', long, long], ''],
+    ]) {
+      const result = run(args, { input });
+      assert.equal(result.status, 0);
+      assert.match(result.stderr, warning);
+    }
+    assert.equal(run(['tokenize', '--jsonl', '--truncation', 'longest_first'], { input: lines }).stderr, '');
+  });
+  it('names the vocabulary that cannot pad', (t) => {
+    const vocab = path.join(temporaryFolder(t), 'vocab.txt');
+    writeFileSync(vocab, '[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n');
+    failure(
+      ['tokenize', '--padding', 'longest', '--vocab', vocab, 'a', 'a a'],
+      1,
+      /tokenize: text 1: '.*vocab\.txt': the vocabulary has no pad_token/,
+    );
   });
   it('reads special tokens in text unless it is not trusted', () => {
     const [plain] = stream(['tokenize', '--no-special-tokens'], [{ text: 'a [MASK] [mask]' }]);
@@ -576,10 +607,15 @@ describe('streams', () => {
   });
   it('memory does not grow with the windows or the padding of a batch', () => {
     const input = (JSON.stringify({ text: 'one two three '.repeat(335) }) + '\n').repeat(256);
-    for (const args of ['--stride 120 --max-length 128', '--padding max_length --max-length 20000']) {
+    const windows = '--stride 120 --max-length 128';
+    const rows = '--padding max_length --max-length 20000';
+    for (const [args, said] of [
+      [windows, /^$/],
+      [rows, /^bertlens: warning: more tokens than the model's maximum/],
+    ]) {
       const command = `ulimit -v 200000 && exec "$0" tokenize --jsonl --threads 1 ${args}`;
       const result = spawnSync('bash', ['-c', command, binary], { input, maxBuffer: 1 << 30 });
-      assert.equal(result.stderr.toString(), '');
+      assert.match(result.stderr.toString(), said);
       assert.equal(result.status, 0);
       assert.equal(result.stdout.toString().split('\n').length, 257);
     }
@@ -661,6 +697,8 @@ describe('usage', () => {
       2,
       /unknown option '--texts'.*; a text that starts with - goes after --/,
     );
+    failure(['tokenize', '--json', '-hello'], 2, /unknown option '-hello'; a text that starts with - goes/);
+    for (const help of ['-h', '--help']) assert.match(output(['tokenize', help]), /\n {2}-h,--help/);
     failure(['quantize', '--csw', '--out', 'x'], 2, /unknown option '--csw' \(did you mean --csv\?\); see/);
     // also where the command lacks something
     failure(['quantize', '--csw'], 2, /unknown option '--csw' \(did you mean --csv\?\); see/);
