@@ -255,6 +255,7 @@ struct Downloader::State {
 
   // Size and hash of the file as the server tells them; the status is 200 or an error of HTTP.
   Expected<long> ask(const std::string& url, Response& response) {
+    Progress progress("pull", Progress::Unit::kBytes, true);
     bool head = true;
     for (int failed = 0;;) {
       char message[CURL_ERROR_SIZE] = "";
@@ -275,7 +276,7 @@ struct Downloader::State {
         continue;
       }
       if (may_pass(result, status) && ++failed < tries) {
-        wait(failed);
+        wait(failed, progress);
         continue;
       }
       if (result != CURLE_OK) return fail(ErrorCode::kIo, in_quotes(url) + ": " + reason(result, message));
@@ -284,7 +285,11 @@ struct Downloader::State {
   }
 
   std::string text_of(long status) const { return status_text(status, !token.empty()); }
-  static void wait(int failed) {
+  // Before the next try; a person is told, as it may take seconds.
+  void wait(int failed, Progress& progress) const {
+    progress.say(failed == 0
+                     ? "the connection broke, it goes on"
+                     : "no answer, try " + std::to_string(failed + 1) + " of " + std::to_string(tries));
     std::this_thread::sleep_for(std::chrono::milliseconds(std::min(8000, 250 << std::min(failed, 5))));
   }
   static std::string reason(CURLcode result, const char* message) {
@@ -388,7 +393,7 @@ Expected<Fetched> Downloader::fetch(const std::string& url, const std::string& p
                                       "; gave up after " + std::to_string(failed) +
                                       (failed == 1 ? " try" : " tries") + ", the same command goes on");
     }
-    State::wait(failed);
+    state_->wait(failed, progress);
   }
 
   if (wanted_size && target.written != *wanted_size) {

@@ -1,4 +1,4 @@
-// Downloads files over HTTP(S): resumes what was cut off, tries again, checks size and SHA-256.
+// Downloads files over HTTP(S): resumes what was cut off, tries again, checks size and hash.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ class Downloader {
 
   /// Downloads `url` to `path`, unless a file is there with the hash that the server names: a SHA-256 (the
   /// Hugging Face hub's X-Linked-ETag, else an ETag of 64 hexadecimal digits), or git's own (an ETag of 40).
-  /// Without one it is fetched again. What has arrived lies in `path`.part until it is whole and its SHA-256,
+  /// Without one it is fetched again. What has arrived lies in `path`.part until it is whole and its hash,
   /// where one is named, is checked; a later call goes on from there. `label` names the file on the progress
   /// line. Errors: kIo (connection, status, disk), kInvalidModel for bytes with another hash; each names the
   /// address.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "io/table.h"
 
@@ -50,6 +51,10 @@ void Progress::begin(std::uint64_t done, std::uint64_t total) {
   if (enabled_) draw(done, total, false);
 }
 
+void Progress::say(const std::string& words) {
+  if (enabled_) draw(label_ + "  " + words);
+}
+
 void Progress::finish(std::uint64_t done, std::uint64_t total) {
   if (!enabled_) return;
   draw(done, total, true);
@@ -59,7 +64,6 @@ void Progress::finish(std::uint64_t done, std::uint64_t total) {
 
 void Progress::draw(std::uint64_t done, std::uint64_t total, bool finished) {
   last_ = Clock::now();
-  drawn_ = true;
   before_ = std::min(before_, done);  // what was there may turn out to be of no use
   const double seconds = std::chrono::duration<double>(last_ - start_).count();
   // of less time a rate says nothing
@@ -77,6 +81,11 @@ void Progress::draw(std::uint64_t done, std::uint64_t total, bool finished) {
     line += amount(done, unit_);
   }
   if (rate > 0) line += "  " + amount(static_cast<std::uint64_t>(rate), unit_) + "/s";
+  draw(std::move(line));
+}
+
+void Progress::draw(std::string line) {
+  drawn_ = true;
   winsize size{};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) {
     line.resize(std::min<std::size_t>(line.size(), size.ws_col - 1));

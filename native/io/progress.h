@@ -25,6 +25,8 @@ class Progress {
 
   /// Draws the line at once; `done` was there before, and nobody waited for it.
   void begin(std::uint64_t done, std::uint64_t total);
+  /// Draws words in place of amounts, at once.
+  void say(const std::string& words);
   /// Leaves the line with its last state.
   void finish(std::uint64_t done, std::uint64_t total);
 
@@ -32,6 +34,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   void draw(std::uint64_t done, std::uint64_t total, bool finished);
+  void draw(std::string line);
 
   std::string label_;
   Unit unit_;
