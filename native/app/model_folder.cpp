@@ -141,6 +141,14 @@ bool exists(const std::string& path) {
   return fs::exists(path, error);
 }
 
+Status remove_leftover(const std::string& path) {
+  std::error_code error;
+  const bool removed = fs::remove(path, error);
+  if (error) return fail(ErrorCode::kIo, in_quotes(path) + ": " + error.message());
+  if (removed) print_warning(in_quotes(path) + " of a model before was removed");
+  return {};
+}
+
 Expected<std::string> find_model_folder(const EngineOptions& options) {
   if (!options.model.empty()) return checked_folder(options.model, "--model");
   if (const char* variable = std::getenv("BERTLENS_MODEL"); variable && *variable) {

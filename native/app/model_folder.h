@@ -29,4 +29,8 @@ bool is_folder(const std::string& path);
 /// True where anything is at `path`.
 bool exists(const std::string& path);
 
+/// Removes a file that a model before left in a folder, and would be taken for the new one's; says so on
+/// standard error. What is not there is no error. Errors: kIo.
+Status remove_leftover(const std::string& path);
+
 }  // namespace bert::cli

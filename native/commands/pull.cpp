@@ -120,9 +120,7 @@ class Pull {
   /// for this one's.
   Status remove_absent() const {
     for (const std::string& name : absent_) {
-      std::error_code error;
-      fs::remove(folder_ + "/" + name, error);
-      if (error) return fail(ErrorCode::kIo, in_quotes(folder_ + "/" + name) + ": " + error.message());
+      if (Status removed = remove_leftover(folder_ + "/" + name); !removed) return removed;
     }
     return {};
   }

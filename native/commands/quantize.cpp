@@ -130,8 +130,7 @@ Status copy_small_files(const std::string& from, const std::string& to) {
                            "special_tokens_map.json", "added_tokens.json"}) {
     std::error_code error;
     if (!fs::exists(from + "/" + name, error)) {
-      fs::remove(to + "/" + name, error);
-      if (error) return fail(ErrorCode::kIo, in_quotes(to + "/" + name) + ": " + error.message());
+      if (Status removed = remove_leftover(to + "/" + name); !removed) return removed;
       continue;
     }
     fs::copy_file(from + "/" + name, to + "/" + name, fs::copy_options::overwrite_existing, error);
@@ -168,7 +167,8 @@ Expected<int> run(const Options& options) {
   }
   if (Status copied = copy_small_files(*folder, options.out); !copied) return tl::unexpected(copied.error());
   // an index of shards left from before would hide the new file from other programs
-  fs::remove(options.out + "/model.safetensors.index.json", error);
+  if (Status removed = remove_leftover(options.out + "/model.safetensors.index.json"); !removed)
+    return tl::unexpected(removed.error());
 
   Output out(1, "standard output");
   const auto megabytes = [](std::uint64_t bytes) {

@@ -805,7 +805,13 @@ describe('quantize and bench', () => {
     // nothing of a model that was there before stays beside the new one
     const stale = ['tokenizer.json', 'added_tokens.json', 'model.safetensors.index.json'];
     for (const name of stale) writeFileSync(path.join(out, name), '{}');
-    output(withTiny('quantize', '--out', out));
+    const again = run(withTiny('quantize', '--out', out));
+    assert.equal(again.status, 0, again.stderr);
+    const removed = again.stderr.matchAll(/^bertlens: warning: '(.*)' of a model before was removed$/gm);
+    assert.deepEqual(
+      Array.from(removed, ([, file]) => path.relative(out, file)),
+      stale,
+    );
     assert.deepEqual(
       readdirSync(out).filter((name) => stale.includes(name)),
       [],

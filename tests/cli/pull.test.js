@@ -322,7 +322,10 @@ describe('pull', () => {
     for (const name of old) assert.ok(existsSync(path.join(out, name)), name);
     const result = await pull(url, out, '--json');
     assert.equal(result.status, 0, result.stderr);
-    for (const name of absent) assert.ok(!existsSync(path.join(out, name)), name);
+    for (const name of absent) {
+      assert.ok(!existsSync(path.join(out, name)), name);
+      assert.ok(result.stderr.includes(`${name}' of a model before was removed\n`), result.stderr);
+    }
     same(out, goldenModel('sharded'), JSON.parse(result.stdout).files);
 
     // and the other way round: no index stays beside one file
