@@ -65,6 +65,13 @@ CudaStream::~CudaStream() {
 
 Expected<std::unique_ptr<Buffer>> CudaStream::allocate(std::size_t floats) {
   auto memory = Memory::make(Place::kDevice, floats * sizeof(float));
+  if (!memory && memory.error().code == ErrorCode::kOutOfMemory) {
+    // buffers that are gone hold memory until what is queued has run: a caller that grows has room for either
+    // its old or its new ones
+    if (const Status done = flush(); !done) return tl::unexpected(done.error());
+    if (const Status done = wait(); !done) return tl::unexpected(done.error());
+    memory = Memory::make(Place::kDevice, floats * sizeof(float));
+  }
   if (!memory) return tl::unexpected(memory.error());
   return std::make_unique<CudaBuffer>(std::move(*memory), floats, element_, retired_);
 }
