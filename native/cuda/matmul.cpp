@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <string>
 
 namespace bert::cuda {
@@ -99,30 +98,38 @@ Expected<cublasLtMatmulAlgo_t> Products::choose(Problem& problem, const Product&
   // the one that takes least time, of these runs with real data: cuBLASLt orders them by a model of the
   // device
   constexpr int kRuns = 8;
+  constexpr const char* kWhat = "timing a product";
   cudaEvent_t begin = nullptr, end = nullptr;
-  int best = 0;
-  float least = std::numeric_limits<float>::max();
-  if (cudaEventCreate(&begin) == cudaSuccess && cudaEventCreate(&end) == cudaSuccess) {
-    for (int c = 0; c < found; ++c) {
-      bool ran =
-          run_with(candidates[static_cast<std::size_t>(c)].algo, problem, product) == CUBLAS_STATUS_SUCCESS;
-      ran = ran && cudaEventRecord(begin, problem.stream) == cudaSuccess;
-      for (int i = 0; ran && i < kRuns; ++i)
-        ran =
-            run_with(candidates[static_cast<std::size_t>(c)].algo, problem, product) == CUBLAS_STATUS_SUCCESS;
-      float time = 0;
-      ran = ran && cudaEventRecord(end, problem.stream) == cudaSuccess &&
-            cudaEventSynchronize(end) == cudaSuccess &&
-            cudaEventElapsedTime(&time, begin, end) == cudaSuccess;
-      if (ran && time < least) {
-        least = time;
-        best = c;
-      }
+  const auto time_of = [&](const cublasLtMatmulAlgo_t& algorithm) -> Expected<float> {
+    Status done = check(run_with(algorithm, problem, product), product);
+    if (done) done = check(cudaEventRecord(begin, problem.stream), kWhat);
+    for (int i = 0; done && i < kRuns; ++i) done = check(run_with(algorithm, problem, product), product);
+    if (done) done = check(cudaEventRecord(end, problem.stream), kWhat);
+    if (done) done = check(cudaEventSynchronize(end), kWhat);
+    float time = 0;
+    if (done) done = check(cudaEventElapsedTime(&time, begin, end), kWhat);
+    if (!done) return tl::unexpected(done.error());
+    return time;
+  };
+  const cublasLtMatmulAlgo_t* best = nullptr;
+  float least = 0;
+  Status done = check(cudaEventCreate(&begin), kWhat);
+  if (done) done = check(cudaEventCreate(&end), kWhat);
+  const std::size_t tried = done ? static_cast<std::size_t>(found) : 0;
+  for (std::size_t c = 0; c < tried; ++c) {
+    const auto time = time_of(candidates[c].algo);
+    if (!time) {
+      done = tl::unexpected(time.error());
+    } else if (best == nullptr || *time < least) {
+      least = *time;
+      best = &candidates[c].algo;
     }
   }
   if (begin != nullptr) (void)cudaEventDestroy(begin);
   if (end != nullptr) (void)cudaEventDestroy(end);
-  return candidates[static_cast<std::size_t>(best)].algo;
+  // no guess where none could be timed: what is chosen stays for the process
+  if (best == nullptr) return tl::unexpected(done.error());
+  return *best;
 }
 
 cublasStatus_t Products::run_with(const cublasLtMatmulAlgo_t& algorithm, Problem& problem,

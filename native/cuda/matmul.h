@@ -69,7 +69,8 @@ class Products {
 
   /// The algorithm of a shape: known, or found now.
   Expected<cublasLtMatmulAlgo_t> find(const Shape& shape, Problem& problem, const Product& product);
-  /// Tries those that cuBLASLt advises, with the product's own data; its output is written several times.
+  /// Tries those that cuBLASLt advises, with the product's own data; its output is written several times. An
+  /// error where none of them runs.
   Expected<cublasLtMatmulAlgo_t> choose(Problem& problem, const Product& product);
   cublasStatus_t run_with(const cublasLtMatmulAlgo_t& algorithm, Problem& problem, const Product& product);
 

@@ -126,16 +126,19 @@ Status CudaStream::run_launches() {
 Status CudaStream::run_graph() {
   const auto found = find_.find(key_);
   if (found == find_.end()) {
-    known_.push_front({key_, {}});
-    find_.emplace(key_, known_.begin());
-    if (known_.size() > kMostGraphs) {
+    if (known_.size() == kMostGraphs) {
       // it may still be running
       if (const Status done = check(cudaStreamSynchronize(stream_), "waiting for a graph"); !done)
         return done;
       find_.erase(known_.back().key);
       known_.pop_back();
     }
-    return run_launches();
+    // known once all of it was launched: before that a product may lack its algorithm, and the search for one
+    // cannot be captured
+    if (const Status done = run_launches(); !done) return done;
+    known_.push_front({key_, {}});
+    find_.emplace(key_, known_.begin());
+    return {};
   }
   known_.splice(known_.begin(), known_, found->second);
   Graph& graph = known_.front().graph;
