@@ -517,7 +517,10 @@ Expected<Output> Session::run(std::span<const Sequence> batch, const Request& re
   Output output;
   const Status done =
       Run(data_->work, *data_->stream, *data_->weights, *packed, *plan, request, output).all();
-  if (!done) return tl::unexpected(done.error());
+  if (!done) {
+    data_->stream->discard();  // or the next call would pay for what this one queued
+    return tl::unexpected(done.error());
+  }
   return output;
 }
 

@@ -173,16 +173,26 @@ Status CudaStream::flush() {
                                  cudaMemcpyHostToDevice, stream_),
                  "copying arguments");
   if (done) done = most_rows_ <= kMostGraphRows ? run_graph() : run_launches();
-  launches_.clear();
-  key_.clear();
-  argument_bytes_ = 0;
-  most_rows_ = 0;
-  sequences_.clear();
+  forget();
   if (!done) {
     (void)wait();
     return done;
   }
   return {};
+}
+
+void CudaStream::forget() {
+  last_product_.reset();
+  launches_.clear();
+  key_.clear();
+  argument_bytes_ = 0;
+  most_rows_ = 0;
+  sequences_.clear();
+}
+
+void CudaStream::discard() {
+  forget();
+  (void)wait();  // frees the buffers that the forgotten operations kept
 }
 
 Status CudaStream::wait() {

@@ -45,6 +45,7 @@ class CudaStream : public Stream {
                 Rows output) override;
   Status best(std::size_t rows, std::size_t columns, std::size_t tokens, std::size_t count, Rows logits,
               const BestWords& results) override;
+  void discard() override;
 
  private:
   using Launch = std::function<Status(cudaStream_t)>;
@@ -85,6 +86,8 @@ class CudaStream : public Stream {
   Status reserve_arguments(std::size_t bytes);
   /// Starts all that is queued.
   Status flush();
+  /// Empties the list.
+  void forget();
   Status run_launches();
   Status run_graph();
   /// Waits for all that was started; frees what it may have used.

@@ -1014,6 +1014,22 @@ TEST_P(Cuda, StreamsMayGoWhileWorkIsQueued) {
   EXPECT_EQ(layer.run_alone(*backend_, texts), alone);
 }
 
+/// What a caller gave up does not run with what it asks for next.
+TEST_P(Cuda, DiscardedWorkDoesNotRun) {
+  const Layer layer(*backend_, GetParam(), 7);
+  const Texts texts(1, {5, 64, 1, 130, 33});
+  const auto alone = layer.run_alone(*backend_, texts);
+  const std::vector<float> before(alone.size(), 3.0F);
+  Work work(*backend_, texts.ids.size());
+  for (int again = 0; again < 4; ++again) {
+    succeed(work.host.stream->upload(before, *work.hidden, 0));
+    layer.queue(work, texts);
+    work.host.stream->discard();
+    EXPECT_EQ(work.host.download(*work.hidden, before.size()), before);
+    EXPECT_EQ(layer.run(work, texts), alone);
+  }
+}
+
 TEST_P(Cuda, StreamsOfTwoThreads) {
   const Layer layer(*backend_, GetParam(), 7);
   const std::vector<Texts> texts = {{1, {5, 64, 1, 130, 33}}, {2, {200, 17, 9}}, {3, {33}}};

@@ -558,7 +558,13 @@ class SummarisingStream : public bert::Stream {
     return {};
   }
 
+  void discard() override {
+    ++discards;
+    plain_->discard();
+  }
+
   inline static std::size_t summaries = 0;
+  inline static std::size_t discards = 0;
   inline static std::int32_t damaged = -1;  // the column that is not finite
 
  private:
@@ -600,6 +606,27 @@ class SummarisingBackend : public bert::Backend {
  private:
   std::shared_ptr<bert::Backend> plain_ = bert::make_reference_backend();
 };
+
+// A device would run what a call that failed has queued with the next one.
+TEST(Tasks, AFailedCallDiscardsItsWork) {
+  Model model("deep");
+  const auto encoder = *bert::Encoder::create(model.opened->weights, std::make_shared<SummarisingBackend>(),
+                                              bert::Precision::kF32);
+  const auto session = *bert::Session::create(encoder);
+  const std::vector<std::int32_t> ids = {1, 2, 3};
+  const std::vector<bert::Sequence> batch = {{ids, {}, {}}};
+  bert::Request request;
+  request.hidden_states = {encoder->config().num_hidden_layers};
+  SummarisingStream::discards = 0;
+  EXPECT_TRUE(session->run(batch, request));
+  EXPECT_EQ(SummarisingStream::discards, 0U);
+  int polls = 0;
+  request.aborted = [&polls] { return ++polls == 2; };
+  EXPECT_EQ(session->run(batch, request).error().code, ErrorCode::kAborted);
+  EXPECT_EQ(SummarisingStream::discards, 1U);
+  EXPECT_TRUE(session->run(batch, request));
+  EXPECT_EQ(SummarisingStream::discards, 1U);
+}
 
 TEST(Tasks, BestWordsOfTheBackendGiveTheSameAnswers) {
   if (!bert::kMayFindBestWords) GTEST_SKIP() << "no backend here finds best words";

@@ -213,6 +213,9 @@ class Stream {
     // is defined in core, which is built without
     return fail(ErrorCode::kUnsupported, "this backend finds no best words");
   }
+  /// Forgets operations that are queued and have not begun: nobody will read their results, which are
+  /// undefined afterwards. Nothing to do where operations run at once.
+  virtual void discard() {}
 };
 
 /// Whether a table may read the caller's bytes in place, or must have its own copy because they will go.
