@@ -30,19 +30,26 @@ class CudaBackend : public Backend {
   }
 
   Expected<std::unique_ptr<Table>> make_table(const WeightView& source, Precision, TableBytes) override {
+    const FirstDevice current;
     return CudaTable::make(source, element());
   }
   Expected<std::unique_ptr<Linear>> make_linear(std::span<const LinearView> parts, Precision) override {
+    const FirstDevice current;
     return CudaLinear::make(parts, element());
   }
   Expected<std::unique_ptr<Vector>> make_vector(const WeightView& source) override {
+    const FirstDevice current;
     return CudaVector::make(source);
   }
   Expected<std::unique_ptr<LayerNorm>> make_layer_norm(const WeightView& gamma, const WeightView& beta,
                                                        float epsilon) override {
+    const FirstDevice current;
     return CudaNorm::make(gamma, beta, epsilon);
   }
-  Expected<std::unique_ptr<Stream>> make_stream() override { return CudaStream::make(element(), products_); }
+  Expected<std::unique_ptr<Stream>> make_stream() override {
+    const FirstDevice current;
+    return CudaStream::make(element(), products_);
+  }
 
  private:
   Element element() const { return precision_ == Precision::kF32 ? Element::kF32 : Element::kF16; }
@@ -76,6 +83,9 @@ Expected<std::shared_ptr<Backend>> make_backend(Precision precision) {
                 std::string("--backend cuda: no CUDA device can be used here") +
                     (counted == cudaSuccess ? "" : std::string(": ") + cudaGetErrorString(counted)));
   }
+  const FirstDevice current;
+  if (const Status done = check(current.status(), "choosing the device"); !done)
+    return tl::unexpected(done.error());
   cudaDeviceProp properties{};
   if (const Status done = check(cudaGetDeviceProperties(&properties, 0), "asking for the device"); !done)
     return tl::unexpected(done.error());

@@ -13,6 +13,16 @@ Status check(cudaError_t status, const char* what) {
                         cudaGetErrorName(status) + ")");
 }
 
+FirstDevice::FirstDevice() {
+  (void)cudaGetDevice(&before_);
+  // also where it is the first already: a new thread has its number, but not yet its context
+  status_ = cudaSetDevice(0);
+}
+
+FirstDevice::~FirstDevice() {
+  if (before_ != 0) (void)cudaSetDevice(before_);
+}
+
 Expected<Memory> Memory::make(Place place, std::size_t bytes) {
   Memory memory;
   void* data = nullptr;

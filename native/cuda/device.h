@@ -20,6 +20,22 @@ constexpr std::size_t element_size(Element element) {
   return element == Element::kF32 ? 4 : 2;
 }
 
+/// Makes the first device the calling thread's own while this lives; the caller's comes back afterwards. All
+/// that allocates, makes streams or events, or launches needs it. What frees or waits does not: CUDA knows
+/// whose the memory or the stream is.
+class FirstDevice {
+ public:
+  FirstDevice();
+  FirstDevice(const FirstDevice&) = delete;
+  ~FirstDevice();
+  /// Of making it so.
+  cudaError_t status() const { return status_; }
+
+ private:
+  int before_ = 0;
+  cudaError_t status_;
+};
+
 enum class Place { kDevice, kPinned };
 
 /// Uninitialised memory on the device or page-locked on the host (which the device can read and write as

@@ -64,6 +64,7 @@ CudaStream::~CudaStream() {
 }
 
 Expected<std::unique_ptr<Buffer>> CudaStream::allocate(std::size_t floats) {
+  const FirstDevice current;
   auto memory = Memory::make(Place::kDevice, floats * sizeof(float));
   if (!memory && memory.error().code == ErrorCode::kOutOfMemory) {
     // buffers that are gone hold memory until what is queued has run: a caller that grows has room for either
@@ -96,6 +97,7 @@ void CudaStream::queue(Launch launch, std::initializer_list<std::uint64_t> words
 Status CudaStream::reserve_arguments(std::size_t bytes) {
   const std::size_t wanted = argument_bytes_ + bytes + kArgumentAlignment;
   if (wanted <= host_arguments_.size()) return {};
+  const FirstDevice current;
   if (const Status done = flush(); !done) return done;
   if (const Status done = wait(); !done) return done;
   const std::size_t size = std::max({kLeastArguments, 2 * bytes, 2 * host_arguments_.size()});
@@ -167,6 +169,7 @@ Status CudaStream::run_graph() {
 Status CudaStream::flush() {
   queue_last_product();
   if (launches_.empty()) return {};
+  const FirstDevice current;
   Status done;
   if (argument_bytes_ > 0)
     done = check(cudaMemcpyAsync(device_arguments_.data(), host_arguments_.data(), argument_bytes_,
@@ -225,6 +228,7 @@ Status CudaStream::upload(std::span<const float> source, Buffer& target, std::si
 }
 
 Status CudaStream::download(const Buffer& source, std::size_t offset, std::span<float> target) {
+  const FirstDevice current;
   if (const Status done = flush(); !done) return done;
   const auto& buffer = static_cast<const CudaBuffer&>(source);
   const auto half = [](const Memory& memory, std::size_t part) {
