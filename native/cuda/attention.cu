@@ -1,4 +1,5 @@
 // Attention over packed rows of sequences of any lengths.
+#include <atomic>
 #include <cmath>
 
 #include "cuda/elements.cuh"
@@ -438,7 +439,8 @@ cudaError_t launch_flash(const DeviceAttention& call, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-std::size_t most_shared = 48 << 10;  // of a block; prepare_kernels asks the device
+// of a block; prepare_kernels asks the device, for each backend that is made, while others may be at work
+std::atomic<std::size_t> most_shared = 48 << 10;
 
 template <class Kernel>
 cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
@@ -477,8 +479,9 @@ cudaError_t launch_flash_attention(const DeviceAttention& call, cudaStream_t str
 }
 
 std::size_t plain_queries(std::size_t longest) {
+  const std::size_t most = most_shared.load(std::memory_order_relaxed);
   std::size_t queries = kPlainQueries;
-  while (queries >= kQueriesOfWarp && queries * longest * sizeof(float) > most_shared) queries /= 2;
+  while (queries >= kQueriesOfWarp && queries * longest * sizeof(float) > most) queries /= 2;
   return queries >= kQueriesOfWarp ? queries : 0;
 }
 
@@ -494,9 +497,10 @@ cudaError_t prepare_kernels() {
   if (status == cudaSuccess)
     status = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   if (status != cudaSuccess) return status;
-  most_shared = static_cast<std::size_t>(shared);
+  const auto most = static_cast<std::size_t>(shared);
+  most_shared.store(most, std::memory_order_relaxed);
   for (const cudaError_t allowed :
-       {allow_shared(plain_attention<float>, most_shared), allow_shared(plain_attention<__half>, most_shared),
+       {allow_shared(plain_attention<float>, most), allow_shared(plain_attention<__half>, most),
         allow_flash<32>(), allow_flash<64>(), allow_flash<128>()})
     if (allowed != cudaSuccess) return allowed;
   return cudaSuccess;

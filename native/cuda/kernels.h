@@ -110,7 +110,8 @@ cudaError_t launch_best(const float* logits, std::size_t rows, std::size_t colum
                         std::size_t count, double* log_sums, std::int32_t* ids, float* best,
                         cudaStream_t stream);
 
-/// Lets the attention kernels use all of the device's shared memory; once for each device.
+/// Lets the attention kernels use all of the current device's shared memory. May be repeated, also while
+/// other threads compute.
 cudaError_t prepare_kernels();
 
 }  // namespace bert::cuda
