@@ -169,6 +169,13 @@ test('webpack', async (t) => {
   });
   copyFileSync(path.join(project.folder, 'index.html'), path.join(out, 'index.html'));
   await checkBoth(t, out);
+  for (const build of ['simd-threads', 'relaxed-threads']) {
+    await t.test(`the ${build} build in Chromium`, async () => {
+      const runtime = await check(out, `check=engine&build=${build}`, { isolated: true });
+      assert.equal(runtime['build'], build);
+      assert.equal(runtime['threads'], 2);
+    });
+  }
 });
 
 const kNotInlined = /bertlens\/inline has no builds with threads/;

@@ -46,12 +46,18 @@ function makeWorker(build: Build): HostWorker {
   }
 }
 
-/** One of the threads of a build, in a browser. Emscripten's glue starts itself where the worker has this name. */
+/**
+ * One of the threads of a build, in a browser. Emscripten's glue starts itself where the worker's name begins with em-pthread;
+ * webpack puts scripts whose workers have one name into one file, where the first of them would run for both.
+ */
 function makeThread(build: Build): HostWorker {
   return browserWorker(
     build === 'simd-threads'
-      ? new Worker(new URL('./thread-simd.js', import.meta.url), { type: 'module', name: 'em-pthread' })
-      : new Worker(new URL('./thread-relaxed.js', import.meta.url), { type: 'module', name: 'em-pthread' }),
+      ? new Worker(new URL('./thread-simd.js', import.meta.url), { type: 'module', name: 'em-pthread-simd' })
+      : new Worker(new URL('./thread-relaxed.js', import.meta.url), {
+          type: 'module',
+          name: 'em-pthread-relaxed',
+        }),
   );
 }
 
