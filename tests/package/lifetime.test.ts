@@ -17,6 +17,7 @@ let project: ReturnType<typeof installed>;
 let tiny: string;
 let dist: string;
 let worker: typeof Bertlens;
+let inPlace: typeof BertlensSync;
 /** The threads that were started, the engine's first. */
 const threads: Worker[] = [];
 before(async () => {
@@ -40,6 +41,7 @@ before(async () => {
     }
   };
   worker = (await import(pathToFileURL(path.join(dist, 'index.js')).href)) as typeof Bertlens;
+  inPlace = (await import(pathToFileURL(path.join(dist, 'sync.js')).href)) as typeof BertlensSync;
 });
 after(() => {
   project.finish();
@@ -135,6 +137,46 @@ test('calls are answered in order, and a long evaluation lets others in between'
   ]);
   assert.deepEqual(order, [...Array.from({ length: 10 }, (_, i) => String(i)), 'evaluation']);
   await bert.dispose();
+});
+
+test('a long list is embedded in parts: the heap does not grow, others are let in, and the vectors are the same', async () => {
+  for (const load of [worker.load, inPlace.load]) {
+    const bert = await load(tiny, { build: 'simd' });
+    await bert.encode(many(510)); // what the model works with at most
+    const before_ = (await bert.memory()).heapBytes;
+    const texts = Array.from({ length: 6000 }, (_, i) => `text ${i % 1000}`);
+    texts[150] = many(400);
+    const order: string[] = [];
+    const embedding = Promise.resolve(bert.embed(texts)).finally(() => order.push('embed'));
+    await Promise.resolve(bert.encode('other')).finally(() => order.push('encode'));
+    const { shape, data } = await embedding;
+    const hidden = bert.info.config.hiddenSize;
+    assert.deepEqual(shape, [texts.length, hidden]);
+    assert.ok((await bert.memory()).heapBytes - before_ <= 2 ** 20, 'the heap has grown');
+    if (load === worker.load) assert.deepEqual(order, ['encode', 'embed']);
+    for (const i of [0, 127, 128, 149, 150, 151, 4321, 5999]) {
+      assert.deepEqual(data.subarray(i * hidden, (i + 1) * hidden), await bert.embed(texts[i]!), String(i));
+    }
+    assert.deepEqual((await bert.embed([])).shape, [0, hidden]);
+    const call = async (): Promise<unknown> => await bert.embed([...texts, many(600)]);
+    await assert.rejects(call, { code: 'too_long', message: /^texts\[6000\]: / });
+    await bert.dispose();
+  }
+});
+
+test('a long embedding is aborted between its parts, and ends with the model', async () => {
+  const bert = await worker.load(tiny, { build: 'simd' });
+  const texts = Array.from({ length: 6000 }, () => many(20));
+  const controller = new AbortController();
+  const embedding = bert.embed(texts, { signal: controller.signal });
+  await bert.encode('other');
+  controller.abort();
+  await assert.rejects(embedding, { code: 'aborted' });
+  const calls = [bert.embed(texts), bert.encode('other')];
+  const settled = codes(calls);
+  await calls[1];
+  await bert.dispose();
+  assert.deepEqual(await settled, ['disposed', 'fulfilled']);
 });
 
 test('aborting a queued call is immediate, a running one ends early, and both leave the others alone', async () => {

@@ -35,8 +35,10 @@ import { loadOptions, loadTwice } from './load-options.ts';
 import { StoredFault, portableSource } from './model-files.ts';
 import {
   callOptions,
+  embedParts,
   embedRequest,
   embedResult,
+  embedRoom,
   encodeCall,
   encodeInputs,
   encodeResults,
@@ -354,8 +356,12 @@ class WorkerBert implements Bert {
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Tensor>;
   async embed(input: string | readonly string[], options?: EmbedOptions): Promise<Float32Array | Tensor> {
     const request = embedRequest(typeof input === 'string' ? [input] : input, options);
-    const vectors = await this.#callTexts('embed', request, 'texts', request.texts, options);
-    return embedResult(input, vectors as Tensor);
+    const vectors = embedRoom(request, this.info);
+    for (const { at, part } of embedParts(request)) {
+      const answered = await this.#callTexts('embed', part, 'texts', request.texts, options);
+      vectors.data.set((answered as Tensor).data, at * this.info.config.hiddenSize);
+    }
+    return embedResult(input, vectors);
   }
 
   async score(text: TextPair, options?: ScoreOptions): Promise<ScoreResult> {

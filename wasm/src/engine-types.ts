@@ -414,8 +414,9 @@ export interface MemoryUse {
 }
 
 /**
- * A loaded model. Calls may overlap: they are answered in the order they were made. After `dispose()` every call rejects
- * with `disposed`; after a crash with `crashed`.
+ * A loaded model. Calls may overlap: they are answered in the order they were made, only that `evaluateNextSentence` and
+ * `embed` of a long list let others in between. After `dispose()` every call rejects with `disposed`; after a crash with
+ * `crashed`.
  */
 export interface Bert extends AsyncDisposable {
   readonly tokenizer: Tokenizer;

@@ -203,6 +203,32 @@ export function embedRequest(texts: readonly string[], given: EmbedOptions | und
   };
 }
 
+/** One call embeds at most so many texts, of so many UTF-16 units together or a single longer one. */
+const kPartTexts = 128;
+const kPartUnits = 4096;
+
+/**
+ * An embed request in parts, at least one: the texts and vectors of a call lie in the heap together, and that never
+ * shrinks. `at` is the index of a part's first text.
+ */
+export function* embedParts(request: EmbedRequest): Generator<{ at: number; part: EmbedRequest }> {
+  const { texts } = request;
+  let at = 0;
+  do {
+    let end = at;
+    let units = 0;
+    do units += texts[end++]?.text.length ?? 0;
+    while (end < texts.length && end - at < kPartTexts && units + texts[end]!.text.length <= kPartUnits);
+    yield { at, part: { ...request, texts: texts.slice(at, end) } };
+    at = end;
+  } while (at < texts.length);
+}
+
+/** Room for the vectors of an embed request. */
+export function embedRoom({ texts }: EmbedRequest, { config: { hiddenSize } }: ModelInfo): Tensor {
+  return { shape: [texts.length, hiddenSize], data: new Float32Array(texts.length * hiddenSize) };
+}
+
 /** What `embed` returns: a vector for a text, a tensor for a list. */
 export function embedResult(input: string | readonly string[], tensor: Tensor): Float32Array | Tensor {
   return typeof input === 'string' ? tensor.data : tensor;

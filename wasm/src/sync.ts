@@ -31,8 +31,10 @@ import { finishEvaluation, kEvaluationBatch, reportArguments } from './evaluatio
 import { loadOptions, loadTwice } from './load-options.ts';
 import {
   callOptions,
+  embedParts,
   embedRequest,
   embedResult,
+  embedRoom,
   encodeCall,
   encodeInputs,
   encodeResults,
@@ -153,7 +155,12 @@ export class BertSync implements Disposable {
   embed(texts: readonly string[], options?: EmbedOptions): Tensor;
   embed(input: string | readonly string[], options?: EmbedOptions): Float32Array | Tensor {
     const request = embedRequest(typeof input === 'string' ? [input] : input, options);
-    return embedResult(input, this.#callTexts('embed', request, 'texts', request.texts, options) as Tensor);
+    const vectors = embedRoom(request, this.info);
+    for (const { at, part } of embedParts(request)) {
+      const answered = this.#callTexts('embed', part, 'texts', request.texts, options);
+      vectors.data.set((answered as Tensor).data, at * this.info.config.hiddenSize);
+    }
+    return embedResult(input, vectors);
   }
 
   /** How likely a sentence is, each token masked in turn. */
