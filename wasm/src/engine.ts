@@ -1,11 +1,5 @@
 // One checkpoint in one WebAssembly module, in the thread that calls it: loading from a stream, and the calls.
-import {
-  BertlensError,
-  crashError,
-  throwIfAborted,
-  unlessAborted,
-  type BertlensErrorCode,
-} from './errors.ts';
+import { BertlensError, coreError, crashError, throwIfAborted, unlessAborted } from './errors.ts';
 import type {
   LoadOptions,
   ModelInfo,
@@ -201,7 +195,7 @@ async function instantiate(build: EngineBuild, threads: number): Promise<EngineM
 function handleError(handle: EngineHandle, file?: string): BertlensError {
   const { code, message } = handle.error();
   const named = file === undefined ? message : message.replace(/^safetensors: /, `${file}: `);
-  return new BertlensError(code as BertlensErrorCode, named);
+  return coreError({ code, message: named });
 }
 
 /** At most so often is progress told, in milliseconds; each file's end always is. */

@@ -44,6 +44,20 @@ export class BertlensError extends Error {
   }
 }
 
+/** What the core says of a call that failed. */
+export interface CoreError {
+  readonly code: BertlensErrorCode;
+  readonly message: string;
+}
+
+/** The core's error with the options' names as they are here; the padding "max_length" is called so here too. */
+export function coreError({ code, message }: CoreError): BertlensError {
+  const renamed = message.replace(/\b(padding )?(max_length|pad_to_multiple_of)\b/g, (all, padding) =>
+    padding ? all : all.replace(/_./g, ([, letter]) => letter!.toUpperCase()),
+  );
+  return new BertlensError(code, renamed);
+}
+
 /** Throws `aborted` if `signal` has been aborted. The signal's own reason becomes the error's cause. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);

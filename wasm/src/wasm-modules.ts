@@ -1,4 +1,5 @@
 // What Emscripten's output gives: the classes that wasm/bindings/*.cpp export.
+import type { CoreError } from './errors.ts';
 import type {
   FillMaskResult,
   MaskEffectResult,
@@ -45,7 +46,7 @@ export interface TokenizerModule {
 
 /** bindings/engine.cpp: a failing call returns 0, false or undefined and `error` tells why. */
 export interface EngineHandle {
-  error(): { code: string; message: string };
+  error(): CoreError;
   setAborted(poll: (() => boolean) | undefined): void;
   open(
     configJson: Uint8Array,

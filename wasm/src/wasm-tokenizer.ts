@@ -1,10 +1,11 @@
 // BERT's tokenizer, exact against BertTokenizerFast, in a WebAssembly module of its own.
 import {
   BertlensError,
+  coreError,
   crashError,
   throwIfAborted,
   unlessAborted,
-  type BertlensErrorCode,
+  type CoreError,
 } from './errors.ts';
 import {
   choiceOption,
@@ -318,19 +319,8 @@ class Core {
   }
 
   fail(): never {
-    const { code, message } = this.json(this.call.bert_error()) as {
-      code: BertlensErrorCode;
-      message: string;
-    };
-    throw new BertlensError(code, inCamelCase(message));
+    throw coreError(this.json(this.call.bert_error()) as CoreError);
   }
-}
-
-/** The core's sentence with the options' names as they are here; the padding "max_length" is called so here too. */
-function inCamelCase(message: string): string {
-  return message.replace(/\b(padding )?(max_length|pad_to_multiple_of)\b/g, (all, padding) =>
-    padding ? all : all.replace(/_./g, ([, letter]) => letter!.toUpperCase()),
-  );
 }
 
 class WasmTokenizer implements Tokenizer {
