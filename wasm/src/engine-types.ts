@@ -250,7 +250,7 @@ export type Probe =
   'embedding_sum' | 'query' | 'key' | 'value' | 'scores' | 'context' | 'attention_output' | 'feed_forward';
 
 export interface EncodeModelOptions extends CallOptions {
-  /** Tokenizer options, for text inputs. */
+  /** Tokenizer options, for text inputs. `maxLength` is by default at most what the model has positions for. */
   readonly tokenizer?: EncodeOptions | undefined;
   /** These hidden states (0 the embeddings, i the output of layer i), or all with `true`. Default none. */
   readonly hiddenStates?: boolean | readonly number[] | undefined;

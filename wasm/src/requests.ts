@@ -273,7 +273,18 @@ export type EncodeInput = TextPair | TokenInput | readonly (TextPair | TokenInpu
 /** The sequences of an input; undefined where it is a single one. */
 export function encodeInputs(input: EncodeInput): readonly (TextPair | TokenInput)[] | undefined {
   if (Array.isArray(input)) return listArgument('inputs', input) as readonly (TextPair | TokenInput)[];
-  return (input as Partial<BatchEncoding> | null)?.encodings;
+  const encodings: unknown = (input as Partial<BatchEncoding> | null)?.encodings;
+  return encodings === undefined ? undefined : (listArgument('encodings', encodings) as readonly Encoding[]);
+}
+
+/** The tokenizer's options, with a length where one is needed and none is given: its files may say more than the model takes. */
+function withLength(options: unknown, tokenizer: Tokenizer, info: ModelInfo): EncodeOptions | undefined {
+  const given = options as EncodeOptions | undefined;
+  const { truncation = false, padding, maxLength } = Object(given) as EncodeOptions;
+  const cut = truncation !== false && truncation !== 'do_not_truncate';
+  if (maxLength !== undefined || (!cut && padding !== 'max_length')) return given;
+  const most = Math.min(tokenizer.settings.modelMaxLength, info.config.maxPositionEmbeddings);
+  return { ...given, maxLength: most };
 }
 
 export function encodeCall(
@@ -292,7 +303,7 @@ export function encodeCall(
   const layers = info.config.numHiddenLayers;
   const useMask = flagOption('useAttentionMask', options['useAttentionMask'], true);
   const texts = inputs.filter((input) => !isTokenInput(input)) as readonly TextPair[];
-  const rows = [...tokenizer.encodeBatch(texts, options['tokenizer'] as EncodeOptions | undefined)];
+  const rows = [...tokenizer.encodeBatch(texts, withLength(options['tokenizer'], tokenizer, info))];
   const encodings: (Encoding | undefined)[] = [];
   const sequences = inputs.map((input) => {
     const encoding = isTokenInput(input) ? undefined : rows.shift();

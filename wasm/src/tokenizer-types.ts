@@ -69,7 +69,7 @@ export interface Encoding {
   readonly sequenceIds: readonly (number | null)[];
   /** Further windows of a text that was truncated. */
   readonly overflowing: readonly Encoding[];
-  /** More tokens than the model's maximum: the model will refuse this row. */
+  /** More tokens than `settings.modelMaxLength`. A model may have fewer positions, or more, than its tokenizer's files say. */
   readonly tooLong: boolean;
   /** Truncated because `maxLength` was given without `truncation`. */
   readonly truncationImplied: boolean;
