@@ -23,8 +23,9 @@ export function maskWords(
   positions: readonly number[],
   options?: MaskWordsOptions,
 ): MaskedText {
-  if (typeof (tokenizer as Partial<Tokenizer> | undefined)?.encode !== 'function') {
-    throw invalid(`maskWords: tokenizer must be a Tokenizer, not ${shown(tokenizer)}`);
+  // not `encode`, which a model has too
+  if (typeof (tokenizer as Partial<Tokenizer> | undefined)?.encodeBatch !== 'function') {
+    throw invalid(`maskWords: tokenizer must be a Tokenizer, not ${shown(tokenizer)}: pass bert.tokenizer`);
   }
   const { oneMaskPerWord } = namedOptions('maskWords', options, ['oneMaskPerWord']);
   const single = flagOption('oneMaskPerWord', oneMaskPerWord, false);
