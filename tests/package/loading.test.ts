@@ -306,6 +306,11 @@ test('headers go with every request, and Authorization to no other origin', asyn
     await loaded(worker.load(server.address, { headers }));
     await alone.loadTokenizer(server.address, { headers });
     await alone.loadTokenizer(`${server.address}vocab.txt`, { headers });
+    const pairs = Object.entries(headers);
+    for (const given of [new Headers(headers), new Map(pairs), pairs] as Bertlens.LoadOptions['headers'][]) {
+      await loaded(worker.load(server.address, { headers: given }));
+      await alone.loadTokenizer(server.address, { headers: given });
+    }
     assert.deepEqual(shown(server), secret);
   });
   await served({}, async (elsewhere) => {
@@ -319,6 +324,8 @@ test('headers go with every request, and Authorization to no other origin', asyn
   for (const [wrong, message] of [
     ['Bearer x', /headers must be an object, not "Bearer x"/],
     [{ Authorization: 7 }, /the header Authorization must be a string/],
+    [['Authorization', 'Bearer x'], /^a header must be an array, not "Authorization"/],
+    [new Map([['Authorization', 7]]), /the header Authorization must be a string/],
     [{ 'a name': 'x' }, /the header "a name" has a name or a value that none can have/],
     [{ Authorization: 'hf_secret\n' + 'x' }, /^the header "Authorization" has a name or a value/],
   ] as const) {

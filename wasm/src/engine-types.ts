@@ -4,7 +4,7 @@ import type {
   BatchEncoding,
   EncodeOptions,
   Encoding,
-  HeaderList,
+  HeaderSource,
   HubOptions,
   Tokenizer,
   Truncation,
@@ -78,7 +78,7 @@ export interface LoadOptions extends CallOptions, HubOptions {
    * Headers of every request for a file, such as `Authorization` of a hub or a server that is not open to all. A server of
    * another origin has to allow them (CORS); redirected to another origin, `fetch` drops `Authorization`.
    */
-  readonly headers?: HeaderList | undefined;
+  readonly headers?: HeaderSource | undefined;
   /** SHA-256 (64 hex digits) by file name; a file that differs is an error, and so is one that is not there. */
   readonly integrity?: Readonly<Record<string, string>> | undefined;
   /** The files that the folder has, where they are known: no others are asked for. */

@@ -42,7 +42,8 @@ export interface ModelFolder {
 }
 
 export type FolderOptions = HubOptions &
-  Pick<LoadOptions, 'cache' | 'files' | 'headers' | 'integrity'> & {
+  Pick<LoadOptions, 'cache' | 'files' | 'integrity'> &
+  Pick<RequestOptions, 'headers'> & {
     /** Ask the server for every file, whatever is stored. */
     readonly afresh?: boolean;
   };

@@ -94,18 +94,19 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The checked `headers`; their values are not for messages, as they may be secret. */
+/** The checked `headers`, which can be sent to a worker; their values are not for messages, as they may be secret. */
 export function headerValues(headers: unknown): HeaderList | undefined {
   if (headers === undefined) return undefined;
-  const list: [string, string][] = [];
-  for (const [name, value] of Object.entries(objectArgument('headers', headers))) {
+  const list = new Headers();
+  const given = Array.isArray(headers) ? headers : objectArgument('headers', headers);
+  for (const pair of Symbol.iterator in given ? (given as unknown[]) : Object.entries(given)) {
+    const [name, value] = listArgument('a header', pair) as [string, unknown];
     if (typeof value !== 'string') throw invalid(`the header ${name} must be a string`);
     try {
-      new Headers([[name, value]]);
+      list.append(name, value);
     } catch {
       throw invalid(`the header ${shown(name)} has a name or a value that none can have`);
     }
-    list.push([name, value]);
   }
   return Object.fromEntries(list);
 }

@@ -261,10 +261,13 @@ export interface HubOptions {
 /** Headers of requests, by name. */
 export type HeaderList = Readonly<Record<string, string>>;
 
+/** Headers by name or as pairs: a `Headers`, a `Map`, an array. Written out, as not every host's types have `Headers`. */
+export type HeaderSource = HeaderList | Iterable<readonly [name: string, value: string]>;
+
 /** Options of `loadTokenizer`. */
 export interface LoadTokenizerOptions extends TokenizerOptions, HubOptions {
   /** Headers of every request for a file, as `load` has them. */
-  readonly headers?: HeaderList | undefined;
+  readonly headers?: HeaderSource | undefined;
   /** Ends the load, which then rejects with the code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
