@@ -213,6 +213,11 @@ test('what is missing is named, also where a page comes in its place', async () 
     await rejects(inPlace.load(server.address), 'not_found', /no model\.safetensors in/);
   });
   await rejects(worker.load('http://127.0.0.1:9/'), 'io', /cannot read http:\/\/127\.0\.0\.1:9\//);
+  const closed = await serveModel(tiny);
+  await closed.close();
+  for (const load of [worker.load, inPlace.load, alone.loadTokenizer]) {
+    await rejects(load(closed.address), 'io', /cannot read http.*: fetch failed \(ECONNREFUSED\)/);
+  }
 });
 
 test('weights as pytorch_model.bin only are refused, with what to do', async () => {

@@ -93,7 +93,11 @@ export function readError(url: URL, cause: unknown, signal: AbortSignal | undefi
   if (cause instanceof BertlensError) return cause;
   if (signal?.aborted) return abortError(signal);
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new BertlensError('io', `cannot read ${addressName(url)}: ${reason}`, { cause });
+  // Node's fetch says no more than that it failed
+  const { code, message } = Object((cause as Partial<Error>).cause) as { code?: string; message?: string };
+  const why = code ?? message;
+  const more = why ? ` (${why})` : '';
+  return new BertlensError('io', `cannot read ${addressName(url)}: ${reason}${more}`, { cause });
 }
 
 /** Failures in a row before a request or a download is given up. */
