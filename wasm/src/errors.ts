@@ -35,6 +35,8 @@ export type BertlensErrorCode =
 
 /** Every failure of this package: `code` for programs, `message` for people. */
 export class BertlensError extends Error {
+  /** Written out: Node's report of an uncaught error has the class's name, and scripts are minified. */
+  static override readonly name: string = 'BertlensError';
   override readonly name = 'BertlensError';
   readonly code: BertlensErrorCode;
 

@@ -22,7 +22,9 @@ import { ModelStore } from './storage.ts';
 import type { HubOptions } from './tokenizer-types.ts';
 
 /** May be the fault of a stored file: a load that takes none may succeed. */
-export class StoredFault extends BertlensError {}
+export class StoredFault extends BertlensError {
+  static override readonly name = BertlensError.name;
+}
 
 /** A file's bytes as they arrive. */
 export interface ByteStream {
