@@ -41,6 +41,12 @@ export function namedOptions(
   return options;
 }
 
+/** The option `signal`, or an error that names the call. */
+export function signalOption(call: string, signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw invalid(`${call}: signal must be an AbortSignal, not ${shown(signal)}`);
+}
+
 /** An object that is no array, or an error that names the argument. */
 export function objectArgument(name: string, value: unknown): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

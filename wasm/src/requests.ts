@@ -26,6 +26,7 @@ import {
   namedOptions,
   objectArgument,
   shown,
+  signalOption,
   textArgument,
   truncationOption,
   wholeNumbers,
@@ -58,10 +59,7 @@ function wellFormed(name: string, value: unknown): string {
 /** Checks the names of a call's options; `signal` is always one. */
 export function callOptions(call: string, given: unknown, known: readonly string[]): Record<string, unknown> {
   const options = namedOptions(call, given, [...known, 'signal']);
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalid(`${call}: signal must be an AbortSignal, not ${shown(signal)}`);
-  }
+  signalOption(call, options['signal']);
   return options;
 }
 

@@ -303,8 +303,8 @@ export interface Tokenizer {
   pad(rows: BatchEncoding | readonly Encoding[], options?: PadOptions): BatchEncoding;
   paddingStatistics(rows: BatchEncoding | readonly Encoding[]): PaddingStatistics;
   /** The text of ids, or of a single one. */
-  decode(inputIds: WholeNumbers | number, options?: DecodeOptions): string;
-  decodeBatch(rows: readonly (WholeNumbers | number)[], options?: DecodeOptions): string[];
+  decode(inputIds: WholeNumbers | number | bigint, options?: DecodeOptions): string;
+  decodeBatch(rows: readonly (WholeNumbers | number | bigint)[], options?: DecodeOptions): string[];
   /** Ids of tokens; [UNK]'s for an unknown one. */
   convertTokensToIds(tokens: readonly string[]): number[];
   /** Tokens of ids; an id without a token is an error. */

@@ -18,6 +18,7 @@ import {
   namedOption,
   namedOptions,
   shown,
+  signalOption,
   textArgument,
   truncationOption,
   wholeNumbers,
@@ -127,7 +128,7 @@ export async function loadTokenizerWith(
   const known = [...kTokenizerOptions, 'revision', 'endpoint', 'headers', 'signal'];
   const given = namedOptions('loadTokenizer', options, known);
   const numbers = tokenizerOptionNumbers(given);
-  const signal = options?.signal;
+  const signal = signalOption('loadTokenizer', given['signal']);
   throwIfAborted(signal);
   const loading = instantiate(compile);
   loading.catch(() => undefined); // reported where it is awaited, unless the files fail first
@@ -419,7 +420,7 @@ class WasmTokenizer implements Tokenizer {
     return { ...counted, paddingPercent: cells === 0 ? 0 : (100 * padding) / cells };
   }
 
-  decode(inputIds: WholeNumbers | number, options?: DecodeOptions): string {
+  decode(inputIds: WholeNumbers | number | bigint, options?: DecodeOptions): string {
     const given = namedOptions('decode', options, ['skipSpecialTokens', 'cleanUpTokenizationSpaces']);
     const { cleanUpTokenizationSpaces } = given;
     const mode = namedOption(
@@ -431,14 +432,15 @@ class WasmTokenizer implements Tokenizer {
     );
     const skip = flagOption('skipSpecialTokens', given['skipSpecialTokens'], false);
     const core = this.#core;
-    const ids = wholeNumbers('inputIds', typeof inputIds === 'number' ? [inputIds] : inputIds);
+    const single = typeof inputIds === 'number' || typeof inputIds === 'bigint';
+    const ids = wholeNumbers('inputIds', single ? [Number(inputIds)] : inputIds);
     const at = core.request(1 + ids.length);
     core.words[at] = ids.length;
     core.words.set(ids, at + 1);
     return (core.json(core.call.bert_decode(skip, mode ?? -1)) as string | null) ?? core.fail();
   }
 
-  decodeBatch(rows: readonly (WholeNumbers | number)[], options?: DecodeOptions): string[] {
+  decodeBatch(rows: readonly (WholeNumbers | number | bigint)[], options?: DecodeOptions): string[] {
     return listArgument('rows', rows).map((row) => this.decode(row as WholeNumbers, options));
   }
 
