@@ -47,26 +47,36 @@ function countAddresses(): void {
   };
 }
 
-/**
- * Opens the built page with a query, waits for its checks, and gives what they found. The console stays silent, and no blob:
- * address is left.
- */
+/** Opens the built page of a folder with a query, as `checkAt` does. */
 async function check(
   folder: string,
   query: string,
   options: ServeOptions = {},
-  allowed = /^$/,
+  allowed?: RegExp,
 ): Promise<Record<string, unknown>> {
   addData(project.folder, folder);
   const site = await serve(folder, options);
+  try {
+    return await checkAt(site.address, query, allowed);
+  } finally {
+    await site.close();
+  }
+}
+
+/**
+ * Opens a server's page with a query, waits for its checks, and gives what they found. The console stays silent, and no blob:
+ * address is left.
+ */
+async function checkAt(address: string, query: string, allowed = /^$/): Promise<Record<string, unknown>> {
   const context = await browser.newContext();
   try {
+    await context.route('**/favicon.ico', (route) => route.fulfill({ status: 204 }));
     const page = await context.newPage();
     await page.addInitScript(countAddresses);
     const messages: string[] = [];
     page.on('console', (message) => messages.push(message.text()));
     page.on('pageerror', (error) => messages.push(error.message));
-    await page.goto(`${site.address}/index.html?${query}`);
+    await page.goto(`${address}/index.html?${query}`);
     await page.waitForFunction(() => document.title !== 'running', undefined, { timeout: 240_000 });
     assert.equal(await page.title(), 'ok', messages.join('\n'));
     assert.deepEqual(
@@ -81,7 +91,6 @@ async function check(
     return JSON.parse(text) as Record<string, unknown>;
   } finally {
     await context.close();
-    await site.close();
   }
 }
 
@@ -145,6 +154,31 @@ test('Vite', async (t) => {
       assert.match(String(found['message']), /worker's script could not be loaded/);
     }
   });
+});
+
+test("Vite's dev server", async (t) => {
+  addData(project.folder, project.folder);
+  const { createServer } = await import('vite');
+  // for threads; nothing else is configured
+  const headers = {
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Embedder-Policy': 'require-corp',
+  };
+  const root = project.folder;
+  const server = await createServer({ root, configFile: false, logLevel: 'error', server: { headers } });
+  try {
+    await server.listen();
+    const address = server.resolvedUrls!.local[0]!.replace(/\/$/, '');
+    const told = /^\[vite\] connect/;
+    await checkAt(address, 'check=tokenizer', told);
+    for (const build of ['simd', 'simd-threads', 'relaxed', 'relaxed-threads']) {
+      await t.test(`the ${build} build in Chromium`, async () => {
+        assert.equal((await checkAt(address, `check=engine&build=${build}`, told))['build'], build);
+      });
+    }
+  } finally {
+    await server.close();
+  }
 });
 
 test('webpack', async (t) => {

@@ -60,6 +60,6 @@ export function addData(project: string, site: string): void {
   models ??= makeModels(project);
   copyFileSync(vocabulary, path.join(site, 'vocab.txt'));
   cpSync(path.join(root, 'tests/golden'), path.join(site, 'golden'), { recursive: true });
-  cpSync(models, path.join(site, 'models'), { recursive: true });
+  if (site !== project) cpSync(models, path.join(site, 'models'), { recursive: true });
   cpSync(path.join(root, 'models/default'), path.join(site, 'models/default'), { recursive: true });
 }
