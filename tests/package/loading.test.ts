@@ -1,7 +1,7 @@
 // Loading by the packed package: broken downloads, hostile servers, the hub, files that a person chose, progress, aborts.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -499,6 +499,35 @@ test('a load leaves no listener on its signal, one that fails neither', async ()
     await loaded<{ dispose(): unknown }>(load(tiny, { signal }));
     assert.equal(listeners, 0);
   }
+});
+
+/** The files of models and of WebAssembly that this process has open; none where its system does not tell. */
+function openFiles(): string[] {
+  const folder = '/proc/self/fd';
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).flatMap((name) => {
+    try {
+      const file = readlinkSync(path.join(folder, name));
+      return /\.wasm$|models/.test(file) ? [file] : [];
+    } catch {
+      return []; // closed meanwhile
+    }
+  });
+}
+
+test('a load that fails, or is aborted, leaves no file open', async () => {
+  for (let i = 0; i < 40; i++) await rejects(worker.load(`${tiny}/none`), 'not_found', /no config\.json/);
+  assert.deepEqual(openFiles(), []);
+  for (let wait = 0; wait < 80; wait += 2) {
+    const loading = worker.load(tiny, { signal: AbortSignal.timeout(wait) });
+    await loading.then(
+      (bert) => bert.dispose(),
+      (error: unknown) => {
+        assert.equal((error as Bertlens.BertlensError).code, 'aborted');
+      },
+    );
+  }
+  assert.deepEqual(openFiles(), []);
 });
 
 test('a sum for a file that a model cannot have is refused', async () => {

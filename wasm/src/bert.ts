@@ -242,13 +242,36 @@ class Line {
 
   async #end(error: BertlensError): Promise<void> {
     this.#ended = error;
+    const loading = this.#running !== undefined && 'load' in this.#running.request;
     this.#running?.fail(error);
     for (const job of this.#waiting.splice(0)) job.fail(error);
     this.#running = undefined;
     const workers = [this.#worker, ...this.#threads];
     for (const worker of workers) worker.onmessage = worker.onerror = worker.onmessageerror = null;
+    if (loading && error.code === 'aborted') await closeFiles(this.#worker);
     await Promise.all(workers.map((worker) => worker.end()));
   }
+}
+
+/** So long may a worker take to close its files, in milliseconds. */
+const kClosingTime = 1000;
+
+/** Lets a worker that loads close the files that it reads, where nobody else would. */
+async function closeFiles(worker: HostWorker): Promise<void> {
+  if (!worker.leavesFilesOpen) return;
+  await new Promise<void>((done) => {
+    const closed = (): void => {
+      clearTimeout(timer);
+      done();
+    };
+    const timer = setTimeout(closed, kClosingTime);
+    worker.onerror = closed;
+    worker.onmessage = ({ data }) => {
+      if ('answer' in (data as WorkerMessage)) closed();
+    };
+    worker.postMessage({ stop: true } satisfies ToWorker);
+  });
+  worker.onmessage = worker.onerror = null;
 }
 
 /** Loads a checkpoint into a worker of this entry. */

@@ -28,7 +28,7 @@ import type {
 
 /** A build: its WebAssembly, its JavaScript, and how its threads are made. */
 export interface EngineBuild {
-  readonly compile: () => Promise<WebAssembly.Module>;
+  readonly compile: (signal: AbortSignal) => Promise<WebAssembly.Module>;
   readonly create: CreateEngineModule;
   readonly ThreadWorker?: ThreadWorker;
 }
@@ -111,15 +111,16 @@ export class Engine {
     const folder = openFolder(source, options, reading.signal);
     const loader = new Loader(folder, options, reading.signal, onProgress);
     signal?.addEventListener('abort', onAbort);
-    let small: Promise<unknown>[] = [];
+    let early: Promise<unknown>[] = [];
     try {
-      const loading = instantiate(build, choice.threads);
+      const compiling = build.compile(reading.signal);
+      const loading = instantiate(build, compiling, choice.threads);
       const weights = loader.firstWeights(); // on its way while the small files are read
       const configuring = loader.required('config.json');
       const tokenizing = loader.tokenizerFiles();
-      small = [configuring, tokenizing];
+      early = [compiling, configuring, tokenizing];
       // reported where they are awaited: of several that are not there it is always the same
-      for (const early of [loading, weights, ...small]) early.catch(() => undefined);
+      for (const one of [loading, weights, ...early]) one.catch(() => undefined);
       const config = await configuring;
       const tokenizer = await tokenizing;
       const module = await unlessAborted(loading, signal);
@@ -136,7 +137,7 @@ export class Engine {
       return new Engine(handle, choice, tokenizer, folder.storageFault);
     } catch (error) {
       reading.abort();
-      await Promise.allSettled(small); // one that is still being read closes its file before a worker is ended
+      await Promise.allSettled(early); // what is still being read is closed before a worker is ended
       if (loader.callerFault) throw loader.callerFault.error;
       if (!(error instanceof BertlensError)) throw crashError(error);
       if (!loader.tookStored || error.code !== 'invalid_model') throw error;
@@ -173,8 +174,12 @@ export class Engine {
 }
 
 /** A new instance of a build's module. Its `create` alone would never settle where the instance cannot be made. */
-async function instantiate(build: EngineBuild, threads: number): Promise<EngineModule> {
-  const compiled = await build.compile();
+async function instantiate(
+  build: EngineBuild,
+  compiling: Promise<WebAssembly.Module>,
+  threads: number,
+): Promise<EngineModule> {
+  const compiled = await compiling;
   try {
     return await new Promise<EngineModule>((done, fail) => {
       const instantiateWasm: EmscriptenOptions['instantiateWasm'] = (imports, loaded) => {

@@ -35,6 +35,8 @@ export interface HostWorker {
   onerror: ErrorListener | null;
   onmessage: Listener | null;
   onmessageerror: (() => void) | null;
+  /** Whether files that it reads stay open when it is ended, as those of Node's threads do. */
+  readonly leavesFilesOpen: boolean;
   /** Ends it; settled when it has ended. */
   end(): Promise<void>;
   /** Whether it keeps the process running. */
@@ -42,6 +44,7 @@ export interface HostWorker {
 }
 
 class NodeWorker implements HostWorker {
+  readonly leavesFilesOpen = true;
   onerror: ErrorListener | null = null;
   onmessage: Listener | null = null;
   onmessageerror: (() => void) | null = null;
@@ -79,9 +82,10 @@ class NodeWorker implements HostWorker {
   }
 }
 
-/** A browser's Worker with our two additions. */
+/** A browser's Worker with our additions. */
 export function browserWorker(worker: Worker): HostWorker {
   return Object.assign(worker, {
+    leavesFilesOpen: false,
     end: () => {
       worker.terminate();
       return Promise.resolve();

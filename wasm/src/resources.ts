@@ -200,11 +200,11 @@ async function readLocal(
   }
 }
 
-/** Compiles a WebAssembly file of this package, while it streams in where the host allows it. */
-export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
+/** Compiles a WebAssembly file of this package, while it streams in where the host allows it. `signal` ends the reading. */
+export async function compileWasm(url: URL, signal?: AbortSignal): Promise<WebAssembly.Module> {
   try {
     if (url.protocol !== 'file:') {
-      const response = await fetch(url);
+      const response = await fetch(url, { signal: signal ?? null });
       if (isMissing(response)) throw new Error('the file is not there');
       if (!response.ok) throw new Error(`HTTP status ${response.status}`);
       // a host that does not know the type application/wasm is served by the slower way
@@ -213,7 +213,7 @@ export async function compileWasm(url: URL): Promise<WebAssembly.Module> {
       }
       return await WebAssembly.compile(await response.arrayBuffer());
     }
-    const bytes = await readLocal(url, undefined);
+    const bytes = await readLocal(url, signal);
     if (!bytes) throw new Error('the file is not there');
     return await WebAssembly.compile(bytes);
   } catch (cause) {

@@ -65,10 +65,13 @@ export { deleteStored, listStored, storageEstimate } from './storage.ts';
 async function buildOf(name: string): Promise<EngineBuild> {
   if (name === 'relaxed') {
     const { default: create } = await import('bertlens-wasm/engine-relaxed');
-    return { create, compile: () => compileWasm(new URL('./engine-relaxed.wasm', import.meta.url)) };
+    return {
+      create,
+      compile: (signal) => compileWasm(new URL('./engine-relaxed.wasm', import.meta.url), signal),
+    };
   }
   const { default: create } = await import('bertlens-wasm/engine-simd');
-  return { create, compile: () => compileWasm(new URL('./engine-simd.wasm', import.meta.url)) };
+  return { create, compile: (signal) => compileWasm(new URL('./engine-simd.wasm', import.meta.url), signal) };
 }
 
 /** Loads a checkpoint into this thread. Errors as those of `load` in 'bertlens'. */

@@ -7,6 +7,6 @@ import { serveEngine } from './worker.ts';
 
 serveEngine({
   create: createModule,
-  compile: () => compileWasm(new URL('./engine-relaxed-threads.wasm', import.meta.url)),
+  compile: (signal) => compileWasm(new URL('./engine-relaxed-threads.wasm', import.meta.url), signal),
   ThreadWorker: threadWorkers('./thread-relaxed.js', import.meta.url),
 });

@@ -6,5 +6,5 @@ import { serveEngine } from './worker.ts';
 
 serveEngine({
   create: createModule,
-  compile: () => compileWasm(new URL('./engine-relaxed.wasm', import.meta.url)),
+  compile: (signal) => compileWasm(new URL('./engine-relaxed.wasm', import.meta.url), signal),
 });

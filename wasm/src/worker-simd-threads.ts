@@ -7,6 +7,6 @@ import { serveEngine } from './worker.ts';
 
 serveEngine({
   create: createModule,
-  compile: () => compileWasm(new URL('./engine-simd-threads.wasm', import.meta.url)),
+  compile: (signal) => compileWasm(new URL('./engine-simd-threads.wasm', import.meta.url), signal),
   ThreadWorker: threadWorkers('./thread-simd.js', import.meta.url),
 });

@@ -26,8 +26,8 @@ export type WorkerRequest =
     }
   | { readonly call: EngineMethod; readonly args: readonly unknown[] };
 
-/** What the page sends: a request, or at any time what one of its threads has said. */
-export type ToWorker = WorkerRequest | ThreadMessage;
+/** What the page sends: a request, or at any time what one of its threads has said, or that the load is to end. */
+export type ToWorker = WorkerRequest | ThreadMessage | { readonly stop: true };
 
 /** What the worker says: how far a load is, the answer to the request, and what one of the page's threads is to get. */
 export type WorkerMessage =
@@ -79,11 +79,12 @@ export function serveEngine(build: EngineBuild): void {
   const say = (message: WorkerMessage): void => {
     scope.postMessage(message, buffersOf(message));
   };
+  const stopping = new AbortController();
   let engine: Engine | undefined;
   const run = async (request: WorkerRequest): Promise<unknown> => {
     if ('call' in request) return engine!.call(request.call, request.args);
     const { source, options, choice, flag } = request.load;
-    engine = await Engine.load(build, choice, source, options, undefined, (progress) => {
+    engine = await Engine.load(build, choice, source, options, stopping.signal, (progress) => {
       say({ progress });
     });
     if (flag) engine.setAborted(() => Atomics.load(flag, 0) !== 0);
@@ -94,6 +95,10 @@ export function serveEngine(build: EngineBuild): void {
     const message = data as ToWorker;
     if ('thread' in message) {
       receiveFromThread(message);
+      return;
+    }
+    if ('stop' in message) {
+      stopping.abort();
       return;
     }
     void answer(() => run(message))
