@@ -52,8 +52,12 @@ export interface CoreError {
   readonly message: string;
 }
 
-/** The core's error with the options' names as they are here; the padding "max_length" is called so here too. */
+/**
+ * The core's error with the options' names as they are here; the padding "max_length" is called so here too. A message with
+ * quotes, in which somebody's words stand, is left alone: of options the core quotes nothing.
+ */
 export function coreError({ code, message }: CoreError): BertlensError {
+  if (message.includes("'")) return new BertlensError(code, message);
   const renamed = message.replace(/\b(padding )?(max_length|pad_to_multiple_of)\b/g, (all, padding) =>
     padding ? all : all.replace(/_./g, ([, letter]) => letter!.toUpperCase()),
   );
