@@ -47,6 +47,23 @@ const longTexts = new URLSearchParams({
   pairs: JSON.stringify([[longWord, 'x'.repeat(120), 1]]),
 });
 
+const binary = process.env['BERTLENS_CLI'] ?? path.join(root, 'build/native/bertlens');
+/** Texts that a command could take for its options. */
+const dashes = ['-x', "--it's -h"] as const;
+const dashed = new URLSearchParams({
+  text: dashes[0],
+  pair: `.${dashes[1]}`,
+  sentence: dashes.join(' '),
+  linked: 'no',
+  hide: '0',
+  targets: '-h,paris',
+  texts: JSON.stringify(dashes),
+  batch: JSON.stringify(dashes),
+  a: dashes[0],
+  b: dashes[1],
+});
+const strategies = ['none', 'max_length'].map((name) => `?strategy=${name}`);
+
 for (const section of sections) {
   describe(section, () => {
     for (const colorScheme of ['light', 'dark'] as const) {
@@ -113,6 +130,38 @@ for (const section of sections) {
             rmSync(folder, { recursive: true });
           }
         });
+      },
+    );
+
+    test(
+      'the command line’s sample runs as it stands',
+      {
+        skip:
+          section === opening || !existsSync(binary) || (needModel.has(section) && !withModel)
+            ? 'it needs a sample, the built command line, and perhaps the weights'
+            : false,
+      },
+      async () => {
+        const queries = ['', `?${dashed}`, ...(section === 'padding' ? strategies : [])];
+        for (const query of queries) {
+          await onPage(`#/${section}${query}`, async ({ page }) => {
+            await settle(page);
+            await page.getByRole('button', { name: 'Command line' }).click();
+            const sample = await page.locator('pre[data-language="cli"]').innerText();
+            const ran = spawnSync('sh', ['-c', sample], {
+              encoding: 'utf8',
+              maxBuffer: 1 << 28,
+              env: {
+                ...process.env,
+                BERTLENS_MODEL: '',
+                PATH: `${path.dirname(binary)}:${process.env['PATH'] ?? ''}`,
+              },
+            });
+            assert.equal(ran.status, 0, `${sample}\n${ran.stderr}`);
+            assert.equal(ran.stderr, '', sample);
+            assert.ok(ran.stdout.trim().length > 0);
+          });
+        }
       },
     );
   });

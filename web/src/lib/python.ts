@@ -22,6 +22,17 @@ export function shellString(text: string): string {
   return /^[\w./:=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/** Texts as a command's last arguments; after "--", where one could be taken for an option. */
+export function shellTexts(texts: readonly string[], between = ' '): string {
+  const dashes = texts.some((text) => text.startsWith('-')) ? ['--'] : [];
+  return [...dashes, ...texts.map(shellString)].join(between);
+}
+
+/** An option with a text as its value; in one word with it, where the text could be taken for an option. */
+export function shellOption(name: string, text: string): string {
+  return `${name}${text.startsWith('-') ? '=' : ' '}${shellString(text)}`;
+}
+
 /** A JavaScript string in single quotes, as prettier would choose. */
 export function javascriptString(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";

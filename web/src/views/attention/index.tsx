@@ -1,6 +1,6 @@
 // Section 5: attention. Beyond the notebook: every weight of every head, for the visitor's own sentence.
 import { percent } from '../../lib/format';
-import { javascriptString, shellString } from '../../lib/python';
+import { javascriptString, shellOption, shellTexts } from '../../lib/python';
 import { sentence } from '../../state/sentence';
 import { second } from '../tokenizer/state';
 import '../../styles/mlm.css';
@@ -81,7 +81,7 @@ const { shape, data } = attentions[${layer.value}];
 const size = shape[1] * shape[2];
 console.log(shape, data.subarray(${head.value} * size, ${head.value + 1} * size));
 await bert.dispose();`,
-    cli: `bertlens encode${names.cli} --attentions ${layer.value} --json ${shellString(text)}${pair === undefined ? '' : ` --pair ${shellString(pair)}`}`,
+    cli: `bertlens encode${names.cli} --attentions ${layer.value} --json${pair === undefined ? '' : ` ${shellOption('--pair', pair)}`} ${shellTexts([text])}`,
   };
 }
 

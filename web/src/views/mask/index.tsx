@@ -9,7 +9,7 @@ import { bert, timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
 import { families, mix, readableOn, type Colours } from '../../lib/colours';
 import { count, plural } from '../../lib/format';
-import { javascriptString, shellString } from '../../lib/python';
+import { javascriptString, shellTexts } from '../../lib/python';
 import type { Painter } from '../../lib/painter';
 import { DataTable, tableOf, type Column } from '../../ui/data-table';
 import { Instrument } from '../../ui/instrument';
@@ -592,7 +592,7 @@ const bert = await load(${names.javascript});
 const { clsL2, perLayer } = await bert.maskEffect([${list.map(javascriptString).join(', ')}]);
 console.log(clsL2, perLayer);
 await bert.dispose();`,
-    cli: `bertlens mask-effect${names.cli} ${list.map(shellString).join(' ')}`,
+    cli: `bertlens mask-effect${names.cli} ${shellTexts(list)}`,
   };
 }
 

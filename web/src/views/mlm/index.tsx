@@ -5,7 +5,7 @@ import { answers } from '../../engine/answers';
 import { timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
 import { count, list, percent, plural, probability } from '../../lib/format';
-import { javascriptString, pythonList, shellString } from '../../lib/python';
+import { javascriptString, pythonList, shellOption, shellTexts } from '../../lib/python';
 import { Bars } from '../../ui/bars';
 import { DataTable, type Column } from '../../ui/data-table';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
@@ -164,7 +164,7 @@ const bert = await load(${names.javascript});
 const { tokens } = await bert.score(${javascriptString(sentence)});
 console.table(tokens);
 await bert.dispose();`,
-    cli: `bertlens score${names.cli} ${shellString(sentence)}`,
+    cli: `bertlens score${names.cli} ${shellTexts([sentence])}`,
   };
 }
 
@@ -193,9 +193,9 @@ for probabilities in logits[0, masks].softmax(-1):
   ];
   const options = [
     `--top-k ${top}`,
-    ...(label === undefined ? [] : [`--label-text ${shellString(label)}`]),
+    ...(label === undefined ? [] : [shellOption('--label-text', label)]),
     ...(order.value === 'independent' ? [] : [`--order ${order.value}`]),
-    ...(scored.length === 0 ? [] : [`--targets ${shellString(scored.join(','))}`]),
+    ...(scored.length === 0 ? [] : [shellOption('--targets', scored.join(','))]),
   ];
   return {
     python: `import torch
@@ -216,7 +216,7 @@ const { masks } = await bert.fillMask(${javascriptString(masked)}, {
 ${lines.map((line) => `  ${line},\n`).join('')}});
 for (const { predictions } of masks) console.table(predictions);
 await bert.dispose();`,
-    cli: `bertlens fill-mask${names.cli} ${options.join(' ')} ${shellString(masked)}`,
+    cli: `bertlens fill-mask${names.cli} ${options.join(' ')} ${shellTexts([masked])}`,
   };
 }
 

@@ -3,7 +3,7 @@ import type { EvaluatedPair, EvaluationResult, NextSentenceResult } from 'bertle
 import { answers } from '../../engine/answers';
 import { choiceName, loaded } from '../../engine/model';
 import { decimal, percent, plural, probability } from '../../lib/format';
-import { javascriptString, shellString } from '../../lib/python';
+import { javascriptString, shellTexts } from '../../lib/python';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
 import { leadTo } from '../../ui/lead';
 import { Printed } from '../../ui/printed';
@@ -169,7 +169,7 @@ const { isNext, notNext } = await bert.nextSentence(
 );
 console.log(isNext, notNext);
 await bert.dispose();`,
-    cli: `bertlens nsp${names.cli} ${shellString(first.value)} ${shellString(second.value)}`,
+    cli: `bertlens nsp${names.cli} ${shellTexts([first.value, second.value])}`,
   };
 }
 

@@ -1,5 +1,5 @@
 // Section 2: a batch is a rectangle. Cell 6 and Exercise 2 of the notebook.
-import { javascriptString, shellString } from '../../lib/python';
+import { javascriptString, shellTexts } from '../../lib/python';
 import { count, list, percent, plural, shape } from '../../lib/format';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
 import { leadTo } from '../../ui/lead';
@@ -93,12 +93,7 @@ function code() {
       : name === 'longest'
         ? "{ padding: 'longest', truncation: true }"
         : `{ padding: 'max_length', maxLength: ${max}, truncation: true }`;
-  const cli =
-    name === 'none'
-      ? '--padding none'
-      : name === 'longest'
-        ? '--padding longest'
-        : `--padding max_length --max-length ${max} --truncation longest_first`;
+  const length = name === 'max_length' ? ` --max-length ${max}` : '';
   return {
     python: `from transformers import BertTokenizerFast
 
@@ -118,7 +113,7 @@ ${lines(javascriptString, '    ')}  ],
   ${javascript},
 );
 console.log(${name === 'none' ? '[...encoding].map((row) => row.length)' : 'encoding.tensors().inputIds.shape'});`,
-    cli: `bertlens pad ${cli} \\\n${texts.map((text) => `  ${shellString(text)}`).join(' \\\n')}`,
+    cli: `bertlens tokenize --padding ${name}${length} --truncation longest_first \\\n  ${shellTexts(texts, ' \\\n  ')}`,
   };
 }
 

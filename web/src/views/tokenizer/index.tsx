@@ -1,7 +1,7 @@
 // Section 1: a sentence becomes wordpieces. Cells 3 to 5 and Exercise 1 of the notebook.
 import '../../styles/tokenizer.css';
 import { count, list, plural } from '../../lib/format';
-import { javascriptString, shellString } from '../../lib/python';
+import { javascriptString, shellOption, shellTexts } from '../../lib/python';
 import { sentence } from '../../state/sentence';
 import { tokenizer } from '../../engine/tokenizer';
 import { useWhenSeen } from '../../ui/use-when-seen';
@@ -120,7 +120,7 @@ const encoding = tokenizer.encode(${input});
 encoding.tokens.forEach((token, i) => {
   console.log(token, encoding.inputIds[i]);
 });`,
-    cli: `bertlens tokenize ${shellString(text)}${pair === undefined ? '' : ` --pair ${shellString(pair)}`}`,
+    cli: `bertlens tokenize${pair === undefined ? '' : ` ${shellOption('--pair', pair)}`} ${shellTexts([text])}`,
   };
 }
 
