@@ -124,6 +124,17 @@ describe('with the default model', { skip: missing }, () => {
     });
   });
 
+  test('a threshold makes no low probability a high one', async () => {
+    await onPage('#/nsp?threshold=0', async ({ page }) => {
+      const notes = page.locator('.note').first();
+      await notes.getByText('Of 10 labelled pairs 5 are judged right').waitFor({ timeout: 60_000 });
+      const shown = [...(await notes.innerText()).matchAll(/and get (0\.\d+)/g)].map((found) =>
+        Number(found[1]),
+      );
+      for (const share of shown) assert.ok(share >= 0.9, `${share} is called high`);
+    });
+  });
+
   test('Exercise 5 says what the table holds, and brings the notebook’s pairs back', async () => {
     await onPage('#/nsp', async ({ page }) => {
       const exercise = page.locator('.exercise');

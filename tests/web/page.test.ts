@@ -175,6 +175,9 @@ describe('tables', { skip: !withModel }, () => {
     [360, 'mlm', 'The ten best words for the capital'],
     [360, 'architecture', 'Layer: parts, shapes'],
     [1440, 'architecture', 'Tensors with shape'],
+    [1280, 'architecture', 'Tensors with shape'],
+    [1024, 'nsp', 'Pairs of sentences'],
+    [700, 'nsp', 'Pairs of sentences'],
   ] as const) {
     test(`“${caption}” is in view whole at ${width} pixels`, async () => {
       await onPage(

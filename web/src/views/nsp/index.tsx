@@ -71,7 +71,7 @@ function shareWord(first: string, second: string): boolean {
   return longWords(first).some((a) => longWords(second).some((b) => a.startsWith(b) || b.startsWith(a)));
 }
 
-/** What a high probability means: for bert-base; of another model, what it cannot mean. */
+/** What a high probability means: for bert-base; of another model, what it cannot mean. The threshold has no part in it. */
 function Meaning({ pairs }: { pairs: readonly EvaluatedPair[] }) {
   const choice = loaded.value?.choice;
   if (choice && /bert-base/i.test(choiceName(choice))) {
@@ -84,8 +84,8 @@ function Meaning({ pairs }: { pairs: readonly EvaluatedPair[] }) {
   }
   const mistaken = (sharing: boolean): number =>
     largest(
-      pairs.map(({ text, pair, isNext, predicted, result }) =>
-        !isNext && predicted && shareWord(text, pair) === sharing ? result.isNext : undefined,
+      pairs.map(({ text, pair, isNext, result }) =>
+        !isNext && result.isNext >= sure && shareWord(text, pair) === sharing ? result.isNext : undefined,
       ),
     );
   const apart = mistaken(false);

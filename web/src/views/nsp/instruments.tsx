@@ -425,54 +425,56 @@ export function PairsInstrument() {
             }));
           }}
         />
-        <div
-          class="table-scroll pairs"
-          ref={root}
-          role="region"
-          aria-label="Pairs of sentences with label and verdict"
-          tabIndex={0}
-        >
-          {/* the roles in words: on narrow screens its rows are laid out as blocks */}
-          <table class="table" role="table">
-            <caption class="visually-hidden">Pairs of sentences with label and verdict</caption>
-            <thead role="rowgroup">
-              <tr role="row">
-                <th role="columnheader" scope="col" class="number">
-                  #
-                </th>
-                <th role="columnheader" scope="col">
-                  first, second
-                </th>
-                <th role="columnheader" scope="col">
-                  label
-                </th>
-                <th role="columnheader" scope="col" class="number">
-                  P(is next)
-                </th>
-                <th role="columnheader" scope="col">
-                  verdict
-                </th>
-                <th role="columnheader" scope="col">
-                  <span class="visually-hidden">Remove</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody role="rowgroup">
-              {pairs.value.map((_, i) => (
-                <PairRow
-                  key={i}
-                  at={i}
-                  judged={current?.pairs[i]}
-                  outdated={outdated}
-                  highest={current !== null && current.highestConfidence === i}
-                  onRemove={() => {
-                    if (i === pairs.value.length - 1) follow();
-                    pairs.value = pairs.value.filter((_, at) => at !== i);
-                  }}
-                />
-              ))}
-            </tbody>
-          </table>
+        <div class="pairs-room">
+          <div
+            class="table-scroll pairs"
+            ref={root}
+            role="region"
+            aria-label="Pairs of sentences with label and verdict"
+            tabIndex={0}
+          >
+            {/* the roles in words: with little room its rows are laid out as blocks */}
+            <table class="table" role="table">
+              <caption class="visually-hidden">Pairs of sentences with label and verdict</caption>
+              <thead role="rowgroup">
+                <tr role="row">
+                  <th role="columnheader" scope="col" class="number">
+                    #
+                  </th>
+                  <th role="columnheader" scope="col">
+                    first, second
+                  </th>
+                  <th role="columnheader" scope="col">
+                    label
+                  </th>
+                  <th role="columnheader" scope="col" class="number">
+                    P(is next)
+                  </th>
+                  <th role="columnheader" scope="col">
+                    verdict
+                  </th>
+                  <th role="columnheader" scope="col">
+                    <span class="visually-hidden">Remove</span>
+                  </th>
+                </tr>
+              </thead>
+              <tbody role="rowgroup">
+                {pairs.value.map((_, i) => (
+                  <PairRow
+                    key={i}
+                    at={i}
+                    judged={current?.pairs[i]}
+                    outdated={outdated}
+                    highest={current !== null && current.highestConfidence === i}
+                    onRemove={() => {
+                      if (i === pairs.value.length - 1) follow();
+                      pairs.value = pairs.value.filter((_, at) => at !== i);
+                    }}
+                  />
+                ))}
+              </tbody>
+            </table>
+          </div>
         </div>
         <div class="row">
           <button
