@@ -141,6 +141,24 @@ describe('your model', { skip: missing }, () => {
     });
   });
 
+  test('a precision leaves alone what the file has as int8, and says so', async () => {
+    await onLensPage('#/model', async ({ page }) => {
+      await waitFor(page, 'Default model');
+      const picker = page.getByRole('region', { name: 'Which BERT?' });
+      const notes = page.locator('.note').first();
+      await notes.getByText(/Kept as int8, its weights take \d+ MB\.$/).waitFor(arrived);
+      await picker.getByRole('button', { name: 'f32' }).click();
+      await picker
+        .getByText(/Four bytes a weight.* Embeddings that the file has as int8 stay so\./)
+        .waitFor();
+      await picker.getByRole('button', { name: 'Load the default model' }).click();
+      // four bytes each would be 92 MB
+      await notes
+        .getByText(/Kept as f32, its weights take 5\d MB; the embeddings stay int8/)
+        .waitFor(arrived);
+    });
+  });
+
   test('the printed figures beside the model’s own, counted and told apart', async () => {
     const folder = path.join(dist, 'models/default/');
     const { masks } = await filled(folder, 1);
@@ -150,15 +168,16 @@ describe('your model', { skip: missing }, () => {
         () => !document.querySelector('[data-testid="figures"]')?.textContent.includes('–'),
       );
       const rows = await tableRows(page, 'Figures of the notebook');
-      assert.equal(rows.length, 48);
       const row = (what: string) => rows.find((cells) => cells[1] === what)!;
+      assert.equal(rows.length, 53);
+      assert.deepEqual(row('mean of a layer').slice(2), ['7,820,160', '2,839,152', '≠ differs']);
       assert.deepEqual(row('vocabulary').slice(2), ['30,522', '30,522', '= equal']);
       assert.deepEqual(row('parameters').slice(2), ['109,482,240', '22,713,216', '≠ differs']);
       assert.equal(row('L2 of [CLS], “hello world”')[4], '= equal');
       assert.ok(row('rank 1')[3]!.startsWith(`${masks[0]!.predictions[0]!.token} `));
       const equal = rows.filter((cells) => cells[4] === '= equal').length;
       const said = await page.getByTestId('figures').getByRole('status').first().innerText();
-      assert.match(said, new RegExp(`^${equal} of 48 printed figures`));
+      assert.match(said, new RegExp(`^${equal} of 53 printed figures`));
       await page.getByRole('group', { name: 'Which figures' }).getByRole('button', { name: /Equal/ }).click();
       assert.equal((await tableRows(page, 'Figures of the notebook')).length, equal);
     });

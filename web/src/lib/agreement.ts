@@ -4,7 +4,7 @@ export type Agreement = 'equal' | 'close' | 'differs';
 
 // f32 sums taken in another order agree to about this many digits, however many were printed.
 const mostDigits = 4;
-// int8 and f16 weights move the values of one and the same model by about this much.
+// f16 weights mostly move the values of one and the same model by less than this; int8 can move a probability by more.
 const nearShare = 0.02;
 const nearPrinted = 5;
 

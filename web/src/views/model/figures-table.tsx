@@ -84,9 +84,9 @@ export function FiguresInstrument() {
               />
             )}
             <p class="hint prose">
-              Equal: the same to the digits of the print. Close: within 2 %, as the same weights give in f16
-              or int8. Load google-bert/bert-base-uncased above, as stored, to see the notebook’s numbers
-              appear.
+              Equal: the same to the digits of the print. Close: within 2 %, as the same weights mostly give
+              in f16; int8 can move a probability by several percent. Load google-bert/bert-base-uncased
+              above, as stored, to see the notebook’s numbers appear.
             </p>
           </div>
         )}

@@ -134,12 +134,18 @@ function architecture({ config, parameters, totalParameters }: ModelInfo): Figur
     whole(cell, 'intermediate size', 3072, config.intermediateSize),
     whole(cell, 'attention heads', 12, config.numAttentionHeads),
     whole(exercise, 'embeddings', 23_837_184, parameters.embeddings.count),
+    whole(exercise, 'embeddings of words', 23_440_896, parameters.wordEmbeddings.count),
+    whole(exercise, 'embeddings of positions', 393_216, parameters.positionEmbeddings.count),
+    whole(exercise, 'embeddings of token types', 1536, parameters.tokenTypeEmbeddings.count),
+    whole(exercise, 'layer norm of the embeddings', 1536, parameters.embeddingsNorm.count),
     whole(exercise, 'one layer', 7_087_872, parameters.encoderLayer.count),
     whole(exercise, 'self-attention', 2_363_904, parameters.selfAttention.count),
     whole(exercise, 'intermediate', 2_362_368, parameters.intermediate.count),
     whole(exercise, 'output', 2_361_600, parameters.output.count),
     whole(exercise, 'all layers', 85_054_464, parameters.encoder.count),
     whole(exercise, 'pooler', 590_592, parameters.pooler.count),
+    // the notebook counts the embeddings and the pooler as layers here
+    whole(exercise, 'mean of a layer', 7_820_160, Math.floor(totalParameters / (config.numHiddenLayers + 2))),
     number(
       exercise,
       'layers’ share, percent',

@@ -1,4 +1,5 @@
 // Section 8: the visitor's own model in place of the default one. The notebook's cells 2, 7, 8 and 9 load bert-base-uncased.
+import type { ModelInfo } from 'bertlens';
 import { bert, choiceName, loaded, memory } from '../../engine/model';
 import { bytes, count } from '../../lib/format';
 import { Printed } from '../../ui/printed';
@@ -26,6 +27,11 @@ function Instruments() {
 
 const basic = 109_482_240;
 
+/** Whether the file has the tables of words and positions as int8: no precision changes these. */
+function tablesAreInt8(tensors: ModelInfo['tensors']): boolean {
+  return tensors.some(({ name, dtype }) => dtype === 'I8' && /word_embeddings\.weight$/.test(name));
+}
+
 function times(ratio: number): string {
   return ratio < 100 ? ratio.toFixed(1) : count(Math.round(ratio));
 }
@@ -33,7 +39,8 @@ function times(ratio: number): string {
 function Notice() {
   const here = loaded.value;
   if (!here) return <p class="hint">The sentences here speak of what is on screen.</p>;
-  const { totalParameters, config } = here.model.info;
+  const { totalParameters, config, tensors } = here.model.info;
+  const { precision } = here.model.runtime;
   const ratio = basic / Math.max(1, totalParameters);
   const held = memory.value;
   const { equal } = agreementCounts();
@@ -47,7 +54,9 @@ function Notice() {
           : ratio < 0.95
             ? `, ${times(1 / ratio)} times as many as bert-base-uncased`
             : ', as many as bert-base-uncased'}
-        . {held && `Kept as ${here.model.runtime.precision}, its weights take ${bytes(held.weightBytes)}.`}
+        .{' '}
+        {held &&
+          `Kept as ${precision}, its weights take ${bytes(held.weightBytes)}${precision !== 'int8' && tablesAreInt8(tensors) ? '; the embeddings stay int8, as its file has them' : ''}.`}
       </p>
       <p>
         {equal} of the notebook’s {all} figures come out the same. Those of the vocabulary depend on its file
@@ -101,7 +110,10 @@ function Notebook() {
           },
         ]}
       >
-        <p class="hint">The table above has every other figure that depends on the model.</p>
+        <p class="hint">
+          The table above has the notebook’s other figures that depend on the model; the losses of cell 10
+          follow from its probabilities.
+        </p>
       </Printed>
     </div>
   );

@@ -36,11 +36,13 @@ const precisionNames: Record<WantedPrecision, string> = {
   int8: 'int8',
 };
 
+const tablesStay = 'Embeddings that the file has as int8 stay so.';
+
 const precisionNotes: Record<WantedPrecision, string> = {
   stored: 'Weights stay as their file has them.',
-  f32: 'Four bytes a weight, as the notebook computes.',
-  f16: 'Two bytes a weight; the values differ from f32 in the fourth digit.',
-  int8: 'One byte a weight, quantised while it loads: a quarter of the memory, values differ in the third digit or so.',
+  f32: `Four bytes a weight, as the notebook computes. ${tablesStay}`,
+  f16: `Two bytes a weight; the values differ from f32 in the fourth digit. ${tablesStay}`,
+  int8: 'One byte a weight, quantised while it loads: a quarter of the memory. It can move a probability by several percent.',
 };
 
 const suggestions = [
