@@ -52,6 +52,10 @@ describe('with the default model', { skip: missing }, () => {
       await page.getByPlaceholder('words, separated by commas').fill('paris, london');
       await tab('Python');
       await page.locator('.code pre', { hasText: 'words = ["paris","london"]' }).waitFor();
+      // "Paris" is an entry as the tokenizer writes it, other words are several pieces: none is scored as [UNK]
+      const python = await code.innerText();
+      assert.match(python, /ids = tokenizer\.encode\(word, add_special_tokens=False\)/);
+      assert.match(python, /if len\(ids\) == 1 else "several pieces"/);
     });
   });
 

@@ -653,6 +653,10 @@ describe('with the default model', { skip: missing }, () => {
       page.getByRole('img', { name }).evaluate((picture) => {
         const { top, bottom, left, right } = picture.getBoundingClientRect();
         const visible = Math.min(bottom, window.innerHeight) - Math.max(top, 0);
+        assert.match(
+          said,
+          /Are the 5 guesses listed here for it verbs too\? .* together they have only 0\.\d+\./s,
+        );
         return right > left && visible > 100;
       });
     const press = async (page: Page) => {

@@ -174,7 +174,7 @@ function code() {
   if (!masked.includes('[MASK]')) return scoringCode();
   const top = topK.value;
   const scored = targetWords.value.written;
-  // in Python the words that are scored must be words of the vocabulary
+  // in Python a word that is several pieces has no one probability
   const chosen =
     scored.length === 0
       ? `best = logits[0, masks].softmax(-1).topk(${top})
@@ -183,8 +183,10 @@ for probabilities, ids in zip(*best):
         print(f"{tokenizer.decode(id):<15} {p:.4f}")`
       : `words = ${JSON.stringify(scored)}
 for probabilities in logits[0, masks].softmax(-1):
-    for word, id in zip(words, tokenizer.convert_tokens_to_ids(words)):
-        print(f"{word:<15} {probabilities[id]:.4f}")`;
+    for word in words:
+        ids = tokenizer.encode(word, add_special_tokens=False)
+        shown = f"{probabilities[ids[0]]:.4f}" if len(ids) == 1 else "several pieces"
+        print(f"{word:<15} {shown}")`;
   const lines = [
     `topK: ${top}`,
     ...(label === undefined ? [] : [`labelText: ${javascriptString(label)}`]),
@@ -353,8 +355,10 @@ const guess = signal<number | null>(null);
 /** Among the exercise's words, the one that must be a verb. */
 const verb = 1;
 
-/** What this model's certainty says, beside that of the notebook's model; `tops` are the probabilities of its first guesses. */
-function Surest({ tops }: { tops: readonly number[] }) {
+/** What this model's certainty says, beside that of the notebook's model. */
+function Surest({ masks }: { masks: readonly MaskPredictions[] }) {
+  const tops = masks.map((mask) => mask.predictions[0]?.probability ?? 0);
+  const listed = masks[verb]?.predictions ?? [];
   const surest = tops.indexOf(Math.max(...tops));
   const printed = `${exercisePrinted[verb]?.[0]?.[1] ?? ''}\u00a0%`;
   const word = (i: number) => <span class="mono">{exerciseWords[i]}</span>;
@@ -370,8 +374,10 @@ function Surest({ tops }: { tops: readonly number[] }) {
   return (
     <p>
       Here the guess for {word(surest)} is the surest, {probability(tops[surest] ?? 0)}, and the one for{' '}
-      {word(verb)} has {probability(tops[verb] ?? 0)}. bert-base-uncased was surest of {word(verb)}, {printed}
-      : it has learned that a verb must stand before “over”.
+      {word(verb)} has {probability(tops[verb] ?? 0)}. bert-base-uncased was surest of {word(verb)}: it put{' '}
+      {printed} on one verb. Are the {listed.length} guesses listed here for it verbs too? Then this model
+      expects one as well, and spreads its weight over many: together they have only{' '}
+      {probability(listed.at(-1)?.cumulative ?? 0)}.
     </p>
   );
 }
@@ -476,7 +482,7 @@ function Exercise() {
                     Mean confidence of the first guesses: {percent(mean)} here; 34.33&nbsp;% for those that
                     the notebook printed.
                   </p>
-                  <Surest tops={tops} />
+                  <Surest masks={value.masks} />
                   <p>
                     A word is easy to guess where its neighbours leave little choice, and where it is
                     frequent. {plural(value.masks.length, 'mask')} at once also means that no guess sees the
