@@ -541,6 +541,9 @@ describe('with the default model', { skip: missing }, () => {
       await page.getByRole('button', { name: 'Export: Loss is probability' }).click();
       const [download] = await Promise.all([
         page.waitForEvent('download'),
+      // it is said where the text is, not after a button for each of its words
+      const said = (await page.getByRole('alert').first().boundingBox())!;
+      assert.ok(said.y < (await page.locator('.hide-word').first().boundingBox())!.y);
         page.getByRole('button', { name: 'Save as SVG' }).click(),
       ]);
       const svg = readFileSync(await download.path(), 'utf8');

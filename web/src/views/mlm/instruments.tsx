@@ -180,6 +180,7 @@ export function MaskInstrument() {
                 placeholder="Type a sentence, then hide words of it"
                 onChange={setText}
               />
+              <TextTrouble trouble={trouble} texts={[{ text: text.value }]} onCut={keepFirst} />
               <div>
                 <p class="hint" id="hide-words">
                   Press a word to hide it. The model sees [MASK] there and the rest of the sentence, on both
@@ -264,7 +265,6 @@ export function MaskInstrument() {
         <WithModel speaks room="28rem">
           {({ tokenizer: ready }) => (
             <>
-              <TextTrouble trouble={trouble} texts={[{ text: text.value }]} onCut={keepFirst} />
               {asked.pieces.length === 0 ? (
                 <p class="hint">Nothing is hidden. Press a word above, or type [MASK].</p>
               ) : (
