@@ -78,26 +78,53 @@ test(
 test('what is said to be found is found there', { skip }, async () => {
   await onPage('#/start', async ({ page }) => {
     await settle(page);
-    await page.getByRole('link', { name: '“chased” looks at “cat”' }).click();
+    await page.getByRole('link', { name: '“chased” looks most at “cat”' }).click();
+    await page.mouse.move(1, 1); // from whatever has come to lie beneath it
     await page
       .locator('.lens-readout')
       .getByText(/^chased looks most at cat, with 0\.\d+\./)
       .waitFor();
     await page.waitForFunction(() => window.scrollY === 0);
-    await page.getByRole('link', { name: '“she” to “queen”' }).click();
+    await page.getByRole('link', { name: 'most of a sentence to “queen”' }).click();
     await page.getByRole('heading', { name: 'Layer 3, head 6: who looks at whom' }).waitFor();
+    await page.getByText('What she looks at, strongest first').waitFor();
     await page.goBack();
     await page.getByRole('link', { name: 'One word' }).click();
     await page.getByTestId('tokens').getByRole('button', { name: 'anti' }).waitFor();
     assert.equal((await shownIds(page)).length, 2 + 8 + 6);
   });
   const bert = await load(folder);
-  const { attentions, encoding } = bert.encode('The queen said that she was tired.', { attentions: [2] });
-  const { data, shape } = attentions![2]!;
-  const size = shape[2]!;
-  const she = encoding!.tokens.indexOf('she');
-  const row = [...data.subarray((5 * size + she) * size, (5 * size + she + 1) * size)];
-  assert.equal(encoding!.tokens[row.indexOf(Math.max(...row))], 'queen');
+  const third = (text: string) => {
+    const { attentions, encoding } = bert.encode(text, { attentions: [2] });
+    const { data, shape } = attentions![2]!;
+    const [heads, size] = shape as [number, number, number];
+    const row = (head: number, at: number) => [
+      ...data.subarray((head * size + at) * size, (head * size + at + 1) * size),
+    ];
+    return { tokens: encoding!.tokens, heads, row };
+  };
+  const queen = third('The queen said that she was tired.');
+  const lookedAt = queen.tokens.map((_, at) => {
+    const row = queen.row(5, at);
+    return queen.tokens[row.indexOf(Math.max(...row))];
+  });
+  assert.equal(lookedAt[queen.tokens.indexOf('she')], 'queen');
+  assert.ok(lookedAt.filter((token) => token === 'queen').length > queen.tokens.length / 2);
+  const dog = third('The dog chased the cat because it was hungry.');
+  const chased = dog.tokens.indexOf('chased');
+  const weights = dog.tokens.map((token, to) => ({
+    token,
+    weight: Array.from({ length: dog.heads }, (_, head) => dog.row(head, chased)[to]!).reduce(
+      (a, b) => a + b,
+    ),
+  }));
+  const words = weights
+    .filter(({ token }) => /^\w+$/.test(token) && token !== 'chased')
+    .sort((a, b) => b.weight - a.weight);
+  assert.deepEqual(
+    words.slice(0, 2).map(({ token }) => token),
+    ['cat', 'dog'],
+  );
   bert.dispose();
 });
 

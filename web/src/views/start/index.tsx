@@ -4,6 +4,7 @@ import { arrival, bert, loaded, modelTrouble, startModel } from '../../engine/mo
 import { sections } from '../../sections';
 import { address } from '../../state/url';
 import '../../styles/start.css';
+import { pointed } from '../attention/state';
 import { LensInstrument } from './lens';
 
 interface Connection {
@@ -48,13 +49,21 @@ function Findings() {
               window.scrollTo(0, 0);
             }}
           >
-            “chased” looks at “cat”
+            “chased” looks most at “cat”
           </a>
-          , then at “dog”.
+          ; of the other words, “dog” comes next.
         </li>
         <li>
-          One head of layer 3 takes{' '}
-          <a href={to('attention', { text: queen, layer: '2', head: '5' })}>“she” to “queen”</a>.
+          One head of layer 3 sends{' '}
+          <a
+            href={to('attention', { text: queen, layer: '2', head: '5' })}
+            onClick={() => {
+              pointed.value = 5; // she
+            }}
+          >
+            most of a sentence to “queen”
+          </a>
+          , “she” too.
         </li>
         <li>
           <a href={to('tokenizer', { text: 'Antidisestablishmentarianism is a very long word.' })}>

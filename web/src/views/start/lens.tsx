@@ -45,7 +45,7 @@ const examples: readonly (readonly [label: string, example: Example])[] = [
   ['The notebook’s', { text: notebookSentence }],
   ['A story', { text: 'The old king lived in a castle with his three daughters.' }],
   ['A capital', { text: 'The capital of France is Paris.' }],
-  // in the default model's third layer "it" looks most at "hungry"
+  // in the default model's fourth layer "it" rests at [SEP], and of the words looks most at "dog"
   ['A riddle', { text: 'The dog chased the cat because it was hungry.', layer: 3, token: 7 }],
 ];
 
