@@ -307,6 +307,83 @@ describe('with the default model', { skip: missing }, () => {
     });
   });
 
+  test('attention: what the tokens of the text give to themselves is not what [CLS] and [SEP] do', async () => {
+    const { attentions, encoding } = await bert.encode('The dog chased the cat.', { attentions: [1] });
+    const { data, shape } = attentions![1]!;
+    const size = shape[1]!;
+    const own = encoding!.tokens.map((_, i) => i).slice(1, -1);
+    const mean = (of: (row: Float32Array, at: number) => number) =>
+      own.reduce((sum, at) => sum + of(data.subarray(at * size, (at + 1) * size), at), 0) / own.length;
+    const expected = [mean((row, at) => row[at]!), mean((row) => row[0]! + row[size - 1]!)];
+    await onPage('#/attention?text=The+dog+chased+the+cat.&layer=1&head=0', async ({ page }) => {
+      const said = page.getByText(/a token of the text gives itself/);
+      await said.waitFor({ timeout: 60_000 });
+      const found = /gives itself ([\d.]+)\s% of its weight .*\[SEP\] ([\d.]+)\s%/.exec(
+        await said.innerText(),
+      );
+      expected.forEach((share, i) => {
+        assert.ok(
+          Math.abs(Number(found?.[i + 1]) - 100 * share) < 0.5,
+          `${found?.[0] ?? ''}: ${100 * share}`,
+        );
+      });
+    });
+  });
+
+  test('attention: the labels of the pictures are in them whole', async () => {
+    await onPage('#/attention', async ({ page }) => {
+      await page.getByRole('img', { name: /^Lines from 17/ }).waitFor({ timeout: 60_000 });
+      for (const title of [/who looks at whom$/, /^The same head as a matrix/]) {
+        await page
+          .getByRole('button', { name: new RegExp(`Export: .*${title.source}`.replace('^', '')) })
+          .click();
+        const [download] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('button', { name: 'Save as SVG' }).click(),
+        ]);
+        const svg = readFileSync(await download.path(), 'utf8');
+        const labels = [
+          ...svg.matchAll(
+            /<text x="(\S+)" y="(\S+)" .*?font-size="(\S+)" font-family="(.*?)".*?text-anchor="(\w+)".*?(rotate.*?)?>([^<]*)</g,
+          ),
+        ];
+        assert.ok(labels.length >= 34, String(labels.length));
+        const font = labels[0]![4]!.replaceAll('&#39;', "'");
+        const lengths = await page.evaluate(
+          ([family, all]) => {
+            const context = document.createElement('canvas').getContext('2d')!;
+            return all.map(([size, text]) => {
+              context.font = `${size}px ${family}`;
+              return context.measureText(text).width;
+            });
+          },
+          [font, labels.map((label) => [label[3]!, label[7]!] as const)] as const,
+        );
+        for (const [i, [, x, y, , , anchor, turned, text]] of labels.entries()) {
+          if (turned !== undefined) assert.ok(Number(y) >= lengths[i]!, `${text!} sticks out at the top`);
+          else if (anchor === 'end') assert.ok(Number(x) >= lengths[i]!, `${text!} sticks out at the left`);
+        }
+      }
+    });
+  });
+
+  test('attention: the key to the colours stays on a phone, whatever was open before', async () => {
+    await onPage(
+      '#/mask',
+      async ({ page }) => {
+        await page.locator('.softmax .weight').first().waitFor({ timeout: 60_000 });
+        await page.evaluate(() => {
+          window.location.hash = '#/attention';
+        });
+        const key = page.locator('.key.weight').last();
+        await key.waitFor();
+        const { width, height } = (await key.boundingBox())!;
+        assert.ok(width > 8 && height > 8, `${width} × ${height}`);
+      },
+      { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true },
+    );
+  });
+
   test('attention: heads are called by where they mostly look', async () => {
     const { attentions } = await bert.encode('The dog chased the cat.', { attentions: [0] });
     const { data } = attentions![0]!;

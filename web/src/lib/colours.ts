@@ -71,3 +71,9 @@ export const families = {
   text: "'Atkinson Hyperlegible Next Variable', sans-serif",
   mono: "'Atkinson Hyperlegible Mono Variable', monospace",
 };
+
+/** The width of so many characters of the monospaced family; browsers may round that of each to whole pixels. */
+export function monoWidth(characters: number, size: number): number {
+  const each = 0.63 * size;
+  return characters * Math.max(each, Math.round(each));
+}

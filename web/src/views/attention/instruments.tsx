@@ -3,7 +3,7 @@ import { batch, signal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type { EncodeResult } from 'bertlens';
 import { bert } from '../../engine/model';
-import { families, mix, ramp, type Colours } from '../../lib/colours';
+import { families, mix, monoWidth, ramp, type Colours } from '../../lib/colours';
 import type { Table } from '../../lib/export';
 import { percent, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
@@ -377,13 +377,14 @@ function firstSeen(found: Head): number {
 const mostForAllLines = 80;
 
 function linesOf(found: Head, focus: number | null, room: number): Drawing {
-  const widest = longest(found) * 8.1;
+  const type = 13.5;
+  const widest = monoWidth(longest(found), type);
   const gap = Math.max(96, Math.min(320, room - 2 * widest - 32));
   const leftEdge = widest + 12;
   const rightEdge = leftEdge + gap;
   const middle = (leftEdge + rightEdge) / 2;
   const y = (i: number) => i * rowHeight + rowHeight / 2 + 4;
-  const style = { size: 13.5, family: families.mono };
+  const style = { size: type, family: families.mono };
   const blank = lineBlank(found.size);
   // many lines together may be faint, the many small weights of one token in a long text not
   const faintest = found.size > mostForAllLines ? 0.25 : 0.08;
@@ -645,7 +646,7 @@ function longest(found: Head): number {
 
 /** The largest cell with which the whole matrix is seen at once, in halves of a pixel. */
 function fitting(found: Head, width: number): number {
-  const labelled = (cell: number) => longest(found) * 0.6 * labelSize(cell) + 12;
+  const labelled = (cell: number) => monoWidth(longest(found), labelSize(cell)) + 12;
   let cell = 36;
   while (cell > 1 && found.size * cell + labelled(cell) > Math.min(width, tallest)) cell -= 0.5;
   return cell;
@@ -653,7 +654,7 @@ function fitting(found: Head, width: number): number {
 
 function matrixOf(found: Head, cell: number, blank = matrixBlank(found.size)): Matrix {
   const size = labelSize(cell);
-  const edge = size === 0 ? 0 : longest(found) * 0.6 * size + 10;
+  const edge = size === 0 ? 0 : monoWidth(longest(found), size) + 10;
   const side = found.size * cell;
   const gap = cell > 6 ? 1 : 0;
   const draw = (painter: Painter, colours: Colours) => {

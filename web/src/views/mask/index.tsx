@@ -7,7 +7,7 @@ import { useMemo, useState } from 'preact/hooks';
 import { answers } from '../../engine/answers';
 import { bert, timed } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
-import { families, mix, readableOn, type Colours } from '../../lib/colours';
+import { families, mix, monoWidth, readableOn, type Colours } from '../../lib/colours';
 import { count, plural } from '../../lib/format';
 import { javascriptString, shellTexts } from '../../lib/python';
 import type { Painter } from '../../lib/painter';
@@ -332,10 +332,11 @@ function LayersInstrument() {
 }
 
 const mapCell = { width: 58, height: 26 };
+const mapType = 13;
 
 /** One text's tokens by layer: how far each vector moves without the mask. */
 function tokenMap(tokens: readonly string[], distances: readonly (readonly number[])[]): Drawing {
-  const widest = Math.max(...tokens.map((token) => token.length)) * 7.6 + 14;
+  const widest = monoWidth(Math.max(...tokens.map((token) => token.length)), mapType) + 14;
   const most = Math.max(1e-6, ...distances.flat());
   return {
     width: widest + distances.length * mapCell.width,
@@ -349,7 +350,7 @@ function tokenMap(tokens: readonly string[], distances: readonly (readonly numbe
         const top = 24 + row * mapCell.height;
         const middle = top + mapCell.height / 2;
         painter.text(widest - 8, middle, token, {
-          size: 13,
+          size: mapType,
           family: families.mono,
           fill: colours.ink,
           align: 'right',

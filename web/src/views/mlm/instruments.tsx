@@ -6,7 +6,7 @@ import type { FillMaskResult, MaskPredictions, Prediction } from 'bertlens';
 import { useMemo } from 'preact/hooks';
 import { bert } from '../../engine/model';
 import { tokenizer } from '../../engine/tokenizer';
-import { families, mix, type Colours } from '../../lib/colours';
+import { families, mix, monoWidth, type Colours } from '../../lib/colours';
 import { count, decimal, list, plural, probability } from '../../lib/format';
 import type { Painter } from '../../lib/painter';
 import { Bars } from '../../ui/bars';
@@ -354,7 +354,7 @@ const surpriseColumns: readonly Column<SurpriseRow>[] = [
 const fullSurprise = 8;
 
 function surpriseDrawing(rows: readonly SurpriseRow[]): Drawing {
-  const widths = rows.map((row) => Math.max(34, row.token.length * 8.4 + 14));
+  const widths = rows.map((row) => Math.max(34, monoWidth(row.token.length, 13) + 14));
   const height = 116;
   return {
     width: widths.reduce((sum, width) => sum + width + 2, 0),
