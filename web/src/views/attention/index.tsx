@@ -8,7 +8,7 @@ import '../../styles/attention.css';
 import { modelNames } from '../naming';
 import type { View } from '../view';
 import { HeadsInstrument, LinesInstrument, MatrixInstrument } from './instruments';
-import { attentions, head, layer, summaries } from './state';
+import { attentions, head, layer, ownShares, summaries } from './state';
 
 function Instruments() {
   return (
@@ -29,10 +29,13 @@ function Notice() {
   const aged = outdated ? 'stale' : '';
   return (
     <>
-      <p class={aged}>
-        In layer {here.layer}, head {here.head}, a token gives itself {percent(here.self, 1)} of its weight
-        and the special tokens {percent(here.special, 1)}.
-      </p>
+      {ownShares.value && (
+        <p class={aged}>
+          In layer {here.layer}, head {here.head}, a token of the text gives itself{' '}
+          {percent(ownShares.value.self, 1)} of its weight on average, and [CLS] and [SEP]{' '}
+          {percent(ownShares.value.special, 1)}.
+        </p>
+      )}
       {most.special < 0.9999 && ( // of [CLS] and [SEP] alone every head says so
         <p class={aged}>
           Head {most.head} of layer {most.layer} puts the most weight on [CLS] and [SEP]:{' '}

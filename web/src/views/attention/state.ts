@@ -173,6 +173,23 @@ function summaryOf({ size, raw, encoding }: Head, atLayer: number, atHead: numbe
   };
 }
 
+/** Of the open head: what the tokens that are not special give to themselves and to [CLS] and [SEP], on average. */
+export const ownShares = computed<{ self: number; special: number } | null>(() => {
+  const result = attentions.answer.value.value;
+  const found = result && headOf(result, layer.value, head.value);
+  if (!found) return null;
+  const { size, raw, encoding } = found;
+  const isSpecial = (at: number) => encoding.specialTokensMask[at] === 1;
+  const own = found.places.filter((at) => !isSpecial(at));
+  if (own.length === 0) return null;
+  const sums = { self: 0, special: 0 };
+  for (const from of own) {
+    sums.self += raw[from * size + from]!;
+    for (const to of found.places) if (isSpecial(to)) sums.special += raw[from * size + to]!;
+  }
+  return { self: sums.self / own.length, special: sums.special / own.length };
+});
+
 // A head that gives one kind of place this much of its weight is called by it.
 const named = 0.4;
 
