@@ -294,7 +294,7 @@ describe('the mask', { skip: missing }, () => {
         if (!touch) await readout.getByText('Point at the chart to read it.').waitFor();
       };
       await read('Layer by layer', 5 / 6, /^hello, after layer 5: \d/, perLayer[1]![5]!);
-      await read('The more padding, the further off', 1, /^hello, with 64 padding tokens: \d/, ofPadding!);
+      await read('By the amount of padding', 1, /^hello, with 64 padding tokens: \d/, ofPadding!);
     };
     await onPage('#/mask', (opened) => body(opened, false));
     await onPage('#/mask', (opened) => body(opened, true), {
@@ -302,6 +302,28 @@ describe('the mask', { skip: missing }, () => {
       hasTouch: true,
       isMobile: true,
     });
+  });
+
+  test('the curve is said to rise only where it does', async () => {
+    const short = 'Short one.';
+    const bert = await load(path.join(dist, 'models/default/'), { threads: 1 });
+    const curves = await Promise.all(
+      ['hello', short].map((text) =>
+        bert.maskEffectCurve(text, [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]),
+      ),
+    );
+    await bert.dispose();
+    const texts = ['hello world', short].map((text) => `${text} and more words after it`);
+    for (const [i, text] of ['hello', short].entries()) {
+      const rises = curves[i]!.every((distance, at, all) => at === 0 || distance >= all[at - 1]!);
+      const query = new URLSearchParams({ texts: JSON.stringify([texts[i], text]) });
+      await onPage(`#/mask?${query.toString()}`, async ({ page }) => {
+        const card = page.getByRole('region', { name: 'By the amount of padding' });
+        await card
+          .getByText(rises ? 'The more padding, the further off.' : /more padding is not always worse\.$/)
+          .waitFor({ timeout: 60_000 });
+      });
+    }
   });
 
   test('a text has one colour in all charts', async () => {
@@ -322,7 +344,7 @@ describe('the mask', { skip: missing }, () => {
       };
       const colour = await stroke('Layer by layer', 'hello');
       assert.ok(colour);
-      assert.equal(await stroke('The more padding, the further off', 'hello'), colour);
+      assert.equal(await stroke('By the amount of padding', 'hello'), colour);
     });
   });
 });

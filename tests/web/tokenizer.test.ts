@@ -195,6 +195,19 @@ test('what to notice of words that became [UNK], by the reason', async () => {
   });
 });
 
+test('what to notice of two sentences counts what was asked for both', async () => {
+  const asked = async (query: string): Promise<number> => {
+    let times = 0;
+    await onPage(`#/tokenizer?${query}`, async ({ page }) => {
+      const said = page.getByText(/^The greedy match asked the vocabulary/);
+      await said.waitFor();
+      times = Number(/(\d+) times?\./.exec(await said.innerText())?.[1]);
+    });
+    return times;
+  };
+  assert.equal(await asked('text=hello+world&pair=.hello'), (await asked('text=hello+world')) + 1);
+});
+
 test('a step of the normaliser can be left out, in the explanation alone', async () => {
   await onPage('#/tokenizer', async ({ page }) => {
     await page.getByRole('textbox', { name: 'Sentence', exact: true }).fill('Déjà Vu');

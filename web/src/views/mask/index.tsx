@@ -453,6 +453,15 @@ const curveColumns: readonly Column<CurveRow>[] = [
   },
 ];
 
+/** What the curve says, which need not rise throughout. */
+function trendOf(rows: readonly CurveRow[]): string {
+  if (rows.every(({ distance }, i) => i === 0 || distance >= rows[i - 1]!.distance)) {
+    return 'The more padding, the further off.';
+  }
+  const most = rows.reduce((best, row) => (row.distance > best.distance ? row : best));
+  return `[CLS] is furthest off with ${plural(most.padding, 'padding token')}; more padding is not always worse.`;
+}
+
 function CurveInstrument() {
   curve.use();
   const { ref, width } = useWidth();
@@ -480,7 +489,7 @@ function CurveInstrument() {
   );
   return (
     <Instrument
-      title="The more padding, the further off"
+      title="By the amount of padding"
       exports={[
         ...pictureExports('mask-effect-curve', () => found?.drawing ?? noDrawing),
         {
@@ -507,6 +516,7 @@ function CurveInstrument() {
                       .join(', ')}`}
                     where={(padding) => `with ${plural(padding, 'padding token')}`}
                   />
+                  <p class="hint">{trendOf(rows)}</p>
                   <details>
                     <summary>Every length in numbers</summary>
                     <DataTable

@@ -10,7 +10,7 @@ import { SentenceInstrument, TokenTable } from './chips';
 import { ExplainInstrument } from './explain';
 import { TokenizerExercise } from './exercise';
 import { TokenizerNotebook } from './notebook';
-import { encoding, explanation, second, splitWords, unknownWords } from './state';
+import { encoding, second, splitWords, tries, unknownWords } from './state';
 import { VocabularyInstrument } from './vocabulary';
 
 function Instruments() {
@@ -45,9 +45,6 @@ function noticed() {
     split[0]!,
   );
   const { unfit, tooLong } = unknownWords.value;
-  const found = explanation.value;
-  const tries =
-    found && 'words' in found ? found.words.reduce((sum, word) => sum + word.candidates.length, 0) : 0;
   const framed = row.tokens.filter((_, i) => row.wordIds[i] === null);
   return (
     <>
@@ -83,10 +80,10 @@ function noticed() {
           {tooLong === 1 ? 'it is longer than 100 characters.' : 'each is longer than 100 characters.'}
         </p>
       )}
-      {tries > 0 && (
+      {tries.value > 0 && (
         <p>
-          The greedy match asked the vocabulary {plural(tries, 'time')}. It never looks back: a shorter first
-          piece that would leave a better rest is not considered.
+          The greedy match asked the vocabulary {plural(tries.value, 'time')}. It never looks back: a shorter
+          first piece that would leave a better rest is not considered.
         </p>
       )}
     </>

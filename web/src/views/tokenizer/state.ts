@@ -89,12 +89,23 @@ export const shownExplanation = computed<Explained | null>(() => {
   return value ? explain(sentence.value, value) : explanation.value;
 });
 
+/** Of each sentence, as far as it can be had. */
+const explanations = computed<readonly Explanation[]>(() => {
+  const other = second.value === undefined ? null : explain(second.value, tokenizer.value);
+  return [explanation.value, other].flatMap((one) => (one && !('trouble' in one) ? [one] : []));
+});
+
+/** How often the greedy match asked the vocabulary, for both sentences; 0 where that is not known of one. */
+export const tries = computed(() => {
+  const all = explanations.value;
+  if (all.length < (second.value === undefined ? 1 : 2)) return 0;
+  return all.flatMap(({ words: each }) => each).reduce((sum, word) => sum + word.candidates.length, 0);
+});
+
 /** How many words of both sentences became [UNK], by the reason: a letter without a piece, or too many letters. */
 export const unknownWords = computed(() => {
   const found = { unfit: 0, tooLong: 0 };
-  const other = second.value === undefined ? null : explain(second.value, tokenizer.value);
-  for (const one of [explanation.value, other]) {
-    if (!one || 'trouble' in one) continue;
+  for (const one of explanations.value) {
     for (const word of one.words) {
       if (word.kind === 'too_long') found.tooLong += 1;
       else if (word.candidates.at(-1)?.id === null) found.unfit += 1;
