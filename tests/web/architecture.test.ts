@@ -92,6 +92,45 @@ describe('architecture', { skip: missing }, () => {
     });
   });
 
+  test('a saved table says what each part is in', async () => {
+    await onPage('#/architecture', async ({ page }) => {
+      await page.getByRole('button', { name: 'Export: The whole model' }).click();
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('button', { name: 'Save as CSV' }).click(),
+      ]);
+      const csv = readFileSync(await download.path(), 'utf8');
+      const names = csv
+        .split('\r\n')
+        .slice(1, -1)
+        .map((line) => line.split(',')[0]!);
+      assert.equal(new Set(names).size, names.length);
+      for (const name of ['Layer', 'Layer / Output', 'Layer / Self-attention / Output']) {
+        assert.ok(names.includes(name), `${name} in ${names.join(', ')}`);
+      }
+    });
+  });
+
+  test('all tensors have rows of one height', async () => {
+    for (const width of [1440, 1280, 390]) {
+      await onPage(
+        '#/architecture',
+        async ({ page }) => {
+          const rows = page
+            .getByRole('region', { name: /^Tensors with shape/ })
+            .locator('tbody tr:not(.gap)');
+          await rows.first().waitFor(arrived);
+          const heights = await rows.evaluateAll((all) =>
+            all.map((row) => row.getBoundingClientRect().height),
+          );
+          assert.equal(heights.length, 150);
+          assert.deepEqual([...new Set(heights)], [heights[0]]);
+        },
+        { viewport: { width, height: 900 } },
+      );
+    }
+  });
+
   test('equal layers are drawn equal, and every area is true', async () => {
     for (const [of, layers, embeddings] of [
       ['base', 12, 23_837_184 / 109_482_240],

@@ -117,17 +117,23 @@ function Stack() {
 interface PartRow {
   part: Part;
   depth: number;
+  /** The name after those of the parts that it is in, whose numbers hold its own: a saved table has no indents. */
+  path: string;
 }
 
-function flatten(part: Part, depth = 0): PartRow[] {
-  return [{ part, depth }, ...part.children.flatMap((child) => flatten(child, depth + 1))];
+function flatten(part: Part, depth = 0, within = ''): PartRow[] {
+  const path = within + part.name;
+  return [
+    { part, depth, path },
+    ...part.children.flatMap((child) => flatten(child, depth + 1, `${path} / `)),
+  ];
 }
 
 const partColumns: readonly Column<PartRow>[] = [
   {
     title: 'part',
     kind: 'wrap',
-    value: ({ part }) => part.name,
+    value: ({ path }) => path,
     show: ({ part, depth }) => (
       <span class={`indent-${depth}`}>
         {/* what the whole is stands above the table */}

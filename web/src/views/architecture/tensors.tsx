@@ -43,15 +43,14 @@ function Spread({ tensor, most }: { tensor: TensorInfo; most: number }) {
   );
 }
 
-/** A name may break after each of its dots; "bert." goes without saying. */
+/** A name may break after each of its dots and low lines; "bert." goes without saying. */
 function Name({ name }: { name: string }) {
-  const parts = name.replace(/^bert\./, '').split('.');
+  const parts = name.replace(/^bert\./, '').split(/(?<=[._])/);
   return (
     <span class="tensor-name" title={name}>
       {parts.map((part, i) => (
         <Fragment key={i}>
           {part}
-          {i + 1 < parts.length && '.'}
           <wbr />
         </Fragment>
       ))}
