@@ -444,6 +444,15 @@ for (const colorScheme of ['light', 'dark'] as const) {
         options,
       );
       await onPage(
+        '#/padding',
+        async ({ page }) => {
+          const cell = page.locator('.matrix td.pad').first();
+          await cell.waitFor();
+          assert.equal(await cell.evaluate((element) => getComputedStyle(element).outlineStyle), 'dashed');
+        },
+        options,
+      );
+      await onPage(
         '#/mlm',
         async ({ page }) => {
           const fill = page.getByTestId('mask-0').locator('.bar-fill').first();
