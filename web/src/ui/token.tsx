@@ -12,6 +12,15 @@ export function TokenText({ token }: { token: string }) {
   );
 }
 
+/** A token in a sentence: boxed, so that a full stop is not taken for the sentence's own. */
+export function Said({ token }: { token: string }) {
+  return (
+    <span class="mono said">
+      <TokenText token={token} />
+    </span>
+  );
+}
+
 /** Tokens that stand together: the pieces of one word, or one special token. */
 export interface TokenGroup {
   /** Position of the first token. */

@@ -17,7 +17,7 @@ import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/pictu
 import { Results } from '../../ui/results';
 import { Slider } from '../../ui/slider';
 import { PlaceTabs, Tabs } from '../../ui/tabs';
-import { TokenText, tintClass } from '../../ui/token';
+import { Said, TokenText, tintClass } from '../../ui/token';
 import { TextTrouble } from '../../ui/too-long';
 import { useRested } from '../../ui/use-rested';
 import { useWidth } from '../../ui/use-width';
@@ -613,7 +613,7 @@ export function LinesInstrument() {
                   </section>
                   <section>
                     <p class="hint" role="status">
-                      What <span class="mono">{found.tokens[from]}</span> looks at
+                      What <Said token={found.tokens[from]!} /> looks at
                       {filtered.value && ', of what is on show'}, strongest first
                     </p>
                     {table}
@@ -750,8 +750,8 @@ export function MatrixInstrument() {
                 <p class="hint readout">
                   {at && at[0] < found.size && at[1] < found.size ? (
                     <>
-                      <span class="mono">{found.tokens[at[0]]}</span> (place {found.places[at[0]]}) looks at{' '}
-                      <span class="mono">{found.tokens[at[1]]}</span> (place {found.places[at[1]]}) with{' '}
+                      <Said token={found.tokens[at[0]]!} /> (place {found.places[at[0]]}) looks at{' '}
+                      <Said token={found.tokens[at[1]]!} /> (place {found.places[at[1]]}) with{' '}
                       <b class="mono">{probability(found.raw[at[0] * found.size + at[1]]!)}</b>
                     </>
                   ) : (

@@ -11,6 +11,7 @@ import { DataTable, type Column } from '../../ui/data-table';
 import { Answer, CheckedField, readNumber } from '../../ui/exercise';
 import { leadTo } from '../../ui/lead';
 import { Printed } from '../../ui/printed';
+import { Said } from '../../ui/token';
 import { Trouble, WithModel } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
 import '../../styles/mlm.css';
@@ -62,10 +63,11 @@ function Filling({ masks, order: asked }: { masks: readonly MaskPredictions[]; o
     );
   }
   const filled = [...masks].sort((a, b) => a.step - b.step).map((mask) => mask.predictions[0]?.token ?? '');
+  const told = list(filled.map((token) => `“${token}”`));
   return (
     <>
-      The {masks.length} masks are filled the surest first, here in the order {list(filled)}: from the second
-      on, the model saw the words already put in, so a probability depends on those filled before it.
+      The {masks.length} masks are filled the surest first, here in the order {told}: from the second on, the
+      model saw the words already put in, so a probability depends on those filled before it.
     </>
   );
 }
@@ -109,7 +111,7 @@ function Notice() {
             : asked === 1
               ? 'You asked for'
               : 'Of the words you gave, the likeliest is'}{' '}
-          <span class="mono">{best.token}</span>
+          <Said token={best.token} />
           {asked === 1 ? ', which has' : ' with'} {probability(best.probability)}.{' '}
           {label &&
             (label.id === best.id && asked === 0
@@ -124,13 +126,13 @@ function Notice() {
       )}
       {odd && (
         <p class={scores.outdated ? 'stale' : ''}>
-          The least expected token is <span class="mono">{odd.token}</span>
+          The least expected token is <Said token={odd.token} />
           {odd.rank === 1 ? (
             ', and even that is what the model would put there.'
           ) : (
             <>
               , rank {count(odd.rank)} of the whole vocabulary; the model would rather have read{' '}
-              <span class="mono">{odd.bestToken}</span>.
+              <Said token={odd.bestToken} />.
             </>
           )}
         </p>

@@ -13,7 +13,7 @@ import { Instrument } from '../../ui/instrument';
 import { noDrawing, Picture, pictureExports, type Drawing } from '../../ui/picture';
 import { Suggestions } from '../../ui/suggestions';
 import { PlaceTabs } from '../../ui/tabs';
-import { groupTokens, TokenText, tintClass, type TokenGroup } from '../../ui/token';
+import { groupTokens, Said, TokenText, tintClass, type TokenGroup } from '../../ui/token';
 import { useTurn } from '../../ui/use-turn';
 import { modelArrival, NoModel, Trouble } from '../../ui/with-model';
 import { WithTokenizer } from '../../ui/with-tokenizer';
@@ -282,8 +282,8 @@ function Readout({ row, group }: { row: Encoding; group: TokenGroup | undefined 
 
 function Mono({ of }: { of: string }) {
   return (
-    <b class="mono">
-      <TokenText token={of} />
+    <b>
+      <Said token={of} />
     </b>
   );
 }
