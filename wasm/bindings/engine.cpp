@@ -522,8 +522,6 @@ class EngineBinding {
       if (truncation.isUndefined()) return;
       EncodeOptions encoding;
       encoding.truncation = static_cast<Truncation>(truncation.as<std::int32_t>());
-      encoding.max_length = std::min(engine.tokenizer_->settings().model_max_length,
-                                     static_cast<std::uint32_t>(engine.config_.max_position_embeddings));
       tasks_.set_encoding(encoding);
     }
     Truncating(const Truncating&) = delete;
