@@ -86,7 +86,10 @@ const played: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   start: async (page) => {
     const word = page.getByTestId('tokens').getByRole('button').nth(1);
     await word.focus();
-    await page.getByText(/looks most at/).waitFor();
+    await page
+      .locator('.lens-readout')
+      .getByText(/looks most at/)
+      .waitFor();
     await page.keyboard.press('Enter');
     assert.equal(await word.getAttribute('aria-pressed'), 'true');
     await page.getByRole('group', { name: 'Layer' }).getByRole('button', { name: '3' }).focus();

@@ -128,6 +128,19 @@ test('what is said to be found is found there', { skip }, async () => {
   bert.dispose();
 });
 
+test('a full stop that is spoken of has a box', { skip }, async () => {
+  await onPage('#/start?text=The+dog+sleeps&token=3', async ({ page }) => {
+    await settle(page);
+    const stop = page.locator('.lens-readout .said').filter({ hasText: /^\.$/ });
+    await stop.waitFor();
+    const grounds = await stop.evaluate((token) => [
+      getComputedStyle(token).backgroundColor,
+      getComputedStyle(token.closest('.lens-readout')!).backgroundColor,
+    ]);
+    assert.notEqual(grounds[0], grounds[1]);
+  });
+});
+
 test('a second sentence of the address can be changed and taken away', async () => {
   await onPage('#/start?text=hello&pair=.world', async ({ page }) => {
     const other = page.getByRole('textbox', { name: 'Second sentence' });
