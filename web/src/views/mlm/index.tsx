@@ -361,6 +361,7 @@ const verb = 1;
 function Surest({ masks }: { masks: readonly MaskPredictions[] }) {
   const tops = masks.map((mask) => mask.predictions[0]?.probability ?? 0);
   const listed = masks[verb]?.predictions ?? [];
+  const together = listed.at(-1)?.cumulative ?? 0;
   const surest = tops.indexOf(Math.max(...tops));
   const printed = `${exercisePrinted[verb]?.[0]?.[1] ?? ''}\u00a0%`;
   const word = (i: number) => <span class="mono">{exerciseWords[i]}</span>;
@@ -378,8 +379,8 @@ function Surest({ masks }: { masks: readonly MaskPredictions[] }) {
       Here the guess for {word(surest)} is the surest, {probability(tops[surest] ?? 0)}, and the one for{' '}
       {word(verb)} has {probability(tops[verb] ?? 0)}. bert-base-uncased was surest of {word(verb)}: it put{' '}
       {printed} on one verb. Are the {listed.length} guesses listed here for it verbs too? Then this model
-      expects one as well, and spreads its weight over many: together they have only{' '}
-      {probability(listed.at(-1)?.cumulative ?? 0)}.
+      expects one as well. Together they have {probability(together)}
+      {together < 0.5 && ': it spreads its weight over many'}.
     </p>
   );
 }
