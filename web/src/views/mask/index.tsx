@@ -455,11 +455,9 @@ const curveColumns: readonly Column<CurveRow>[] = [
 
 /** What the curve says, which need not rise throughout. */
 function trendOf(rows: readonly CurveRow[]): string {
-  if (rows.every(({ distance }, i) => i === 0 || distance >= rows[i - 1]!.distance)) {
-    return 'The more padding, the further off.';
-  }
-  const most = rows.reduce((best, row) => (row.distance > best.distance ? row : best));
-  return `[CLS] is furthest off with ${plural(most.padding, 'padding token')}; more padding is not always worse.`;
+  const falls = rows.findIndex(({ distance }, i) => i > 0 && distance < rows[i - 1]!.distance);
+  if (falls < 0) return 'The more padding, the further off.';
+  return `With ${plural(rows[falls]!.padding, 'padding token')} [CLS] is less far off than with ${rows[falls - 1]!.padding}: more padding is not always worse.`;
 }
 
 function CurveInstrument() {
