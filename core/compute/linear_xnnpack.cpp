@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <span>
@@ -52,6 +54,14 @@ Status checked(xnn_status status, const char* what) {
   }
 }
 
+/// Also false for an infinity.
+bool is_finite(const float* row, std::size_t size) {
+  std::uint32_t most = 0;  // of the bits, which are ordered as the numbers are: a loop without branches
+  for (std::size_t i = 0; i < size; ++i)
+    most = std::max(most, std::bit_cast<std::uint32_t>(row[i]) & 0x7fffffffU);
+  return most < 0x7f800000U;
+}
+
 /// Rows as int8 into `space.quantised`, and the zero point and scale of each into `space.row_params`.
 Status quantise_rows(const LinearCall& call, std::size_t inputs, Workspace& space) {
   static const StateKey key;  // the conversions of a stream, one for each thread, serve all its layers
@@ -81,6 +91,10 @@ Status quantise_rows(const LinearCall& call, std::size_t inputs, Workspace& spac
           xnn_setup_convert_nc_f32_qd8(convert, row_of(call.input, begin), values + begin * inputs, params);
     if (status == xnn_status_success) status = xnn_run_operator(convert, nullptr);
     if (status != xnn_status_success) failure = status;
+    // as an int8 such a value would be some number, and nobody would see the damage
+    for (std::size_t i = 0; i < count; ++i)
+      if (!is_finite(row_of(call.input, begin + i), inputs))
+        params[i].scale = std::numeric_limits<float>::quiet_NaN();
     const std::size_t kept = end == rows ? count + XNN_EXTRA_QUANTIZATION_PARAMS : count;
     std::memcpy(row_params + begin, params, kept * sizeof(params[0]));
   });

@@ -95,6 +95,8 @@ bool can_start_threads([[maybe_unused]] std::size_t count) {
     pthread_mutex_unlock(static_cast<pthread_mutex_t*>(mutex));
     return nullptr;
   };
+  constexpr std::size_t kMost = 1 << 16;  // no system has so many, and their list takes memory too
+  if (count > kMost) return false;
   std::vector<pthread_t> threads(count);
   std::size_t started = 0;
   pthread_mutex_lock(&gate);

@@ -52,6 +52,7 @@ Status check_abort(const CallControl& control) {
 
 std::vector<Status> vocabulary_scores(Data& data, std::span<const MaskedQuery> queries, std::size_t best,
                                       const CallControl& control, const UseScores& use) {
+  if (!data.gaps.empty()) best = 0;  // the backend knows of no gaps
   // a row of all logits is as much memory as some 32 tokens take in the encoder
   const std::size_t cost_of_position = best == 0 ? 32 : 0;
   std::vector<Status> done(queries.size());

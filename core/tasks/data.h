@@ -24,6 +24,7 @@ struct Data {
   std::int32_t mask_id = 0;
   std::int32_t pad_id = 0;
   std::int32_t unknown_id = 0;
+  std::vector<std::int32_t> gaps;  // ids that a tokenizer.json left without a token, ascending
   std::size_t max_tokens = 0;
   std::size_t layers = 0;
   WorkSizes sizes;                          // of the encoder's backend

@@ -162,7 +162,7 @@ void read_mask(const tasks::Data& data, const Work& work, const FillMaskOptions&
   mask.predictions.clear();
   if (work.targets.empty()) {
     const std::vector<std::int32_t> best =
-        scores.best(options.top_k.value_or(kDefaultPredictions), data.tokenizer->size());
+        scores.best(options.top_k.value_or(kDefaultPredictions), data.tokenizer->size(), data.gaps);
     for (std::size_t i = 0; i < best.size(); ++i) {
       mask.predictions.push_back(predict(data, scores, best[i], i + 1));
     }

@@ -44,17 +44,17 @@ Expected<Score> Tasks::score(const TextInput& text, const ScoreOptions& options,
         control.progress(begin + done, score.tokens.size());
       };
     }
-    const Status done = tasks::first_error(
-        tasks::vocabulary_scores(*data_, queries, 0, inner,
-                                 [&](std::size_t query, std::size_t, const tasks::VocabularyScores& scores) {
-                                   ScoredToken& token = stretch[query];
-                                   const std::int32_t id = row->ids[token.position];
-                                   token.log_probability = scores.log_probability(id);
-                                   token.rank = scores.rank(id);
-                                   token.best_id = scores.best(1, data_->tokenizer->size()).front();
-                                   token.best_probability = std::exp(scores.log_probability(token.best_id));
-                                   score.pseudo_log_likelihood += token.log_probability;
-                                 }));
+    const Status done = tasks::first_error(tasks::vocabulary_scores(
+        *data_, queries, 0, inner,
+        [&](std::size_t query, std::size_t, const tasks::VocabularyScores& scores) {
+          ScoredToken& token = stretch[query];
+          const std::int32_t id = row->ids[token.position];
+          token.log_probability = scores.log_probability(id);
+          token.rank = scores.rank(id);
+          token.best_id = scores.best(1, data_->tokenizer->size(), data_->gaps).front();
+          token.best_probability = std::exp(scores.log_probability(token.best_id));
+          score.pseudo_log_likelihood += token.log_probability;
+        }));
     if (!done) return tl::unexpected(done.error());
   }
   score.encoding = std::move(*row);

@@ -59,6 +59,8 @@ Expected<std::unique_ptr<Tasks>> Tasks::create(std::shared_ptr<const Tokenizer> 
   }
   Expected<std::unique_ptr<Session>> session = Session::create(encoder);
   if (!session) return tl::unexpected(session.error());
+  for (std::int32_t id = 0; static_cast<std::size_t>(id) < tokenizer->size(); ++id)
+    if (!tokenizer->id_to_token(id)) data->gaps.push_back(id);
   data->tokenizer = std::move(tokenizer);
   data->session = std::move(*session);
   data->max_tokens = static_cast<std::size_t>(config.max_position_embeddings);

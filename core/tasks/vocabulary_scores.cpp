@@ -52,13 +52,17 @@ std::size_t VocabularyScores::rank(std::int32_t id) const {
   return before + 1;
 }
 
-std::vector<std::int32_t> VocabularyScores::best(std::size_t count, std::size_t tokens) const {
+std::vector<std::int32_t> VocabularyScores::best(std::size_t count, std::size_t tokens,
+                                                 std::span<const std::int32_t> gaps) const {
   if (!holds_all()) {
     const auto first = ids_.first(std::min(count, ids_.size()));
     return {first.begin(), first.end()};
   }
   std::vector<std::int32_t> ids(std::min(logits_.size(), tokens));
   std::iota(ids.begin(), ids.end(), 0);
+  if (!gaps.empty()) {
+    std::erase_if(ids, [&](std::int32_t id) { return std::binary_search(gaps.begin(), gaps.end(), id); });
+  }
   count = std::min(count, ids.size());
   const auto better = [this](std::int32_t a, std::int32_t b) {
     const float one = logits_[static_cast<std::size_t>(a)], other = logits_[static_cast<std::size_t>(b)];

@@ -23,9 +23,11 @@ class VocabularyScores {
   double log_probability(std::int32_t id) const { return static_cast<double>(logit(id)) - log_sum_; }
   /// 1 for the best; of equal ones the smaller id comes first.
   std::size_t rank(std::int32_t id) const;
-  /// The `count` best of the ids below `tokens` (at most all), best first, ordered as `rank` says. A model
-  /// may have more logits than its tokenizer has tokens, to fill a round number.
-  std::vector<std::int32_t> best(std::size_t count, std::size_t tokens) const;
+  /// The `count` best of the ids below `tokens` that are not among `gaps` (at most all), best first, ordered
+  /// as `rank` says. A model may have more logits than its tokenizer has tokens, to fill a round number;
+  /// `gaps` are ids without a token, ascending, and none where only the best were asked for.
+  std::vector<std::int32_t> best(std::size_t count, std::size_t tokens,
+                                 std::span<const std::int32_t> gaps) const;
 
  private:
   VocabularyScores(std::span<const std::int32_t> ids, std::span<const float> logits, double log_sum)

@@ -11,7 +11,8 @@ Expected<std::vector<std::vector<std::string>>> parse_csv(std::string_view text)
   std::size_t line = 1;
   for (std::size_t at = 0; at < text.size();) {
     std::string field;
-    if (text[at] == '"') {
+    const bool quoted = text[at] == '"';
+    if (quoted) {
       const std::size_t opened = line;
       for (++at;; ++at) {
         if (at >= text.size()) {
@@ -47,7 +48,7 @@ Expected<std::vector<std::vector<std::string>>> parse_csv(std::string_view text)
       ++at;
       ++line;
     }
-    if (record.size() > 1 || !record.front().empty()) records.push_back(std::move(record));
+    if (record.size() > 1 || quoted || !record.front().empty()) records.push_back(std::move(record));
     record.clear();
   }
   return records;

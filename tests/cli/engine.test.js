@@ -510,6 +510,7 @@ describe('next sentence', () => {
     const csv = (input, pattern) => failure(withTiny('eval-nsp'), 1, pattern, { input });
     csv('a,b\n1,2\n', /standard input: .* columns text, pair, is_next: it begins with 'a,b', without text/);
     csv('text;pair;is_next\n', /begins with 'text;pair;is_next', without text/);
+    csv('text,pair,is_next\n""\na,b,true\n', /record 1: 1 fields, the first line has 3/);
     csv('[{"text":"a"}]\n', /standard input: a JSON list, where one object a line is expected/);
     csv('\n\ntext,pair,is_next\na,b,maybe\n', /record 1: is_next must be true or false, got 'maybe'/);
     const columns = { input: '\n Text, PAIR ,Is_Next\na,b,yes\n' };

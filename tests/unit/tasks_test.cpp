@@ -494,6 +494,50 @@ TEST(Tasks, AModelMayHaveMoreLogitsThanTokens) {
   }
 }
 
+// A tokenizer.json may leave out an id, of which the model has a logit all the same.
+TEST(Tasks, GuessesNoIdWithoutAToken) {
+  Model model("deep");
+  const std::string text = model.text({{2, 10, kMask, 12, 3}});
+  bert::FillMaskInput input;
+  input.text = text;
+  const auto all = model.tasks->fill_mask(input, {.top_k = model.size(), .order = {}});
+  ASSERT_TRUE(all);
+  // the best word that the text does not need
+  std::int32_t gap = 0;
+  for (const bert::Prediction& prediction : all->masks[0].predictions) {
+    gap = prediction.pieces[0];
+    if (gap > 12 && gap < static_cast<std::int32_t>(model.size()) - 3) break;
+  }
+  std::string vocab;
+  for (std::size_t id = 0; id < model.size(); ++id) {
+    if (static_cast<std::int32_t>(id) == gap) continue;
+    vocab += (vocab.empty() ? "\"" : ",\"") +
+             std::string(*model.tokenizer->id_to_token(static_cast<std::int32_t>(id))) +
+             "\":" + std::to_string(id);
+  }
+  const std::string json = R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {)" + vocab +
+                           R"(}}, "normalizer": {"type": "BertNormalizer"},
+      "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor":
+      {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+      "added_tokens": [{"id": 4, "content": "[MASK]", "special": true}]})";
+  auto tokenizer =
+      bert::Tokenizer::load({.vocab_txt = {}, .tokenizer_json = json, .tokenizer_config_json = {}});
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const auto tasks =
+      bert::Tasks::create(std::make_shared<const bert::Tokenizer>(std::move(*tokenizer)), model.encoder);
+  ASSERT_TRUE(tasks) << tasks.error().message;
+  const auto answer = (*tasks)->fill_mask(input, {.top_k = model.size(), .order = {}});
+  ASSERT_TRUE(answer) << answer.error().message;
+  std::vector<std::vector<std::int32_t>> expected, found;
+  for (const bert::Prediction& prediction : all->masks[0].predictions)
+    if (prediction.pieces[0] != gap) expected.push_back(prediction.pieces);
+  for (const bert::Prediction& prediction : answer->masks[0].predictions) found.push_back(prediction.pieces);
+  EXPECT_EQ(found, expected);
+  const auto score = (*tasks)->score(text);
+  ASSERT_TRUE(score) << score.error().message;
+  for (const bert::ScoredToken& token : score->tokens) EXPECT_NE(token.best_id, gap);
+}
+
 // The reference backend with a stream that finds best words, as a device does.
 class SummarisingStream : public bert::Stream {
  public:

@@ -1,7 +1,8 @@
 // Errors as values: every call of the core that can fail returns Expected<T> and never throws, save one case:
-// memory for weights and states that is not to be had is kOutOfMemory, but where even small containers find
-// none, std::bad_alloc passes through (in WebAssembly, without exceptions, the program ends there). One error
-// is a code for programs and one sentence for people that names the thing and the value.
+// memory for weights and working states that is not to be had is kOutOfMemory, but where containers find
+// none, small ones or the tensors of a result, std::bad_alloc passes through (in WebAssembly, without
+// exceptions, the program ends there). One error is a code for programs and one sentence for people that
+// names the thing and the value.
 #pragma once
 
 #include <string>

@@ -263,7 +263,8 @@ class Tasks {
   /// kInvalidArgument for no text.
   Expected<std::vector<MaskEffect>> mask_effect(std::span<const TextInput> texts,
                                                 const CallControl& control = {});
-  /// cls_l2 of one text for each of these numbers of padding tokens.
+  /// cls_l2 of one text for each of these numbers of padding tokens, which stand on its right, whatever the
+  /// tokenizer's padding side.
   Expected<std::vector<double>> mask_effect_curve(const TextInput& text,
                                                   std::span<const std::size_t> paddings,
                                                   const CallControl& control = {});
