@@ -15,6 +15,11 @@ install(TARGETS bertlens_archive ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES $<TARGET_PROPERTY:xnnpack,IMPORTED_LOCATION> DESTINATION ${CMAKE_INSTALL_LIBDIR}/bertlens)
 install(FILES LICENSE NOTICE.md TYPE DOC)
 install(DIRECTORY ${BERTLENS_XNNPACK_PREFIX}/licenses TYPE DOC)
+# as Debian's packages of these libraries have them
+foreach(library nlohmann-json3 libcli11 libexpected)
+  install(FILES /usr/share/doc/${library}-dev/copyright
+    DESTINATION ${CMAKE_INSTALL_DOCDIR}/licenses RENAME ${library} OPTIONAL)
+endforeach()
 if(TARGET bertlens_cli)
   install(TARGETS bertlens_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   # where the command line looks for the model that comes with it

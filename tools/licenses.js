@@ -15,6 +15,17 @@ function licenceOf(folder) {
   return file && readFileSync(path.join(folder, file), 'utf8');
 }
 
+/** What stands in a file from one mark to the end of another. */
+function partOf(file, from, to) {
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const [start, end] = [text.indexOf(from), text.indexOf(to)];
+  return start >= 0 && end > start ? text.slice(start, end + to.length).replace(/^ +/gm, '') : undefined;
+}
+function need(name, text) {
+  if (text) add(name, text);
+  else console.error(`licenses: the licence of ${name} is not here; add it before you publish`);
+}
+
 // C++ libraries inside the modules
 for (const [name, file] of [
   ['XNNPACK', `${cache}/sources/xnnpack/LICENSE`],
@@ -29,6 +40,18 @@ for (const [name, file] of [
   if (existsSync(file)) add(name, readFileSync(file, 'utf8'));
   else console.error(`licenses: ${file} is not here; add the licence of ${name} before you publish`);
 }
+
+// node's own licence has that of its Unicode tables; FXdiv's has the words of MIT, which Emscripten names alone
+need(
+  'Unicode Character Database',
+  partOf(
+    path.join(path.dirname(process.execPath), '../LICENSE'),
+    'UNICODE LICENSE V3',
+    'SPDX-License-Identifier: Unicode-3.0',
+  ),
+);
+const mit = partOf(`${cache}/sources/fxdiv/LICENSE`, 'Permission is hereby granted', 'IN THE SOFTWARE.');
+need("Emscripten's run-time", mit && `Copyright 2010 The Emscripten Authors\n\n${mit}`);
 
 // npm packages that are bundled: what the part depends on at run time, and what those depend on
 const seen = new Set(['bertlens']);

@@ -1,4 +1,4 @@
-// Writes tokenizer/cases.json: the notebook's cells 3 to 6, its exercises 1 and 2, and texts where tokenizers go wrong, with
+// Writes tokenizer/cases.json: the notebook's cells 5 to 7, its exercises 1 and 2, and texts where tokenizers go wrong, with
 // what the reference (npm `tokenizers`, the Rust package) makes of them. Run by hand, after ./run setup:
 //   node tests/golden/make-tokenizer-golden.ts
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,5 @@
-// The notebook's cells 3 to 6, its exercises 1 and 2, and the traps of tokenizing, against
-// tokenizer/cases.json, which the reference made (make-tokenizer-golden.ts). The same file is read by the
-// tests of the npm package and of the page.
+// The notebook's cells 3 to 7, its exercises 1 and 2, and the traps of tokenizing, against
+// tokenizer/cases.json, which the reference made (make-tokenizer-golden.ts).
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -43,6 +43,9 @@ def main():
         print(f"counted {len(tokens):,} pieces, {time.time() - start:.0f} s", flush=True)
     matrix = counts.reshape(args.vocab_size, width)[:, :-1]
 
+    matrix = matrix[:, matrix.any(0)]  # of a small text: contexts that never occur would be divided by 0
+    if min(matrix.shape) < args.hidden:
+        raise SystemExit(f"the text has {matrix.shape[1]} different pieces, fewer than --hidden {args.hidden}")
     word = matrix.sum(1, keepdims=True) + 1
     near = matrix.sum(0, keepdims=True) ** 0.75
     near /= near.sum()
