@@ -234,8 +234,8 @@ Action define_pull(CLI::App& app) {
   app.footer(
       "Fetches config.json, the vocabulary and the safetensors files. A download that was cut off goes on "
       "where it\n"
-      "stopped when the command is given again; SHA-256 is checked where the hub names it. A repository that "
-      "is\n"
+      "stopped when the command is given again; each file's hash is checked where the hub names it. A "
+      "repository that is\n"
       "not open to all wants a token of the hub in the variable HF_TOKEN.\n"
       "\n"
       "examples\n"
