@@ -131,6 +131,7 @@ describe('with the default model', { skip: missing }, () => {
       const shown = [...(await notes.innerText()).matchAll(/and get (0\.\d+)/g)].map((found) =>
         Number(found[1]),
       );
+      assert.ok(shown.length > 0, await notes.innerText());
       for (const share of shown) assert.ok(share >= 0.9, `${share} is called high`);
     });
   });
